@@ -1,0 +1,300 @@
+//! A process that does what its standard input says, one command per line, and answers each with one line:
+//! `ok …` or `err ERRNO`. Tests need real processes, because who owns a socket is what they are about.
+//!
+//! `peer NETNS [COMMAND…]` enters the namespace; with commands on its command line it runs them and exits.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, NetlinkAddr, Shutdown,
+    SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage,
+    UnixAddr, accept4, bind, connect, getsockname, listen, recv, recvmsg, send, sendmsg, sendto,
+    setsockopt, shutdown, socket, sockopt,
+};
+use scenarios::sys;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let netns = arguments.next().context("usage: peer NETNS [COMMAND…]")?;
+    let namespace = File::open(&netns).with_context(|| netns.clone())?;
+    nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).context(netns)?;
+    drop(namespace);
+
+    let mut peer = Peer::default();
+    let commands: Vec<String> = arguments.collect();
+    if !commands.is_empty() {
+        for command in &commands {
+            println!("{}", peer.answer(command));
+        }
+        return Ok(());
+    }
+    let mut line = String::new();
+    // One byte at a time would be slow, a shared buffer would be copied by fork: a line is read at once,
+    // because the test waits for each answer before it sends the next command.
+    while std::io::stdin().lock().read_line(&mut line)? > 0 {
+        let answer = peer.answer(line.trim_end());
+        println!("{answer}");
+        std::io::stdout().flush()?;
+        line.clear();
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Peer {
+    sockets: HashMap<String, OwnedFd>,
+}
+
+impl Peer {
+    fn answer(&mut self, command: &str) -> String {
+        match self.run(command) {
+            Ok(said) => format!("ok {said}").trim_end().to_owned(),
+            Err(error) => match error.downcast_ref::<Errno>() {
+                Some(errno) => format!("err {} {errno}", *errno as i32),
+                None => format!("bad command {command:?}: {error:#}"),
+            },
+        }
+    }
+
+    fn run(&mut self, command: &str) -> Result<String> {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words[..] {
+            ["hello"] => {}
+            ["exit"] => std::process::exit(0),
+            ["comm", name] => nix::sys::prctl::set_name(&std::ffi::CString::new(name)?)?,
+            ["fork", down, up] => return self.fork(down, up),
+            ["open", name, kind] => {
+                let fd = open(kind)?;
+                self.sockets.insert(name.to_owned(), fd);
+            }
+            ["bind", name, at] => bind(self.fd(name)?, &*address(at)?)?,
+            ["connect", name, to] => connect(self.fd(name)?, &*address(to)?)?,
+            ["listen", name] => listen(self.socket(name)?, Backlog::new(64)?)?,
+            ["accept", listener, name] => {
+                let fd = accept4(self.fd(listener)?, SockFlag::SOCK_CLOEXEC)?;
+                self.sockets.insert(name.to_owned(), sys::adopt(fd));
+            }
+            ["address", name] => {
+                return Ok(getsockname::<SockaddrStorage>(self.fd(name)?)?.to_string());
+            }
+            ["fd", name] => return Ok(self.fd(name)?.to_string()),
+            ["send", name, bytes] => {
+                return Ok(send(
+                    self.fd(name)?,
+                    &vec![b'x'; bytes.parse()?],
+                    MsgFlags::MSG_NOSIGNAL,
+                )?
+                .to_string());
+            }
+            ["sendto", name, bytes, to] => {
+                let sent = sendto(
+                    self.fd(name)?,
+                    &vec![b'x'; bytes.parse()?],
+                    &*address(to)?,
+                    MsgFlags::MSG_NOSIGNAL,
+                )?;
+                return Ok(sent.to_string());
+            }
+            ["sendmsg", name, bytes, to] => {
+                let data = vec![b'x'; bytes.parse()?];
+                let to = SockaddrStorage::from(to.parse::<SocketAddr>()?);
+                let parts = [std::io::IoSlice::new(&data)];
+                return Ok(sendmsg(
+                    self.fd(name)?,
+                    &parts,
+                    &[],
+                    MsgFlags::MSG_NOSIGNAL,
+                    Some(&to),
+                )?
+                .to_string());
+            }
+            ["pump", name, bytes] => return self.pump(name, bytes.parse()?),
+            ["fill", name, bytes] => return self.fill(name, bytes.parse()?),
+            ["flood", name, count, bytes, to] => {
+                return self.flood(name, count.parse()?, bytes.parse()?, to);
+            }
+            ["recv", name] => {
+                return Ok(
+                    recv(self.fd(name)?, &mut vec![0; 65536], MsgFlags::empty())?.to_string(),
+                );
+            }
+            ["drain", name] => return self.drain(name),
+            ["nonblock", name] => {
+                let flags = nix::fcntl::OFlag::O_NONBLOCK;
+                nix::fcntl::fcntl(self.socket(name)?, nix::fcntl::FcntlArg::F_SETFL(flags))?;
+            }
+            ["linger0", name] => sys::linger_zero(self.socket(name)?.as_fd())?,
+            ["user-timeout", name, ms] => self.tcp_option(name, libc::TCP_USER_TIMEOUT, ms)?,
+            ["syn-retries", name, count] => self.tcp_option(name, libc::TCP_SYNCNT, count)?,
+            ["no-delay", name] => self.tcp_option(name, libc::TCP_NODELAY, "1")?,
+            ["sndbuf", name, bytes] => {
+                setsockopt(self.socket(name)?, sockopt::SndBuf, &bytes.parse()?)?
+            }
+            ["rcvbuf", name, bytes] => {
+                setsockopt(self.socket(name)?, sockopt::RcvBuf, &bytes.parse()?)?
+            }
+            ["shutdown", name] => shutdown(self.fd(name)?, Shutdown::Both)?,
+            ["close", name] => drop(self.sockets.remove(name).context("no such socket")?),
+            ["give", channel, name] => self.give(channel, name)?,
+            ["take", channel, name] => self.take(channel, name)?,
+            _ => bail!("unknown"),
+        }
+        Ok(String::new())
+    }
+
+    fn socket(&self, name: &str) -> Result<&OwnedFd> {
+        self.sockets
+            .get(name)
+            .with_context(|| format!("no socket {name}"))
+    }
+
+    fn fd(&self, name: &str) -> Result<RawFd> {
+        Ok(self.socket(name)?.as_raw_fd())
+    }
+
+    fn tcp_option(&self, name: &str, option: i32, value: &str) -> Result<()> {
+        Ok(sys::set_option(
+            self.socket(name)?.as_fd(),
+            libc::IPPROTO_TCP,
+            option,
+            value.parse()?,
+        )?)
+    }
+
+    /// The child goes on with commands from one fifo and answers to the other.
+    fn fork(&mut self, down: &str, up: &str) -> Result<String> {
+        if let Some(child) = sys::fork()? {
+            return Ok(child.to_string());
+        }
+        nix::unistd::dup2_stdin(File::open(down)?)?;
+        nix::unistd::dup2_stdout(File::options().write(true).open(up)?)?;
+        // The answer to the fork is the parent's; the child's first answer is to its first command.
+        let mut line = String::new();
+        if std::io::stdin().lock().read_line(&mut line)? == 0 {
+            std::process::exit(0);
+        }
+        self.run(line.trim_end())
+    }
+
+    /// Blocking sends until all is taken.
+    fn pump(&self, name: &str, bytes: usize) -> Result<String> {
+        let data = vec![b'x'; 65536];
+        let mut left = bytes;
+        while left > 0 {
+            left -= send(
+                self.fd(name)?,
+                &data[..left.min(data.len())],
+                MsgFlags::MSG_NOSIGNAL,
+            )?;
+        }
+        Ok(bytes.to_string())
+    }
+
+    /// Sends pieces of this size, without blocking, until 50 of them found no room.
+    fn fill(&self, name: &str, bytes: usize) -> Result<String> {
+        let (data, fd) = (vec![b'x'; bytes], self.fd(name)?);
+        let (mut partial, mut not_taken, mut would_block, mut sent) = (0, 0, 0, 0);
+        while would_block < 50 {
+            match send(fd, &data, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+                Ok(taken) => {
+                    sent += taken;
+                    if taken < bytes {
+                        partial += 1;
+                        not_taken += bytes - taken;
+                    }
+                }
+                Err(Errno::EAGAIN) => would_block += 1,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(format!(
+            "would_block={would_block} partial={partial} not_taken={not_taken} sent={sent}"
+        ))
+    }
+
+    /// Datagrams as fast as the kernel takes or refuses them.
+    fn flood(&self, name: &str, count: u64, bytes: usize, to: &str) -> Result<String> {
+        let (data, fd, to) = (vec![b'x'; bytes], self.fd(name)?, address(to)?);
+        let failed = (0..count)
+            .filter(|_| sendto(fd, &data, &*to, MsgFlags::MSG_DONTWAIT).is_err())
+            .count();
+        Ok(format!("sent={} failed={failed}", count - failed as u64))
+    }
+
+    fn drain(&self, name: &str) -> Result<String> {
+        let (mut buffer, mut total) = (vec![0; 1 << 20], 0);
+        loop {
+            match recv(self.fd(name)?, &mut buffer, MsgFlags::empty())? {
+                0 => return Ok(total.to_string()),
+                bytes => total += bytes,
+            }
+        }
+    }
+
+    fn give(&self, channel: &str, name: &str) -> Result<()> {
+        let fds = [self.fd(name)?];
+        let parts = [std::io::IoSlice::new(b"x")];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        sendmsg::<()>(self.fd(channel)?, &parts, &rights, MsgFlags::empty(), None)?;
+        Ok(())
+    }
+
+    fn take(&mut self, channel: &str, name: &str) -> Result<()> {
+        let mut byte = [0];
+        let mut parts = [std::io::IoSliceMut::new(&mut byte)];
+        let mut space = nix::cmsg_space!(RawFd);
+        let message = recvmsg::<()>(
+            self.fd(channel)?,
+            &mut parts,
+            Some(&mut space),
+            MsgFlags::empty(),
+        )?;
+        for part in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = part {
+                for fd in fds {
+                    self.sockets.insert(name.to_owned(), sys::adopt(fd));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open(kind: &str) -> Result<OwnedFd> {
+    use AddressFamily as Family;
+    use SockType::{Datagram, Raw, Stream};
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(match kind {
+        "tcp4" => socket(Family::Inet, Stream, flags, None)?,
+        "tcp6" => socket(Family::Inet6, Stream, flags, None)?,
+        "udp4" => socket(Family::Inet, Datagram, flags, None)?,
+        "udp6" => socket(Family::Inet6, Datagram, flags, None)?,
+        "raw4" => socket(Family::Inet, Raw, flags, SockProtocol::Icmp)?,
+        "raw6" => socket(Family::Inet6, Raw, flags, SockProtocol::IcmpV6)?,
+        "unix-stream" => socket(Family::Unix, Stream, flags, None)?,
+        "unix-dgram" => socket(Family::Unix, Datagram, flags, None)?,
+        "packet" => socket(Family::Packet, Raw, flags, None)?,
+        "netlink" => socket(Family::Netlink, Raw, flags, SockProtocol::NetlinkUserSock)?,
+        _ => bail!("unknown kind {kind}"),
+    })
+}
+
+/// `10.0.0.1:80`, `[fd99::1]:80`, `netlink:PORTID`, `/a/unix/path`.
+fn address(text: &str) -> Result<Box<dyn SockaddrLike>> {
+    if let Some(port) = text.strip_prefix("netlink:") {
+        return Ok(Box::new(NetlinkAddr::new(port.parse()?, 0)));
+    }
+    if text.starts_with('/') {
+        return Ok(Box::new(UnixAddr::new(text)?));
+    }
+    Ok(match text.parse()? {
+        SocketAddr::V4(v4) => Box::new(SockaddrIn::from(v4)),
+        SocketAddr::V6(v6) => Box::new(SockaddrIn6::from(v6)),
+    })
+}

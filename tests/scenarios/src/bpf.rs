@@ -1,0 +1,181 @@
+//! Raw bpf(2): a cgroup program that refuses sends with an errno of its own, and lists of what the kernel
+//! has loaded. Written by hand, so that the tests do not depend on the library that they test.
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::sys;
+
+const BPF_PROG_LOAD: i32 = 5;
+const BPF_PROG_ATTACH: i32 = 8;
+const BPF_PROG_GET_NEXT_ID: i32 = 11;
+const BPF_MAP_GET_NEXT_ID: i32 = 12;
+const BPF_LINK_GET_NEXT_ID: i32 = 31;
+const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
+const BPF_CGROUP_UDP4_SENDMSG: u32 = 14;
+const BPF_FUNC_SET_RETVAL: i32 = 187;
+
+/// A cgroup (v2) that the test made; removed when dropped, once its processes are gone.
+pub struct Cgroup {
+    path: PathBuf,
+    /// As the contract names it: relative to the mount.
+    pub name: String,
+}
+
+impl Cgroup {
+    /// A directory below the cgroup2 mount; `None` where there is none.
+    pub fn new() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+        let mount = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            let (point, kind) = (words.nth(1)?, words.next()?);
+            (kind == "cgroup2").then(|| PathBuf::from(point))
+        })?;
+        let name = format!(
+            "sx-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = mount.join(&name);
+        fs::create_dir(&path).ok()?;
+        Some(Self {
+            path,
+            name: format!("/{name}"),
+        })
+    }
+
+    /// Moves a process into the cgroup.
+    pub fn add(&self, pid: u32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+            .expect("a process moves into the cgroup");
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // A killed process leaves its cgroup a moment after wait(2).
+        for _ in 0..200 {
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let _ = writeln!(std::io::stderr(), "{} is left behind", self.path.display());
+    }
+}
+
+#[repr(C)]
+struct Instruction {
+    code: u8,
+    registers: u8,
+    offset: i16,
+    immediate: i32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttr {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct AttachAttr {
+    target_fd: u32,
+    attach_bpf_fd: u32,
+    attach_type: u32,
+    attach_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct NextIdAttr {
+    start_id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// Every `sendmsg` and `sendto` of IPv4 datagrams from the cgroup returns this errno, until it is removed.
+pub fn refuse_udp4_sends(cgroup: &Cgroup, errno: i32) -> Result<()> {
+    let program = [
+        // r1 = -errno; call bpf_set_retval; r0 = 0 (refuse); exit
+        Instruction {
+            code: 0xb7,
+            registers: 1,
+            offset: 0,
+            immediate: -errno,
+        },
+        Instruction {
+            code: 0x85,
+            registers: 0,
+            offset: 0,
+            immediate: BPF_FUNC_SET_RETVAL,
+        },
+        Instruction {
+            code: 0xb7,
+            registers: 0,
+            offset: 0,
+            immediate: 0,
+        },
+        Instruction {
+            code: 0x95,
+            registers: 0,
+            offset: 0,
+            immediate: 0,
+        },
+    ];
+    let mut load = LoadAttr {
+        prog_type: BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        expected_attach_type: BPF_CGROUP_UDP4_SENDMSG,
+        ..LoadAttr::default()
+    };
+    let loaded: OwnedFd =
+        sys::adopt(sys::bpf(BPF_PROG_LOAD, &mut load).context("BPF_PROG_LOAD")? as i32);
+    let directory = fs::File::open(&cgroup.path)?;
+    let mut attach = AttachAttr {
+        target_fd: directory.as_raw_fd() as u32,
+        attach_bpf_fd: loaded.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_UDP4_SENDMSG,
+        attach_flags: 0,
+    };
+    sys::bpf(BPF_PROG_ATTACH, &mut attach).context("BPF_PROG_ATTACH")?;
+    Ok(())
+}
+
+/// Ids of the programs, maps and links that the kernel has now, as ("prog", 12).
+pub fn kernel_ids() -> Vec<(&'static str, u32)> {
+    let kinds = [
+        ("prog", BPF_PROG_GET_NEXT_ID),
+        ("map", BPF_MAP_GET_NEXT_ID),
+        ("link", BPF_LINK_GET_NEXT_ID),
+    ];
+    let mut ids = Vec::new();
+    for (kind, command) in kinds {
+        let mut attr = NextIdAttr::default();
+        while sys::bpf(command, &mut attr).is_ok() {
+            ids.push((kind, attr.next_id));
+            attr.start_id = attr.next_id;
+        }
+    }
+    ids
+}

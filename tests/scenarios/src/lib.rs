@@ -1,0 +1,30 @@
+//! Real faults on the real kernel: network namespaces, processes that send in them, and `sendtrace`
+//! watching both. The tests in `tests/` assert the output contract: whom a line names, to whom that process
+//! was sending, why it failed, and that the totals add up.
+//!
+//! Nothing here sleeps and hopes: a process is asked and answers, the tracer is waited for by event, and
+//! every wait has a deadline that prints what was there instead.
+
+mod bpf;
+mod check;
+mod identity;
+mod peer;
+mod require;
+mod run;
+pub mod sys;
+mod tracer;
+mod workload;
+mod world;
+
+pub use bpf::{Cgroup, kernel_ids, refuse_udp4_sends};
+pub use check::{assert_flow, assert_owner, assert_retransmit_tcp, number, text};
+pub use identity::{Identity, boot_ns_of_wall};
+pub use peer::{Peer, Reply};
+pub use require::requires;
+pub use run::{Run, Tally};
+pub use tracer::{Ready, Tracer, run_sendtrace, sendtrace, sendtrace_path, wait_exit};
+pub use workload::Connection;
+pub use world::{Host, World};
+
+/// How long a test waits for something that should happen at once.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,28 @@
+//! What a root test needs; without it the test is skipped, visibly.
+
+use std::path::Path;
+
+/// True when this process is root and has the tools; otherwise prints why the test is skipped.
+pub fn requires(tools: &[&str]) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("needs root: run `cargo xtask test` as root");
+    }
+    for tool in ["ip"].iter().chain(tools) {
+        let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(tool).exists());
+        if !found {
+            return skip(&format!("needs the program `{tool}`"));
+        }
+    }
+    true
+}
+
+/// Prints beside the test's own captured output, so that a skipped test is never mistaken for a passed one.
+pub(crate) fn skip(why: &str) -> bool {
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    // Written to the descriptor itself: what `println!` prints in a passing test is never shown.
+    let line = format!("SKIPPED: {name}: {why}\n");
+    let _ = nix::unistd::write(std::io::stderr(), line.as_bytes());
+    false
+}

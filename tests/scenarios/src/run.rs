@@ -1,0 +1,218 @@
+//! What a finished run said, and the equations that it must fulfil.
+
+use std::collections::BTreeMap;
+use std::process::ExitStatus;
+
+use serde_json::Value;
+
+/// A finished run.
+pub struct Run {
+    pub arguments: String,
+    /// Lines of type `event`, in order (the first 20,000 and every retransmit).
+    pub events: Vec<Value>,
+    /// Lines of type `counted`.
+    pub counted: Vec<Value>,
+    /// The object `signals` of the last line.
+    pub totals: Value,
+    pub tally: Tally,
+    pub stderr: String,
+    pub exit: ExitStatus,
+}
+
+/// Sums over every line of a run, kept also when the lines themselves are not.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub signals: BTreeMap<String, Counts>,
+}
+
+/// Sums over the lines of one signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines of type `event`.
+    pub lines: u64,
+    /// Of these, lines whose `count` is above 1: aggregates.
+    pub aggregates: u64,
+    /// Sum of `count` of these lines.
+    pub events: u64,
+    /// Sum of `count` of lines of type `counted`.
+    pub counted: u64,
+}
+
+impl Tally {
+    /// Adds a line. Reads the text itself: a flood has more lines than a parser in a debug build can take.
+    pub(crate) fn add(&mut self, line: &str) {
+        let Some(signal) = after(line, r#""signal":""#).and_then(|rest| rest.split('"').next())
+        else {
+            return;
+        };
+        let count = after(line, r#""count":"#)
+            .map(|rest| {
+                rest.split(|c: char| !c.is_ascii_digit())
+                    .next()
+                    .unwrap_or("")
+            })
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(1);
+        let counts = self.signals.entry(signal.to_owned()).or_default();
+        if line.starts_with(r#"{"type":"event""#) {
+            counts.lines += 1;
+            counts.aggregates += u64::from(count > 1);
+            counts.events += count;
+        } else if line.starts_with(r#"{"type":"counted""#) {
+            counts.counted += count;
+        }
+    }
+
+    /// The sums of one signal.
+    pub fn of(&self, signal: &str) -> Counts {
+        self.signals.get(signal).copied().unwrap_or_default()
+    }
+}
+
+fn after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.find(key).map(|at| &line[at + key.len()..])
+}
+
+impl Run {
+    pub(crate) fn new(
+        arguments: String,
+        lines: Vec<Value>,
+        tally: Tally,
+        last: Option<Value>,
+        stderr: String,
+        exit: ExitStatus,
+    ) -> Self {
+        let last = last.unwrap_or_default();
+        let story = || {
+            format!(
+                "sendtrace {arguments}\n{}",
+                describe(&lines, &tally, &stderr)
+            )
+        };
+        assert_eq!(
+            last["type"],
+            "totals",
+            "the last line must be the totals: {}",
+            story()
+        );
+        let of_type = |kind: &str| {
+            lines
+                .iter()
+                .filter(|line| line["type"] == kind)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        Self {
+            events: of_type("event"),
+            counted: of_type("counted"),
+            totals: last["signals"].clone(),
+            arguments,
+            tally,
+            stderr,
+            exit,
+        }
+    }
+
+    /// One number of the totals.
+    pub fn total(&self, signal: &str, key: &str) -> u64 {
+        self.totals[signal][key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("totals.{signal}.{key}: {}", self.totals))
+    }
+
+    /// The events of one signal for which this is true.
+    pub fn events(&self, signal: &str, mut wanted: impl FnMut(&Value) -> bool) -> Vec<&Value> {
+        self.events
+            .iter()
+            .filter(|event| event["signal"] == signal && wanted(event))
+            .collect()
+    }
+
+    /// Exit status 0, and for every signal: `seen = filtered + emitted + aggregated`,
+    /// `emitted = delivered + lost`, and what was printed is what was delivered and aggregated.
+    pub fn assert_totals(&self) {
+        let story = || {
+            format!(
+                "sendtrace {}\ntotals {}\n{}",
+                self.arguments,
+                self.totals,
+                describe(&self.events, &self.tally, &self.stderr)
+            )
+        };
+        assert!(self.exit.success(), "{}: {}", self.exit, story());
+        let signals = self
+            .totals
+            .as_object()
+            .unwrap_or_else(|| panic!("totals.signals: {}", story()));
+        for signal in [
+            "retransmit",
+            "send_error",
+            "drop",
+            "device",
+            "reset",
+            "connection",
+        ] {
+            assert!(
+                signals.contains_key(signal),
+                "no totals of {signal}: {}",
+                story()
+            );
+            let get = |key| self.total(signal, key);
+            assert_eq!(
+                get("seen"),
+                get("filtered") + get("emitted") + get("aggregated"),
+                "{signal}: {}",
+                story()
+            );
+            assert_eq!(
+                get("emitted"),
+                get("delivered") + get("lost"),
+                "{signal}: {}",
+                story()
+            );
+            let printed = self.tally.of(signal);
+            assert_eq!(
+                printed.events + printed.counted,
+                get("delivered") + get("aggregated"),
+                "{signal}: printed {printed:?}: {}",
+                story()
+            );
+            // An aggregate of a single event looks like an event, so with aggregates this is a lower bound.
+            let singles = printed.lines - printed.aggregates;
+            if get("aggregated") == printed.counted {
+                assert_eq!(singles, get("delivered"), "{signal}: {}", story());
+            } else {
+                assert!(singles >= get("delivered"), "{signal}: {}", story());
+            }
+        }
+    }
+
+    /// As [`Run::assert_totals`], and nothing was lost or aggregated: every event of the run is a line.
+    pub fn assert_complete(&self) {
+        self.assert_totals();
+        for signal in [
+            "retransmit",
+            "send_error",
+            "drop",
+            "device",
+            "reset",
+            "connection",
+        ] {
+            assert_eq!(self.total(signal, "lost"), 0, "{signal}: {}", self.totals);
+        }
+    }
+}
+
+/// The last lines and stderr, for the message of a failed wait.
+pub(crate) fn describe(lines: &[Value], tally: &Tally, stderr: &str) -> String {
+    let mut story = format!(
+        "tally: {:?}\nlast lines of {}:\n",
+        tally.signals,
+        lines.len()
+    );
+    for line in lines.iter().rev().take(12).rev() {
+        story.push_str(&format!("  {line}\n"));
+    }
+    story.push_str(&format!("stderr:\n{stderr}"));
+    story
+}

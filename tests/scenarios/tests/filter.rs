@@ -1,0 +1,154 @@
+//! Filters run in the kernel: what does not match is counted as filtered and costs no line.
+
+use std::collections::BTreeSet;
+
+use scenarios::{Cgroup, Host, Peer, Tracer, World, requires};
+
+/// One process with four failing sends; the sizes tell them apart.
+struct Sender {
+    peer: Peer,
+    first: u64,
+    remote: &'static str,
+}
+
+impl Sender {
+    fn new(host: &Host, comm: &str, first: u64, remote: &'static str) -> Self {
+        let mut peer = host.peer(comm);
+        for open in ["open u udp4", "open v udp6", "open d unix-dgram"] {
+            peer.ok(open);
+        }
+        Self {
+            peer,
+            first,
+            remote,
+        }
+    }
+
+    fn fail_four_times(&mut self) {
+        let (first, remote) = (self.first, self.remote);
+        self.peer.fails(
+            &format!("sendto u {} {remote}:{}", first + 1, 4001),
+            libc::ENETUNREACH,
+        );
+        self.peer.fails(
+            &format!("sendto v {} [2001:db8::9]:{}", first + 2, 4002),
+            libc::ENETUNREACH,
+        );
+        self.peer.fails(
+            &format!("sendto u {} 127.0.0.1:{}", first + 70_003, 4003),
+            libc::EMSGSIZE,
+        );
+        self.peer.fails(
+            &format!("sendto d {} /nobody/listens/here", first + 4),
+            libc::ENOENT,
+        );
+    }
+}
+
+#[test]
+fn root_each_filter_lets_through_what_matches_and_nothing_else() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let Some(cgroup) = Cgroup::new() else {
+        requires(&["a cgroup2 mount"]);
+        return;
+    };
+    let mut wanted = Sender::new(&world.a, "flt-wanted", 400, "203.0.113.9");
+    let mut other = Sender::new(&world.b, "flt-other", 500, "198.51.100.9");
+    cgroup.add(wanted.peer.id.pid);
+    let pid = wanted.peer.id.pid.to_string();
+    let by_pid = format!("pid:{pid}");
+    let path = world.a.path().display().to_string();
+    let all_wanted: &[u64] = &[401, 402, 70_403, 404];
+    let cases: Vec<(Vec<&str>, &[u64])> = vec![
+        (vec!["--pid", &pid], all_wanted),
+        (vec!["--comm", "flt-wanted"], all_wanted),
+        (vec!["--cgroup", &cgroup.name], all_wanted),
+        (vec!["--netns", &world.a.name], all_wanted),
+        (vec!["--netns", &path], all_wanted),
+        (vec!["--netns", &by_pid], all_wanted),
+        (vec!["--remote", "203.0.113.0/24"], &[401]),
+        (vec!["--remote", "2001:db8::/32"], &[402, 502]),
+        (vec!["--remote", "10.0.0.0/8"], &[]),
+        (vec!["--port", "4001"], &[401, 501]),
+        (vec!["--errno", "EMSGSIZE"], &[70_403, 70_503]),
+        (vec!["--errno", "90", "--comm", "flt-other"], &[70_503]),
+        (vec!["--proto", "unix"], &[404, 504]),
+        (vec!["--proto", "udp", "--pid", &pid], &[401, 402, 70_403]),
+        (vec!["--signal", "retransmit"], &[]),
+    ];
+    // Several instances at once: they do not disturb each other.
+    for some in cases.chunks(3) {
+        let tracers: Vec<_> = some
+            .iter()
+            .map(|(arguments, _)| Tracer::start(arguments))
+            .collect();
+        wanted.fail_four_times();
+        other.fail_four_times();
+        for (tracer, (arguments, expected)) in tracers.into_iter().zip(some) {
+            let run = tracer.stop();
+            run.assert_complete();
+            let pids = [wanted.peer.id.pid, other.peer.id.pid];
+            let ours = run.events("send_error", |event| {
+                pids.iter().any(|pid| event["owner"]["pid"] == *pid)
+            });
+            let sizes: BTreeSet<_> = ours
+                .iter()
+                .filter_map(|e| e["send_error"]["requested_bytes"].as_u64())
+                .collect();
+            assert_eq!(sizes, expected.iter().copied().collect(), "{arguments:?}");
+            assert_eq!(ours.len(), expected.len(), "{arguments:?}");
+            if !arguments.contains(&"--signal") {
+                let filtered = run.total("send_error", "filtered");
+                assert!(
+                    filtered >= 8 - expected.len() as u64,
+                    "{arguments:?}: {}",
+                    run.totals
+                );
+            }
+        }
+    }
+    wanted.peer.kill();
+}
+
+#[test]
+fn root_follow_takes_children_along() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let mut parent = world.a.peer("flw-parent");
+    parent.ok("open u udp4");
+    let mut elder = parent.fork();
+    let pid = parent.id.pid.to_string();
+    let alone = Tracer::start(&["--pid", &pid]);
+    let follow = Tracer::start(&["--pid", &pid, "--follow"]);
+    let mut child = parent.fork();
+    let mut grandchild = child.fork();
+    let mut stranger = world.a.peer("flw-stranger");
+    stranger.ok("open u udp4");
+    for (peer, bytes) in [
+        (&mut parent, 1),
+        (&mut elder, 2),
+        (&mut child, 3),
+        (&mut grandchild, 4),
+        (&mut stranger, 5),
+    ] {
+        peer.fails(
+            &format!("sendto u {bytes} 203.0.113.9:9"),
+            libc::ENETUNREACH,
+        );
+    }
+    for (tracer, expected) in [(alone, vec![1]), (follow, vec![1, 2, 3, 4])] {
+        let run = tracer.stop();
+        run.assert_complete();
+        let sizes: Vec<_> = run
+            .events
+            .iter()
+            .filter_map(|event| event["send_error"]["requested_bytes"].as_u64())
+            .collect();
+        assert_eq!(sizes, expected, "{}", run.arguments);
+    }
+}

@@ -1,0 +1,32 @@
+//! The flow of a socket or packet.
+
+use crate::wire;
+
+/// Local and remote end of a socket, as the kernel keeps them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// `bpf_get_socket_cookie`: the id that `ss -e` prints as `sk:`; 0 where there is no full socket.
+    pub cookie: u64,
+    /// Inode of the socket's file (`socket:[N]`), 0 when the socket has none (closed, or not accepted yet).
+    pub inode: u64,
+    /// Address family, `AF_*`; 0 when there is neither socket nor packet to tell.
+    pub family: u16,
+    /// `sk_protocol`: IPPROTO_* for IP sockets, the netlink family for netlink, 0 for unix.
+    pub protocol: u16,
+    /// `sk_type`: SOCK_STREAM, SOCK_DGRAM…; 0 when there is no full socket.
+    pub sock_type: u16,
+    pub pad: u16,
+    /// Inode number of the network namespace, as in `/proc/PID/ns/net`.
+    pub netns: u32,
+    /// Port, network byte order; for netlink the low half of `local` holds the port id instead.
+    pub local_port: u16,
+    /// Port, network byte order.
+    pub remote_port: u16,
+    /// IPv4 in the first four bytes, or IPv6; for netlink the port id (`nl_pid`, host order) in the first four.
+    pub local: [u8; 16],
+    /// As `local`; for a packet socket the interface index (host order) in the first four bytes.
+    pub remote: [u8; 16],
+}
+
+wire!(Flow = 64);

@@ -1,0 +1,57 @@
+//! Wire types: what the kernel half writes and user space reads.
+//!
+//! Everything here is `#[repr(C)]`, free of padding that is not named, and valid for any bit pattern, so
+//! that user space can read it from bytes. Enumerations travel as integers and are converted by `match`.
+//! Addresses and ports are in network byte order, everything else in host byte order.
+#![no_std]
+
+mod aggregate;
+mod config;
+mod counters;
+mod flow;
+mod offsets;
+mod owner;
+mod record;
+pub mod signal;
+
+pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
+pub use config::{Config, ERRNO_WORDS, filter};
+pub use counters::Counters;
+pub use flow::Flow;
+pub use offsets::{FIELDS, Field, OFFSET_COUNT, Offsets, UNRESOLVED};
+pub use owner::{Holder, Owner, START_TICK_NS, grade, owner_flag};
+pub use record::{
+    ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
+    RetransmitRecord, SendErrorRecord, TcpState, cause, direction, head_flag,
+};
+
+/// A plain wire type: `repr(C)`, no implicit padding, every bit pattern valid.
+///
+/// # Safety
+/// The implementor promises exactly that; [`from_bytes`] relies on it.
+pub unsafe trait Wire: Copy + 'static {}
+
+/// Reads a wire type from bytes that are at least as long; `None` when they are shorter.
+pub fn from_bytes<T: Wire>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: the length was checked, `Wire` promises that every bit pattern is valid, and the read is unaligned.
+    Some(unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast()) })
+}
+
+/// The bytes of a wire type, as the kernel half writes them.
+pub fn as_bytes<T: Wire>(value: &T) -> &[u8] {
+    // SAFETY: `Wire` promises that there is no padding, so every byte is initialised.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// Declares that types are [`Wire`] and asserts each size: a change of the wire is never an accident.
+macro_rules! wire {
+    ($($t:ty = $size:expr),+ $(,)?) => {$(
+        // SAFETY: repr(C), integers and arrays of integers only, padding named; the size is asserted here.
+        unsafe impl $crate::Wire for $t {}
+        const _: () = assert!(size_of::<$t>() == $size);
+    )+};
+}
+pub(crate) use wire;

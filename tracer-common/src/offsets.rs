@@ -1,0 +1,168 @@
+//! Kernel fields that the programs load, and the slots for their offsets.
+//!
+//! This list is the only place that names a kernel field. User space resolves each line in the running
+//! kernel's BTF and freezes [`Offsets`] into `.rodata`; the programs then load from typed pointers directly,
+//! and the verifier refuses a wrong offset.
+
+use crate::wire;
+
+/// The field does not exist on this kernel: the program skips the load, user space prints `null`.
+pub const UNRESOLVED: u32 = u32::MAX;
+
+/// A line of the list: where user space finds the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Member of [`Offsets`].
+    pub name: &'static str,
+    /// Kernel type, without `struct`.
+    pub container: &'static str,
+    /// Alternatives, first found wins; each a path of members joined by dots, anonymous ones left out.
+    pub paths: &'static [&'static str],
+}
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident: $container:literal, $($path:literal)|+;)+) => {
+        /// Offset of each field in bytes, or [`UNRESOLVED`]. A bit-field is
+        /// `byte | shift << 16 | width << 24`; for all others the upper half is 0.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets { $($(#[$doc])* pub $name: u32,)+ }
+
+        /// Every field, in the order of [`Offsets`].
+        pub const FIELDS: &[Field] = &[$(Field {
+            name: stringify!($name), container: $container, paths: &[$($path),+],
+        },)+];
+
+        /// How many fields there are.
+        pub const OFFSET_COUNT: usize = FIELDS.len();
+
+        impl Offsets {
+            /// Builds the slots from offsets in the order of [`FIELDS`].
+            pub const fn from_array(values: [u32; OFFSET_COUNT]) -> Self {
+                let mut index = 0;
+                $(let $name = values[index]; index += 1;)+
+                let _ = index;
+                Self { $($name,)+ }
+            }
+        }
+    };
+}
+
+offsets! {
+    // struct sock
+    sk_family: "sock", "__sk_common.skc_family";
+    sk_state: "sock", "__sk_common.skc_state";
+    sk_num: "sock", "__sk_common.skc_num";
+    sk_dport: "sock", "__sk_common.skc_dport";
+    sk_rcv_saddr: "sock", "__sk_common.skc_rcv_saddr";
+    sk_daddr: "sock", "__sk_common.skc_daddr";
+    sk_v6_rcv_saddr: "sock", "__sk_common.skc_v6_rcv_saddr";
+    sk_v6_daddr: "sock", "__sk_common.skc_v6_daddr";
+    sk_net: "sock", "__sk_common.skc_net.net";
+    sk_cookie: "sock", "__sk_common.skc_cookie.counter";
+    sk_type: "sock", "sk_type";
+    sk_protocol: "sock", "sk_protocol";
+    sk_socket: "sock", "sk_socket";
+    sk_err: "sock", "sk_err";
+    sk_sndbuf: "sock", "sk_sndbuf";
+    sk_wmem_queued: "sock", "sk_wmem_queued";
+    net_inum: "net", "ns.inum";
+    socket_file: "socket", "file";
+    socket_sk: "socket", "sk";
+    socket_flags: "socket", "flags";
+    file_inode: "file", "f_inode";
+    file_private: "file", "private_data";
+    /// `f_ref` since 6.13, `f_count` before.
+    file_refs: "file", "f_ref.refcnt.counter" | "f_count.counter";
+    inode_ino: "inode", "i_ino";
+
+    // struct tcp_sock
+    tcp_ca_state: "tcp_sock", "inet_conn.icsk_ca_state";
+    tcp_pending: "tcp_sock", "inet_conn.icsk_pending";
+    tcp_retransmits: "tcp_sock", "inet_conn.icsk_retransmits";
+    tcp_backoff: "tcp_sock", "inet_conn.icsk_backoff";
+    tcp_rto: "tcp_sock", "inet_conn.icsk_rto";
+    tcp_pmtu: "tcp_sock", "inet_conn.icsk_pmtu_cookie";
+    tcp_write_seq: "tcp_sock", "write_seq";
+    tcp_snd_una: "tcp_sock", "snd_una";
+    tcp_cwnd: "tcp_sock", "snd_cwnd";
+    tcp_ssthresh: "tcp_sock", "snd_ssthresh";
+    tcp_srtt: "tcp_sock", "srtt_us";
+    tcp_mss: "tcp_sock", "mss_cache";
+    tcp_snd_wnd: "tcp_sock", "snd_wnd";
+    tcp_packets_out: "tcp_sock", "packets_out";
+    tcp_lost_out: "tcp_sock", "lost_out";
+    tcp_lsndtime: "tcp_sock", "lsndtime";
+    tcp_rcv_tstamp: "tcp_sock", "rcv_tstamp";
+    /// Stays when a closed socket gives its port back (`inet_num` becomes 0).
+    tcp_sport: "tcp_sock", "inet_conn.icsk_inet.inet_sport";
+    tcp_undo_marker: "tcp_sock", "undo_marker";
+
+    // request sockets (SYN-ACK)
+    req_num_retrans: "request_sock", "num_retrans";
+    req_family: "request_sock", "__req_common.skc_family";
+    req_num: "request_sock", "__req_common.skc_num";
+    req_dport: "request_sock", "__req_common.skc_dport";
+    req_rcv_saddr: "request_sock", "__req_common.skc_rcv_saddr";
+    req_daddr: "request_sock", "__req_common.skc_daddr";
+    req_v6_rcv_saddr: "request_sock", "__req_common.skc_v6_rcv_saddr";
+    req_v6_daddr: "request_sock", "__req_common.skc_v6_daddr";
+
+    // struct sk_buff
+    skb_sk: "sk_buff", "sk";
+    skb_dev: "sk_buff", "dev";
+    skb_len: "sk_buff", "len";
+    skb_iif: "sk_buff", "skb_iif";
+    skb_head: "sk_buff", "head";
+    skb_cb: "sk_buff", "cb";
+    skb_protocol: "sk_buff", "protocol";
+    skb_network_header: "sk_buff", "network_header";
+    skb_transport_header: "sk_buff", "transport_header";
+    /// Offset inside `skb->cb`.
+    tcp_skb_cb_gso_segs: "tcp_skb_cb", "tcp_gso_segs";
+    dev_ifindex: "net_device", "ifindex";
+    dev_name: "net_device", "name";
+    dev_net: "net_device", "nd_net.net";
+
+    // struct task_struct
+    task_tgid: "task_struct", "tgid";
+    task_pid: "task_struct", "pid";
+    task_flags: "task_struct", "flags";
+    task_leader: "task_struct", "group_leader";
+    task_start: "task_struct", "start_boottime" | "real_start_time";
+    task_comm: "task_struct", "comm";
+    task_cred: "task_struct", "cred";
+    task_files: "task_struct", "files";
+    task_cgroups: "task_struct", "cgroups";
+    cred_uid: "cred", "uid.val";
+    css_set_dfl_cgrp: "css_set", "dfl_cgrp";
+    cgroup_kn: "cgroup", "kn";
+    cgroup_level: "cgroup", "level";
+    /// Array of pointers, one per level (before 6.1 an array of ids of its own name).
+    cgroup_ancestors: "cgroup", "ancestors";
+    kernfs_id: "kernfs_node", "id";
+    files_fdt: "files_struct", "fdt";
+    fdt_max_fds: "fdtable", "max_fds";
+    fdt_fd: "fdtable", "fd";
+
+    // struct pt_regs: the arguments of the system call that the failing send came from (x86-64)
+    regs_orig_ax: "pt_regs", "orig_ax";
+    regs_ax: "pt_regs", "ax";
+    regs_cs: "pt_regs", "cs" | "csx";
+    regs_di: "pt_regs", "di";
+    regs_si: "pt_regs", "si";
+    regs_dx: "pt_regs", "dx";
+    regs_r10: "pt_regs", "r10";
+    regs_r8: "pt_regs", "r8";
+    regs_r9: "pt_regs", "r9";
+
+    // other families
+    netlink_portid: "netlink_sock", "portid";
+    netlink_dst_portid: "netlink_sock", "dst_portid";
+    unix_peer: "unix_sock", "peer";
+    unix_addr: "unix_sock", "addr";
+    unix_address_len: "unix_address", "len";
+    unix_address_name: "unix_address", "name";
+}
+
+wire!(Offsets = 4 * OFFSET_COUNT);

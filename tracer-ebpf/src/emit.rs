@@ -1,0 +1,326 @@
+//! Filter → rate limit → reserve → submit, and the exact counters.
+//!
+//! `seen = filtered + emitted + aggregated` and `emitted = delivered + lost` hold because every event takes
+//! exactly one of these ways, each with one atomic increment of its own CPU's counter.
+
+use aya_ebpf::{
+    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::bpf_ktime_get_boot_ns,
+    maps::{HashMap, RingBuf, lpm_trie::Key},
+};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use tracer_common::{
+    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Flow, Head, NO_U32, Owner, filter,
+    head_flag, owner_flag, signal, START_TICK_NS,
+};
+
+use crate::{
+    kernel::clear,
+    maps::{
+        ACTIVE, AGGREGATE_A, AGGREGATE_B, CODES, COMMS, COUNTERS, PIDS, PORTS, Place, REMOTES,
+        SCRATCH, Scratch, WINDOWS, config,
+    },
+    socket::{AF_INET, AF_INET6},
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+#[inline(always)]
+fn add(counter: *mut u64, amount: u64) {
+    // SAFETY: counters live in maps, aligned; atomic because a softirq may interrupt a program of the same
+    // signal in process context between its load and its store.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
+}
+
+/// Is this signal wanted at all? The verifier removes the rest of the program when it is not.
+#[inline(always)]
+pub fn wanted(signal: u32) -> bool {
+    config!(signals) & (1 << signal) != 0
+}
+
+/// What is done with one event. Made by [`see`], which counts it as seen.
+pub struct Pass {
+    counters: *mut Counters,
+    signal: u32,
+    scratch: *mut Scratch,
+}
+
+/// An event of `signal` was seen; with it comes the head to fill, empty.
+#[inline(always)]
+pub fn see(signal: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
+    let scratch = SCRATCH.get_ptr_mut(place as u32)?;
+    let counters = COUNTERS.get_ptr_mut(signal)?;
+    // SAFETY: the pointer comes from the map.
+    add(unsafe { &raw mut (*counters).seen }, 1);
+    // SAFETY: the pointer comes from the map; `Pass` never touches the head.
+    let head = unsafe { &mut (*scratch).head };
+    clear(head);
+    head.signal = signal;
+    head.file_refs = NO_U32;
+    Some((Pass { counters, signal, scratch }, head))
+}
+
+/// What an event weighs beside its count.
+#[derive(Clone, Copy)]
+pub struct Weight {
+    pub bytes: u64,
+    pub segments: u64,
+}
+
+impl Pass {
+    #[inline(always)]
+    pub fn filtered(&self) {
+        // SAFETY: the pointer comes from the map.
+        add(unsafe { &raw mut (*self.counters).filtered }, 1);
+    }
+
+    /// Counts the event under (signal, code) alone.
+    #[inline(always)]
+    pub fn count_code(&self, code: u32) {
+        // SAFETY: the pointer comes from the map.
+        add(unsafe { &raw mut (*self.counters).aggregated }, 1);
+        self.bump_code(self.signal, code);
+    }
+
+    #[inline(always)]
+    fn bump_code(&self, signal: u32, code: u32) {
+        let key = CodeKey { signal, code };
+        if let Some(count) = CODES.get_ptr_mut(&key) {
+            add(count, 1);
+            return;
+        }
+        let one = 1u64;
+        if CODES.insert(&key, &one, BPF_NOEXIST as u64).is_err()
+            && let Some(count) = CODES.get_ptr_mut(&key)
+        {
+            // Another CPU was first.
+            add(count, 1);
+        }
+    }
+
+    /// Counts the event under (signal, code, flow), or without the flow when the map is full.
+    #[inline(always)]
+    pub fn aggregate(&self, head: &Head, code: u32, weight: Weight) {
+        // SAFETY: the pointer comes from the map.
+        add(unsafe { &raw mut (*self.counters).aggregated }, 1);
+        let stored = if ACTIVE.get(0).copied().unwrap_or(0) == 0 {
+            self.count_flow(&AGGREGATE_A, head, code, weight)
+        } else {
+            self.count_flow(&AGGREGATE_B, head, code, weight)
+        };
+        if !stored {
+            self.bump_code(self.signal | BEYOND_MAP, code);
+        }
+    }
+
+    #[inline(always)]
+    fn count_flow(
+        &self,
+        map: &HashMap<AggregateKey, AggregateValue>,
+        head: &Head,
+        code: u32,
+        weight: Weight,
+    ) -> bool {
+        // SAFETY: the pointer comes from the map; key and value are used here only.
+        let (key, value) = unsafe { (&mut (*self.scratch).key, &mut (*self.scratch).value) };
+        let flow = &head.flow;
+        key.signal = self.signal;
+        key.code = code;
+        key.pid = head.owner.pid;
+        key.netns = flow.netns;
+        key.family = flow.family;
+        key.protocol = flow.protocol;
+        key.local_port = flow.local_port;
+        key.remote_port = flow.remote_port;
+        key.local = flow.local;
+        key.remote = flow.remote;
+        if let Some(value) = map.get_ptr_mut(&*key) {
+            bump(value, head.boot_ns, weight);
+            return true;
+        }
+        value.count = 1;
+        value.bytes = weight.bytes;
+        value.segments = weight.segments;
+        value.first_ns = head.boot_ns;
+        value.last_ns = head.boot_ns;
+        value.flow = *flow;
+        value.owner = head.owner;
+        value.file_refs = head.file_refs;
+        value.flags = head.flags;
+        if map.insert(&*key, &*value, BPF_NOEXIST as u64).is_ok() {
+            return true;
+        }
+        match map.get_ptr_mut(&*key) {
+            Some(value) => {
+                bump(value, head.boot_ns, weight);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// May this event be listed? Else it is aggregated.
+    #[inline(always)]
+    pub fn within_rate(&self, now: u64) -> bool {
+        let Some(window) = WINDOWS.get_ptr_mut(self.signal) else { return true };
+        let rate = config!(rate);
+        // SAFETY: the pointer comes from the map. CPUs may race for the window: a few events more or less
+        // are listed then, none is miscounted.
+        unsafe {
+            let start = core::ptr::read_volatile(&raw const (*window).start_ns);
+            if now.wrapping_sub(start) >= SECOND {
+                core::ptr::write_volatile(&raw mut (*window).start_ns, now);
+                core::ptr::write_volatile(&raw mut (*window).used, 0);
+            }
+            if core::ptr::read_volatile(&raw const (*window).used) >= rate {
+                return false;
+            }
+            add(&raw mut (*window).used, 1);
+        }
+        true
+    }
+
+    /// Reserves a place for a record, lets `fill` write it, and submits it without waking the reader, until
+    /// much is unread.
+    #[inline(always)]
+    pub fn emit<R: 'static>(&self, ring: &RingBuf, fill: impl FnOnce(&mut R)) {
+        // SAFETY: the pointer comes from the map.
+        add(unsafe { &raw mut (*self.counters).emitted }, 1);
+        let Some(mut entry) = ring.reserve::<R>(0) else {
+            // SAFETY: the pointer comes from the map.
+            add(unsafe { &raw mut (*self.counters).lost }, 1);
+            return;
+        };
+        // SAFETY: every field of a record is written by `fill`; all bit patterns are valid.
+        fill(unsafe { entry.assume_init_mut() });
+        let unread = ring.query(BPF_RB_AVAIL_DATA as u64);
+        let wake = if unread >= config!(wake_bytes) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        entry.submit(wake as u64);
+    }
+}
+
+/// CLOCK_BOOTTIME in nanoseconds.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+#[inline(always)]
+fn bump(value: *mut AggregateValue, now: u64, weight: Weight) {
+    // SAFETY: the pointer comes from the map.
+    unsafe {
+        add(&raw mut (*value).count, 1);
+        add(&raw mut (*value).bytes, weight.bytes);
+        add(&raw mut (*value).segments, weight.segments);
+        core::ptr::write_volatile(&raw mut (*value).last_ns, now);
+    }
+}
+
+/// Does a filter remove an event with this errno? Cheap, so it comes before anything is read.
+#[inline(always)]
+pub fn errno_unwanted(errno: u32) -> bool {
+    if config!(filters) & filter::ERRNO == 0 {
+        return false;
+    }
+    let word = (errno / 64) as usize;
+    if word >= tracer_common::ERRNO_WORDS {
+        return true;
+    }
+    // SAFETY: inside the array; a static that nobody writes after loading.
+    let bits = unsafe {
+        core::ptr::read_volatile((&raw const crate::maps::CONFIG.errnos).cast::<u64>().add(word))
+    };
+    bits >> (errno % 64) & 1 == 0
+}
+
+/// Does a filter remove this event? Only what is sure: where the stored owner may not be the whole truth,
+/// the event passes and user space decides.
+#[inline(always)]
+pub fn unwanted(head: &Head) -> bool {
+    let filters = config!(filters);
+    if filters == 0 {
+        return false;
+    }
+    let flow = &head.flow;
+    if filters & filter::NETNS != 0 && flow.netns as u64 != config!(netns) {
+        return true;
+    }
+    if filters & filter::PROTO != 0 && !protocol_wanted(flow) {
+        return true;
+    }
+    if filters & filter::PORT != 0
+        // SAFETY: lookups of plain values.
+        && unsafe { PORTS.get(u16::from_be(flow.local_port)) }.is_none()
+        // SAFETY: as above.
+        && unsafe { PORTS.get(u16::from_be(flow.remote_port)) }.is_none()
+    {
+        return true;
+    }
+    if filters & filter::REMOTE != 0 && !remote_wanted(head) {
+        return true;
+    }
+    if filters & (filter::PID | filter::COMM | filter::CGROUP) != 0 && head.owner_is_sure() {
+        return !owner_wanted(filters, &head.owner);
+    }
+    false
+}
+
+#[inline(always)]
+fn protocol_wanted(flow: &Flow) -> bool {
+    if flow.family == AF_INET || flow.family == AF_INET6 {
+        // MPTCP (262) is TCP to the user.
+        let protocol = if flow.protocol == 262 { 6 } else { flow.protocol };
+        let word = (protocol / 64) as usize & 3;
+        // SAFETY: inside the array; a static that nobody writes after loading.
+        let bits = unsafe {
+            core::ptr::read_volatile((&raw const crate::maps::CONFIG.protocols).cast::<u64>().add(word))
+        };
+        let raw = flow.sock_type == 3 && config!(families) & 1 != 0;
+        return raw || (bits >> (protocol % 64) & 1 != 0);
+    }
+    config!(families) >> (flow.family & 63) & 1 != 0
+}
+
+#[inline(always)]
+fn remote_wanted(head: &Head) -> bool {
+    let flow = &head.flow;
+    if head.flags & head_flag::NO_REMOTE != 0 {
+        return false;
+    }
+    let mut data = flow.remote;
+    if flow.family == AF_INET {
+        let v4 = flow.remote;
+        data = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]];
+    } else if flow.family != AF_INET6 {
+        return false;
+    }
+    REMOTES.get(Key::new(128, data)).is_some()
+}
+
+#[inline(always)]
+fn owner_wanted(filters: u64, owner: &Owner) -> bool {
+    if filters & filter::PID != 0 {
+        // SAFETY: a lookup of a plain value.
+        match unsafe { PIDS.get(owner.pid) } {
+            Some(start) if *start == owner.start_ns / START_TICK_NS => {}
+            _ => return false,
+        }
+    }
+    if filters & filter::COMM != 0
+        // SAFETY: a lookup of a plain value.
+        && unsafe { COMMS.get(owner.comm) }.is_none()
+    {
+        return false;
+    }
+    filters & filter::CGROUP == 0 || owner.flags & owner_flag::CGROUP_MATCH != 0
+}
+
+/// Filters that a packet without a local socket cannot match.
+#[inline(always)]
+pub fn needs_socket() -> bool {
+    config!(filters) & !filter::FOLLOW != 0
+}
+
+/// Names a signal's number for the hooks.
+pub use signal::{CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND_ERROR};

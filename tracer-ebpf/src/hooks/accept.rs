@@ -1,0 +1,26 @@
+//! Who accepted a connection, where the kernel allows fexit programs.
+
+use aya_ebpf::{macros::fexit, programs::FExitContext};
+use tracer_common::grade;
+
+use crate::{kernel::Ptr, owner};
+
+/// `struct sock *inet_csk_accept(struct sock *sk, struct proto_accept_arg *arg)`, since 6.10.
+#[fexit(function = "inet_csk_accept")]
+pub fn accept2(ctx: FExitContext) -> i32 {
+    accepted(ctx.arg(2))
+}
+
+/// `struct sock *inet_csk_accept(struct sock *sk, int flags, int *err, bool kern)`
+#[fexit(function = "inet_csk_accept")]
+pub fn accept4(ctx: FExitContext) -> i32 {
+    accepted(ctx.arg(4))
+}
+
+#[inline(always)]
+fn accepted(sk: Ptr) -> i32 {
+    if !sk.is_null() {
+        owner::opened(sk, grade::AT_ACCEPT);
+    }
+    0
+}

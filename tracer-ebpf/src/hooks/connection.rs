@@ -1,0 +1,84 @@
+//! Connections that fail or die; and who opened, listened and closed.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{ConnectionRecord, code, grade, head_flag};
+
+use crate::{
+    emit::{self, CONNECTION, Weight},
+    kernel::{Ptr, clear, load},
+    maps::{EVENTS_CONNECTION, Place},
+    owner,
+    socket::{
+        self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT,
+    },
+};
+
+/// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
+///
+/// The steps to SYN_SENT and LISTEN, those to FIN_WAIT1 and LAST_ACK (`tcp_close_state`), and that from an
+/// open connection straight to CLOSE without an error (`__tcp_close` with unread data or SO_LINGER of 0) are
+/// only ever taken by the process that calls connect, listen, close or shutdown: there `current` is the owner.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn set_state(ctx: BtfTracePointContext) -> i32 {
+    let sk: Ptr = ctx.arg(0);
+    let from: u32 = ctx.arg(1);
+    let to: u32 = ctx.arg(2);
+    if to == TCP_SYN_SENT as u32 {
+        owner::opened(sk, grade::AT_CONNECT);
+    } else if to == TCP_LISTEN as u32 {
+        owner::opened(sk, grade::AT_LISTEN);
+    } else if to == TCP_FIN_WAIT1 as u32 || to == TCP_LAST_ACK as u32 {
+        owner::closed(sk);
+    } else if to == TCP_CLOSE as u32 {
+        let open = from == TCP_ESTABLISHED as u32 || from == TCP_CLOSE_WAIT as u32;
+        if open && load!(sk, sk_err: u32) == Some(0) && load!(sk, sk_socket: u64).unwrap_or(0) != 0 {
+            owner::closed(sk);
+        }
+        if emit::wanted(CONNECTION) {
+            ended(sk, from);
+        }
+    }
+    0
+}
+
+/// A connection ended: an event when it never came to be, or when the socket carries an error.
+#[inline(always)]
+fn ended(sk: Ptr, from: u32) {
+    let errno = load!(sk, sk_err: u32).unwrap_or(0);
+    if errno == 0 && from != TCP_SYN_SENT as u32 {
+        return;
+    }
+    if load!(sk, sk_protocol: u16).unwrap_or(0) != IPPROTO_TCP {
+        return;
+    }
+    let Some((pass, head)) = emit::see(CONNECTION, Place::SetState) else { return };
+    if emit::errno_unwanted(errno) {
+        return pass.filtered();
+    }
+    socket::describe(sk, head);
+    let tcp = socket::tcp_sock(sk);
+    socket::keep_local_port(tcp, head);
+    owner::stored(sk, &mut head.owner);
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        let code = code::connection(from as u8, TCP_CLOSE, errno as u16);
+        return pass.aggregate(head, code, Weight { bytes: 0, segments: 0 });
+    }
+    pass.emit(&EVENTS_CONNECTION, |record: &mut ConnectionRecord| {
+        record.head = *head;
+        clear(&mut record.tcp);
+        if !tcp.is_null() {
+            record.head.flags |= head_flag::TCP;
+            socket::tcp_state(sk, tcp, &mut record.tcp);
+            // The state is set after this tracepoint.
+            record.tcp.state = from;
+        }
+        record.from = from;
+        record.to = TCP_CLOSE as u32;
+        record.errno = errno;
+        record.pad = 0;
+    });
+}

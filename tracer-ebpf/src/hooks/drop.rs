@@ -1,0 +1,128 @@
+//! Packets freed before they were delivered.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{DropRecord, Head, NO_U32, direction, head_flag};
+
+use crate::{
+    emit::{self, DROP, Pass, Weight},
+    kernel::{Ptr, load},
+    maps::{BENIGN_REASONS, EVENTS_DROP, LAST_DROP, Place},
+    owner, packet,
+    socket::{self, IPPROTO_TCP, TCP_LISTEN},
+};
+
+/// `void kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason, struct sock *rx_sk)`,
+/// since 6.11.
+#[btf_tracepoint(function = "kfree_skb")]
+pub fn drop_rx_sk(ctx: BtfTracePointContext) -> i32 {
+    dropped(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
+    0
+}
+
+/// `void kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason)`, since 5.17.
+#[btf_tracepoint(function = "kfree_skb")]
+pub fn drop_reason(ctx: BtfTracePointContext) -> i32 {
+    dropped(ctx.arg(0), ctx.arg(1), ctx.arg(2), core::ptr::null());
+    0
+}
+
+/// `void kfree_skb(struct sk_buff *skb, void *location)`: no reason.
+#[btf_tracepoint(function = "kfree_skb")]
+pub fn drop_location(ctx: BtfTracePointContext) -> i32 {
+    dropped(ctx.arg(0), ctx.arg(1), NO_U32, core::ptr::null());
+    0
+}
+
+#[inline(always)]
+fn dropped(skb: Ptr, location: u64, reason: u32, rx_sk: Ptr) {
+    let Some((pass, head)) = emit::see(DROP, Place::Drop) else { return };
+    // SAFETY: a lookup of a plain value.
+    let benign = unsafe { BENIGN_REASONS.get(reason) }.is_some();
+    if !rx_sk.is_null() {
+        if !benign && socket::is_full(rx_sk) {
+            return of_socket(pass, head, skb, location, reason, rx_sk, true);
+        }
+    } else if let Some(sk) = load!(skb, skb_sk: Ptr)
+        && !sk.is_null()
+        && !benign
+        && socket::is_full(sk)
+    {
+        return of_socket(pass, head, skb, location, reason, sk, false);
+    }
+    if emit::needs_socket() || !emit::wanted(DROP) {
+        pass.filtered();
+    } else {
+        pass.count_code(reason);
+    }
+}
+
+/// A packet that belongs to a local socket.
+#[inline(always)]
+fn of_socket(
+    pass: Pass,
+    head: &mut Head,
+    skb: Ptr,
+    location: u64,
+    reason: u32,
+    sk: Ptr,
+    received: bool,
+) {
+    socket::describe_borrowed(sk, head);
+    owner::stored(sk, &mut head.owner);
+    let sent_here = !received && load!(skb, skb_iif: u32).unwrap_or(0) == 0;
+    let connected = head.flow.protocol == IPPROTO_TCP && socket::state(sk) != TCP_LISTEN;
+    let packet = if socket::is_ip(head.flow.family) && !(connected && (received || sent_here)) {
+        packet::addresses(skb)
+    } else {
+        None
+    };
+    let direction = if received {
+        direction::RECEIVED as u32
+    } else {
+        packet::direction(skb, &head.flow, &packet)
+    };
+    if !connected && socket::is_ip(head.flow.family) {
+        match packet {
+            Some(packet) => packet::complete(&mut head.flow, &packet, direction),
+            None if head.flow.remote_port == 0 => head.flags |= head_flag::NO_REMOTE,
+            None => {}
+        }
+    }
+    if direction == direction::SENT as u32 {
+        remember(skb, head);
+    }
+    if !emit::wanted(DROP) || emit::unwanted(head) {
+        return pass.filtered();
+    }
+    let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        return pass.aggregate(head, reason, Weight { bytes: bytes as u64, segments: 0 });
+    }
+    pass.emit(&EVENTS_DROP, |record: &mut DropRecord| {
+        record.head = *head;
+        record.location = location;
+        record.reason = reason;
+        (record.ifindex, record.interface) = packet::interface(skb);
+        record.bytes = bytes;
+        record.direction = direction;
+    });
+}
+
+/// Keeps whose packet it was, for the device error that may follow.
+#[inline(always)]
+fn remember(skb: Ptr, head: &Head) {
+    if !emit::wanted(emit::DEVICE) {
+        return;
+    }
+    if let Some(last) = LAST_DROP.get_ptr_mut(0) {
+        // SAFETY: this CPU's own place.
+        unsafe {
+            (*last).skb = skb as u64;
+            (*last).owner = head.owner;
+            (*last).flow = head.flow;
+            (*last).flags = head.flags;
+            (*last).file_refs = head.file_refs;
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `--follow`: children of wanted processes are wanted.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::START_TICK_NS;
+
+use crate::{
+    kernel::{Ptr, load},
+    maps::PIDS,
+};
+
+/// `void sched_process_fork(struct task_struct *parent, struct task_struct *child)`
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn fork(ctx: BtfTracePointContext) -> i32 {
+    let (parent, child): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(1));
+    let pid = load!(parent, task_tgid: u32).unwrap_or(0);
+    let child_pid = load!(child, task_tgid: u32).unwrap_or(0);
+    if pid == child_pid {
+        // A thread.
+        return 0;
+    }
+    let start = start_of(parent);
+    // SAFETY: a lookup of a plain value.
+    if unsafe { PIDS.get(pid) } == Some(&start) {
+        let _ = PIDS.insert(child_pid, start_of(child), 0);
+    }
+    0
+}
+
+#[inline(always)]
+fn start_of(task: Ptr) -> u64 {
+    match load!(task, task_leader: Ptr) {
+        Some(leader) => load!(leader, task_start: u64).unwrap_or(0) / START_TICK_NS,
+        None => 0,
+    }
+}

@@ -1,0 +1,86 @@
+//! TCP RST, sent and received.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{Head, NO_U32, ResetRecord, code, direction, head_flag};
+
+use crate::{
+    emit::{self, RESET, Pass, Weight},
+    kernel::{Ptr, clear},
+    maps::{EVENTS_RESET, Place},
+    owner, packet,
+    socket::{self, TCP_LISTEN},
+};
+
+/// `void tcp_send_reset(const struct sock *sk, const struct sk_buff *skb__nullable,
+/// const enum sk_rst_reason reason)`, since 6.10. `skb` is what is answered.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn reset_sent_reason(ctx: BtfTracePointContext) -> i32 {
+    sent(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    0
+}
+
+/// `void tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn reset_sent(ctx: BtfTracePointContext) -> i32 {
+    sent(ctx.arg(0), ctx.arg(1), NO_U32);
+    0
+}
+
+/// `void tcp_receive_reset(struct sock *sk)`
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
+    let sk: Ptr = ctx.arg(0);
+    let Some((pass, head)) = emit::see(RESET, Place::ResetReceived) else { return 0 };
+    socket::describe(sk, head);
+    owner::stored(sk, &mut head.owner);
+    deliver(pass, head, sk, direction::RECEIVED, NO_U32);
+    0
+}
+
+#[inline(always)]
+fn sent(sk: Ptr, skb: Ptr, reason: u32) {
+    let Some((pass, head)) = emit::see(RESET, Place::ResetSent) else { return };
+    let mut of_socket = core::ptr::null();
+    if !sk.is_null() && socket::is_full(sk) {
+        of_socket = sk;
+        socket::describe(sk, head);
+        socket::keep_local_port(socket::tcp_sock(sk), head);
+        owner::stored(sk, &mut head.owner);
+    } else {
+        head.flags |= head_flag::NO_SOCKET;
+    }
+    let listener = !of_socket.is_null() && socket::state(sk) == TCP_LISTEN;
+    if (of_socket.is_null() || listener) && !skb.is_null() {
+        head.flow.netns = packet::netns(skb);
+        if let Some(answered) = packet::addresses(skb) {
+            packet::complete(&mut head.flow, &answered, direction::RECEIVED as u32);
+        }
+    }
+    deliver(pass, head, of_socket, direction::SENT, reason);
+}
+
+#[inline(always)]
+fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        let code = code::reset(direction, reason);
+        return pass.aggregate(head, code, Weight { bytes: 0, segments: 0 });
+    }
+    pass.emit(&EVENTS_RESET, |record: &mut ResetRecord| {
+        record.head = *head;
+        clear(&mut record.tcp);
+        if !sk.is_null() {
+            let tcp = socket::tcp_sock(sk);
+            if !tcp.is_null() {
+                record.head.flags |= head_flag::TCP;
+                socket::tcp_state(sk, tcp, &mut record.tcp);
+            }
+        }
+        record.direction = direction as u32;
+        record.reason = reason;
+    });
+}
+

@@ -1,0 +1,173 @@
+//! TCP retransmits.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{Head, NO_U32, RetransmitRecord, cause, code};
+
+use crate::{
+    emit::{self, RETRANSMIT, Weight},
+    kernel::{Ptr, clear, load, load_bits},
+    maps::{EVENTS_RETRANSMIT, Place},
+    owner,
+    socket::{self, AF_INET6, TCP_SYN_SENT},
+};
+
+const TCP_CA_RECOVERY: u32 = 3;
+const TCP_CA_LOSS: u32 = 4;
+/// `icsk_pending`: nothing armed; `tcp_write_timer_handler` clears it before the RTO handler runs.
+const PENDING_NONE: u32 = 0;
+const PENDING_LOSS_PROBE: u32 = 5;
+
+/// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, int err)`, since 6.17.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub fn retransmit_err(ctx: BtfTracePointContext) -> i32 {
+    retransmitted(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    0
+}
+
+/// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb)`: only successes.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
+    retransmitted(ctx.arg(0), ctx.arg(1), 0);
+    0
+}
+
+/// Why, and whether a timer did it, from the state that each path of net/ipv4/tcp_{timer,output,input}.c
+/// leaves at this point: the RTO handler runs with nothing armed and in Loss; a tail loss probe runs with
+/// itself armed outside of recovery; `tcp_xmit_retransmit_queue` runs on an ACK in Recovery or Loss;
+/// `tcp_simple_retransmit` enters Loss without a marker to undo.
+#[inline(always)]
+fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
+    let pending = load_bits!(tcp, tcp_pending).unwrap_or(NO_U32);
+    if socket::state(sk) == TCP_SYN_SENT {
+        return (cause::SYN, pending == PENDING_NONE);
+    }
+    let state = load_bits!(tcp, tcp_ca_state).unwrap_or(NO_U32);
+    let undo_marker = load!(tcp, tcp_undo_marker: u32).unwrap_or(1);
+    let retransmits = load_bits!(tcp, tcp_retransmits).unwrap_or(1);
+    if state == TCP_CA_LOSS {
+        if pending == PENDING_NONE {
+            (cause::RTO, true)
+        } else if undo_marker == 0 && retransmits == 0 {
+            (cause::MTU, false)
+        } else {
+            (cause::RTO, false)
+        }
+    } else if state == TCP_CA_RECOVERY {
+        (cause::FAST, false)
+    } else if pending == PENDING_LOSS_PROBE {
+        (cause::TLP, true)
+    } else {
+        (cause::UNKNOWN, false)
+    }
+}
+
+#[inline(always)]
+fn retransmitted(sk: Ptr, skb: Ptr, err: i32) {
+    if !emit::wanted(RETRANSMIT) {
+        return;
+    }
+    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Retransmit) else { return };
+    socket::describe(sk, head);
+    owner::stored(sk, &mut head.owner);
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    let tcp = socket::tcp_sock(sk);
+    let (cause, timer) = if tcp.is_null() { (cause::UNKNOWN, false) } else { why(sk, tcp) };
+    let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
+    let segments = segments(skb);
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        let weight = Weight { bytes: bytes as u64, segments: segments as u64 };
+        return pass.aggregate(head, code::retransmit(cause, timer, err), weight);
+    }
+    pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
+        record.head = *head;
+        if tcp.is_null() {
+            clear(&mut record.tcp);
+        } else {
+            record.head.flags |= tracer_common::head_flag::TCP;
+            socket::tcp_state(sk, tcp, &mut record.tcp);
+        }
+        record.cause = cause as u32;
+        record.timer = timer as u32;
+        record.err = err;
+        record.attempt = if timer && cause != cause::TLP && !tcp.is_null() {
+            load_bits!(tcp, tcp_retransmits).unwrap_or(NO_U32)
+        } else {
+            NO_U32
+        };
+        record.segments = segments;
+        record.bytes = bytes;
+    });
+}
+
+/// `tcp_skb_pcount`: the tracepoint fires per skb, which may hold many segments.
+#[inline(always)]
+fn segments(skb: Ptr) -> u32 {
+    // SAFETY: reads of a static that nobody writes after loading.
+    let (cb, inner) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.skb_cb),
+            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.tcp_skb_cb_gso_segs),
+        )
+    };
+    if cb == tracer_common::UNRESOLVED || inner == tracer_common::UNRESOLVED {
+        return NO_U32;
+    }
+    // SAFETY: the verifier proves pointer, offset and size.
+    unsafe { core::ptr::read_volatile(skb.add((cb + inner) as usize) as *const u16) as u32 }
+}
+
+/// `void tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`: `sk` is the listener.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+pub fn synack(ctx: BtfTracePointContext) -> i32 {
+    let (sk, req): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(1));
+    if !emit::wanted(RETRANSMIT) {
+        return 0;
+    }
+    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Synack) else { return 0 };
+    socket::describe(sk, head);
+    describe_request(req, head);
+    owner::stored(sk, &mut head.owner);
+    if emit::unwanted(head) {
+        pass.filtered();
+        return 0;
+    }
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        let weight = Weight { bytes: 0, segments: 1 };
+        pass.aggregate(head, code::retransmit(cause::SYNACK, true, 0), weight);
+        return 0;
+    }
+    pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
+        record.head = *head;
+        clear(&mut record.tcp);
+        record.cause = cause::SYNACK as u32;
+        record.timer = 1;
+        record.err = 0;
+        // The kernel counts it after sending.
+        record.attempt = load_bits!(req, req_num_retrans).map_or(NO_U32, |sent| sent + 1);
+        record.segments = 1;
+        record.bytes = 0;
+    });
+    0
+}
+
+/// The flow is that of the connection being opened, not the listener's. `request_sock` starts an
+/// `inet_request_sock`; the fields lie in its common part.
+#[inline(always)]
+fn describe_request(req: Ptr, head: &mut Head) {
+    let flow = &mut head.flow;
+    let family = load!(req, req_family: u16).unwrap_or(0);
+    flow.family = family;
+    flow.remote_port = load!(req, req_dport: u16).unwrap_or(0);
+    flow.local_port = load!(req, req_num: u16).unwrap_or(0).to_be();
+    if family == AF_INET6 {
+        socket::load_v6!(&mut flow.local, req, req_v6_rcv_saddr);
+        socket::load_v6!(&mut flow.remote, req, req_v6_daddr);
+    } else {
+        socket::put_v4(&mut flow.local, load!(req, req_rcv_saddr: u32).unwrap_or(0));
+        socket::put_v4(&mut flow.remote, load!(req, req_daddr: u32).unwrap_or(0));
+    }
+}

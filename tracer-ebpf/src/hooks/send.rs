@@ -1,0 +1,274 @@
+//! Sends that fail, and sends that take only a part.
+
+use aya_ebpf::{
+    helpers::generated::bpf_probe_read_user,
+    macros::{btf_tracepoint, fexit},
+    programs::{BtfTracePointContext, FExitContext},
+};
+use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, code, grade, head_flag};
+
+use crate::{
+    emit::{self, SEND_ERROR, Weight},
+    kernel::{Ptr, clear, current_task, load, probe, probe_user},
+    maps::{EVENTS_SEND_ERROR, Place, config},
+    owner,
+    socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, SOCK_STREAM},
+    syscall::{self, Request},
+};
+
+const EAGAIN: u32 = 11;
+/// `enum socket_flags`: a sender has met a full buffer.
+const SOCK_NOSPACE: u64 = 1 << 2;
+const SOCK_SEQPACKET: u16 = 5;
+/// `MAX_ERRNO` of the kernel.
+const MAX_ERRNO: u32 = 4095;
+
+/// `void sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: the return of every send.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn send_length(ctx: BtfTracePointContext) -> i32 {
+    let sk: Ptr = ctx.arg(0);
+    let ret: i32 = ctx.arg(1);
+    if socket::is_ip(socket::family(sk)) {
+        owner::sent(sk);
+    }
+    if !emit::wanted(SEND_ERROR) {
+        return 0;
+    }
+    if ret >= 0 {
+        // A full buffer is what makes a send partial, so only then is it worth asking for the size.
+        if met_full_buffer(sk) {
+            partial(sk, ret as u64);
+        }
+        return 0;
+    }
+    failed(sk, ret.unsigned_abs(), syscall::request(sk), Place::Send);
+    0
+}
+
+/// `int security_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size)`: only a refusal by an
+/// LSM, which `sock_send_length` does not see.
+#[fexit(function = "security_socket_sendmsg")]
+pub fn lsm_refusal(ctx: FExitContext) -> i32 {
+    let sock: Ptr = ctx.arg(0);
+    let size: i32 = ctx.arg(2);
+    let ret: i32 = ctx.arg(3);
+    if ret >= 0 || !emit::wanted(SEND_ERROR) {
+        return 0;
+    }
+    let Some(sk) = load!(sock, socket_sk: Ptr) else { return 0 };
+    if sk.is_null() {
+        return 0;
+    }
+    let request = syscall::request(sk)
+        .map(|request| Request { bytes: size as u32 as u64, ..request });
+    failed(sk, ret.unsigned_abs(), request, Place::LsmRefusal);
+    0
+}
+
+#[inline(always)]
+fn met_full_buffer(sk: Ptr) -> bool {
+    match load!(sk, sk_socket: Ptr) {
+        Some(socket) => load!(socket, socket_flags: u64).unwrap_or(0) & SOCK_NOSPACE != 0,
+        None => false,
+    }
+}
+
+/// Counts a send that took less than it was given, per owner and destination.
+#[inline(never)]
+fn partial(sk: Ptr, sent: u64) -> i32 {
+    let Some(request) = syscall::request(sk) else { return 0 };
+    if request.bytes == NO_U64 || request.bytes <= sent {
+        return 0;
+    }
+    let Some((pass, head)) = emit::see(SEND_ERROR, Place::Send) else { return 0 };
+    if emit::errno_unwanted(0) {
+        pass.filtered();
+        return 0;
+    }
+    describe(sk, Some(request), head);
+    if emit::unwanted(head) {
+        pass.filtered();
+        return 0;
+    }
+    head.boot_ns = emit::now();
+    let weight = Weight { bytes: request.bytes - sent, segments: 0 };
+    pass.aggregate(head, code::PARTIAL_SEND, weight);
+    0
+}
+
+/// Owner, flow and destination of a send by current.
+#[inline(always)]
+fn describe(sk: Ptr, request: Option<Request>, head: &mut Head) {
+    socket::describe(sk, head);
+    if owner::kernel_owned(sk) {
+        head.owner.grade = grade::KERNEL;
+    } else {
+        head.owner = owner::describe(current_task(), grade::AT_SEND);
+    }
+    head.flags |= head_flag::CURRENT;
+    let flow = &mut head.flow;
+    if flow.sock_type == SOCK_STREAM || flow.sock_type == SOCK_SEQPACKET {
+        socket::keep_local_port(socket::tcp_sock(sk), head);
+        return;
+    }
+    match request {
+        Some(request) if request.name != 0 && request.name_len >= 2 => {
+            if named(&request, flow) {
+                head.flags |= head_flag::NAMED_REMOTE;
+            } else if flow.family != AF_UNIX {
+                head.flags |= head_flag::NO_REMOTE;
+            }
+        }
+        Some(_) if is_connected(flow) => {}
+        // Neither named nor connected, or not visible what was named: the peer would be a guess.
+        _ => head.flags |= head_flag::NO_REMOTE,
+    }
+    if flow.family == AF_NETLINK {
+        // SAFETY: a read of a static that nobody writes after loading.
+        let offset = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_portid) };
+        let port = socket::embedded_u32(sk, offset);
+        socket::put_v4(&mut flow.local, port);
+    }
+}
+
+#[inline(always)]
+fn is_connected(flow: &Flow) -> bool {
+    match flow.family {
+        AF_INET | AF_INET6 => flow.remote_port != 0 || flow.sock_type == 3,
+        _ => true,
+    }
+}
+
+/// Reads the destination that the caller named into the flow.
+#[inline(always)]
+fn named(request: &Request, flow: &mut Flow) -> bool {
+    let Some(words) = probe_user::<[u32; 2]>(request.name) else { return false };
+    let family = words[0] as u16;
+    let port = (words[0] >> 16) as u16;
+    if flow.family == AF_INET && request.name_len >= 16 && (family == AF_INET || family == 0) {
+        flow.remote_port = port;
+        flow.remote = [0; 16];
+        socket::put_v4(&mut flow.remote, words[1]);
+        true
+    } else if flow.family == AF_INET6 && family == AF_INET && request.name_len >= 16 {
+        flow.remote_port = port;
+        let v4 = words[1].to_ne_bytes();
+        flow.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]];
+        true
+    } else if flow.family == AF_INET6 && family == AF_INET6 && request.name_len >= 24 {
+        let Some(address) = probe_user::<[u32; 4]>(request.name + 8) else { return false };
+        flow.remote_port = port;
+        flow.remote = socket::v6_bytes(address);
+        true
+    } else if flow.family == AF_PACKET {
+        // sockaddr_ll: family, protocol, ifindex.
+        socket::put_v4(&mut flow.remote, words[1]);
+        true
+    } else if flow.family == AF_NETLINK {
+        // sockaddr_nl: family, pad, pid.
+        socket::put_v4(&mut flow.remote, words[1]);
+        true
+    } else {
+        false
+    }
+}
+
+/// One failed send.
+#[inline(always)]
+fn failed(sk: Ptr, errno: u32, request: Option<Request>, place: Place) {
+    if errno > MAX_ERRNO {
+        return;
+    }
+    let Some((pass, head)) = emit::see(SEND_ERROR, place) else { return };
+    if emit::errno_unwanted(errno) {
+        return pass.filtered();
+    }
+    describe(sk, request, head);
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    head.boot_ns = emit::now();
+    let requested = request.map_or(NO_U64, |request| request.bytes);
+    let would_block = errno == EAGAIN && config!(list_would_block) == 0;
+    if would_block || !pass.within_rate(head.boot_ns) {
+        let bytes = if requested == NO_U64 { 0 } else { requested };
+        return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
+    }
+    pass.emit(&EVENTS_SEND_ERROR, |record: &mut SendErrorRecord| {
+        record.head = *head;
+        let tcp = socket::tcp_sock(sk);
+        if tcp.is_null() {
+            clear(&mut record.tcp);
+        } else {
+            record.head.flags |= head_flag::TCP;
+            socket::tcp_state(sk, tcp, &mut record.tcp);
+        }
+        record.errno = errno;
+        record.pad = 0;
+        record.requested_bytes = requested;
+        clear(&mut record.path);
+        if head.flow.family == AF_UNIX {
+            unix_path(sk, request, record);
+        }
+    });
+}
+
+/// Where a unix send went: what the caller named, else the name that the peer is bound to.
+#[inline(always)]
+fn unix_path(sk: Ptr, request: Option<Request>, record: &mut SendErrorRecord) {
+    if let Some(request) = request
+        && request.name != 0
+        && request.name_len > 2
+    {
+        let len = (request.name_len - 2).min(108);
+        // SAFETY: writes at most the 108 bytes of the path, or fails.
+        let result = unsafe {
+            bpf_probe_read_user(
+                record.path.path.as_mut_ptr().cast(),
+                len,
+                (request.name + 2) as *const _,
+            )
+        };
+        if result == 0 {
+            record.path.len = len;
+            record.head.flags &= !head_flag::NO_REMOTE;
+        }
+        return;
+    }
+    // SAFETY: reads of a static that nobody writes after loading.
+    let (peer, addr, len, name) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_peer),
+            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_addr),
+            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_address_len),
+            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_address_name),
+        )
+    };
+    if [peer, addr, len, name].contains(&tracer_common::UNRESOLVED) {
+        return;
+    }
+    let Some(other) = probe::<u64>(sk as u64 + peer as u64) else { return };
+    if other == 0 {
+        return;
+    }
+    let Some(address) = probe::<u64>(other + addr as u64) else { return };
+    if address == 0 {
+        return;
+    }
+    let Some(total) = probe::<u32>(address + len as u64) else { return };
+    if total <= 2 {
+        return;
+    }
+    let total = (total - 2).min(108);
+    // SAFETY: writes at most the 108 bytes of the path, or fails.
+    let result = unsafe {
+        aya_ebpf::helpers::generated::bpf_probe_read_kernel(
+            record.path.path.as_mut_ptr().cast(),
+            total,
+            (address + name as u64 + 2) as *const _,
+        )
+    };
+    if result == 0 {
+        record.path.len = total;
+    }
+}

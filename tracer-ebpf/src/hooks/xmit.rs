@@ -1,0 +1,102 @@
+//! Drivers that do not take a packet.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::{DeviceRecord, Head, NO_U32, head_flag};
+
+use crate::{
+    emit::{self, DEVICE, Pass, Weight},
+    kernel::{Ptr, load},
+    maps::{EVENTS_DEVICE, LAST_DROP, Place},
+    owner, packet, socket,
+};
+
+const NETDEV_TX_BUSY: i32 = 0x10;
+const ETIMEDOUT: i32 = 110;
+
+/// `void net_dev_xmit(struct sk_buff *skb, int rc, struct net_device *dev, unsigned int skb_len)`
+#[btf_tracepoint(function = "net_dev_xmit")]
+pub fn xmit(ctx: BtfTracePointContext) -> i32 {
+    let rc: i32 = ctx.arg(1);
+    if rc == 0 {
+        return 0;
+    }
+    refused(ctx.arg(0), rc, ctx.arg(2), ctx.arg(3));
+    0
+}
+
+#[inline(always)]
+fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) {
+    let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else { return };
+    head.flags |= head_flag::NO_SOCKET;
+    head.flow.netns = netns(dev);
+    if rc == NETDEV_TX_BUSY {
+        // The packet goes back to the queue, so it still exists.
+        if let Some(sk) = load!(skb, skb_sk: Ptr)
+            && !sk.is_null()
+            && socket::is_full(sk)
+        {
+            head.flags &= !head_flag::NO_SOCKET;
+            socket::describe_borrowed(sk, head);
+            owner::stored(sk, &mut head.owner);
+        }
+    } else {
+        recall(skb, head);
+    }
+    deliver(pass, head, rc, dev, bytes, NO_U32);
+}
+
+/// The packet is freed by now: its drop, just before on this CPU, told whose it was.
+#[inline(always)]
+fn recall(skb: Ptr, head: &mut Head) {
+    let Some(last) = LAST_DROP.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own place.
+    unsafe {
+        if (*last).skb != skb as u64 {
+            return;
+        }
+        (*last).skb = 0;
+        head.owner = (*last).owner;
+        head.flow = (*last).flow;
+        head.flags = (*last).flags;
+        head.file_refs = (*last).file_refs;
+    }
+}
+
+/// `void net_dev_xmit_timeout(struct net_device *dev, int queue_index)`
+#[btf_tracepoint(function = "net_dev_xmit_timeout")]
+pub fn xmit_timeout(ctx: BtfTracePointContext) -> i32 {
+    let dev: Ptr = ctx.arg(0);
+    let queue: u32 = ctx.arg(1);
+    let Some((pass, head)) = emit::see(DEVICE, Place::XmitTimeout) else { return 0 };
+    head.flags |= head_flag::NO_SOCKET;
+    head.flow.netns = netns(dev);
+    deliver(pass, head, -ETIMEDOUT, dev, NO_U32, queue);
+    0
+}
+
+#[inline(always)]
+fn netns(dev: Ptr) -> u32 {
+    match load!(dev, dev_net: Ptr) {
+        Some(net) => load!(net, net_inum: u32).unwrap_or(0),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn deliver(pass: Pass, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u32) {
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        let weight = if bytes == NO_U32 { 0 } else { bytes as u64 };
+        return pass.aggregate(head, rc as u32, Weight { bytes: weight, segments: 0 });
+    }
+    pass.emit(&EVENTS_DEVICE, |record: &mut DeviceRecord| {
+        record.head = *head;
+        record.rc = rc;
+        (record.ifindex, record.interface) = packet::device(dev);
+        record.bytes = bytes;
+        record.queue = queue;
+    });
+}

@@ -1,0 +1,95 @@
+//! The only place that reads kernel memory.
+//!
+//! `load!` reads through a typed pointer (an argument of a `tp_btf` program, or what another load gave) at
+//! an offset that the verifier knows as a constant: it checks the type and the offset, a null or stale
+//! pointer reads as 0, and the load costs what a load costs. `probe` is for pointers that carry no type.
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
+};
+use core::mem::MaybeUninit;
+
+/// A pointer into the kernel whose type only the verifier knows.
+pub type Ptr = *const u8;
+
+/// `load!(pointer, field: type)` is `Some(value)`, or `None` when this kernel has no such field.
+macro_rules! load {
+    ($ptr:expr, $field:ident: $ty:ty) => {{
+        // SAFETY: a read of a static that nobody writes after loading.
+        let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
+        if offset == tracer_common::UNRESOLVED {
+            None
+        } else {
+            // SAFETY: the verifier proves pointer, offset and size, or refuses the program.
+            Some(unsafe {
+                core::ptr::read_volatile(($ptr as *const u8).add(offset as usize) as *const $ty)
+            })
+        }
+    }};
+}
+pub(crate) use load;
+
+/// As `load!` for a bit-field of one byte.
+macro_rules! load_bits {
+    ($ptr:expr, $field:ident) => {{
+        // SAFETY: a read of a static that nobody writes after loading.
+        let slot = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
+        if slot == tracer_common::UNRESOLVED {
+            None
+        } else {
+            // SAFETY: the verifier proves pointer, offset and size, or refuses the program.
+            let byte = unsafe {
+                core::ptr::read_volatile(($ptr as *const u8).add((slot & 0xffff) as usize))
+            };
+            let width = slot >> 24;
+            let mask = if width == 0 || width >= 8 { 0xff } else { (1u32 << width) - 1 };
+            Some(((byte as u32) >> ((slot >> 16) & 7)) & mask)
+        }
+    }};
+}
+pub(crate) use load_bits;
+
+/// Reads `T` at an address without a type (`bpf_probe_read_kernel`, about 30 ns).
+#[inline(always)]
+pub fn probe<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes `size_of::<T>()` bytes or fails.
+    let result = unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _)
+    };
+    // SAFETY: written in full when the helper returned 0.
+    (result == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// Reads `T` from the memory of the current process (`bpf_probe_read_user`).
+#[inline(always)]
+pub fn probe_user<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes `size_of::<T>()` bytes or fails.
+    let result = unsafe {
+        bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _)
+    };
+    // SAFETY: written in full when the helper returned 0.
+    (result == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// Clears a place word by word: the compiler's memset is a loop over bytes here.
+#[inline(always)]
+pub fn clear<T: tracer_common::Wire>(place: &mut T) {
+    const { assert!(size_of::<T>() % 8 == 0) };
+    let words = core::ptr::from_mut(place).cast::<u64>();
+    let mut index = 0;
+    while index < size_of::<T>() / 8 {
+        // SAFETY: inside the place, which lies on a multiple of 8 in every record and map; all zeroes are
+        // valid for a wire type.
+        unsafe { core::ptr::write_volatile(words.add(index), 0) };
+        index += 1;
+    }
+}
+
+/// The task that runs now. In a softirq that is a stranger: only for hooks in process context.
+#[inline(always)]
+pub fn current_task() -> Ptr {
+    // SAFETY: the helper has no arguments and cannot fail.
+    unsafe { bpf_get_current_task_btf() as Ptr }
+}

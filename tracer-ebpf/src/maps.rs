@@ -1,0 +1,148 @@
+//! Every map and every global. Sizes that depend on the host or on flags are set by user space before loading.
+
+use aya_ebpf::{
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf},
+};
+use tracer_common::{
+    AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets, Owner,
+    UNRESOLVED, signal,
+};
+
+/// Settings of the run, frozen before loading: the verifier prunes what is off.
+#[unsafe(no_mangle)]
+pub static CONFIG: Config = Config {
+    filters: 0,
+    signals: 0,
+    rate: 0,
+    list_would_block: 0,
+    netns: 0,
+    cgroup_id: 0,
+    cgroup_level: 0,
+    protocols: [0; 4],
+    families: 0,
+    errnos: [0; tracer_common::ERRNO_WORDS],
+    wake_bytes: 0,
+    file_refs_bias: 0,
+};
+
+/// Field offsets of the running kernel, frozen before loading.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::from_array([UNRESOLVED; OFFSET_COUNT]);
+
+/// Reads a setting; volatile, so that the compiler does not fold the placeholder in.
+macro_rules! config {
+    ($field:ident) => {
+        // SAFETY: a read of a static that nobody writes after loading.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::CONFIG.$field) }
+    };
+}
+pub(crate) use config;
+
+// One ring per signal: a flood of one cannot push out another.
+#[map]
+pub static EVENTS_RETRANSMIT: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+pub static EVENTS_SEND_ERROR: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+pub static EVENTS_DROP: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+pub static EVENTS_DEVICE: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+pub static EVENTS_RESET: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+pub static EVENTS_CONNECTION: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Exact counters, indexed by signal.
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> =
+    PerCpuArray::with_max_entries(signal::COUNT as u32, 0);
+
+/// The rate limit's window of one signal, all CPUs together.
+#[repr(C)]
+pub struct Window {
+    /// Start, nanoseconds of CLOCK_BOOTTIME.
+    pub start_ns: u64,
+    /// Individual events in it so far.
+    pub used: u64,
+}
+
+#[map]
+pub static WINDOWS: Array<Window> = Array::with_max_entries(signal::COUNT as u32, 0);
+
+/// Where one program builds an event: the stack of 512 bytes is too small. The kernel never lets a program
+/// run inside itself on the same CPU, so one place per program and CPU is never shared.
+#[repr(C)]
+pub struct Scratch {
+    pub head: Head,
+    pub key: AggregateKey,
+    pub value: AggregateValue,
+}
+
+/// Places in [`SCRATCH`], one per program that can be attached beside the others.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Place {
+    Retransmit,
+    Synack,
+    Send,
+    LsmRefusal,
+    Drop,
+    Xmit,
+    XmitTimeout,
+    ResetSent,
+    ResetReceived,
+    SetState,
+}
+
+#[map]
+pub static SCRATCH: PerCpuArray<Scratch> =
+    PerCpuArray::with_max_entries(Place::SetState as u32 + 1, 0);
+
+/// Which of the two aggregation maps is written; user space reads and empties the other.
+#[map]
+pub static ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub static AGGREGATE_A: HashMap<AggregateKey, AggregateValue> = HashMap::with_max_entries(8192, 0);
+#[map]
+pub static AGGREGATE_B: HashMap<AggregateKey, AggregateValue> = HashMap::with_max_entries(8192, 0);
+
+/// What is counted without a flow, since the start.
+#[map]
+pub static CODES: PerCpuHashMap<CodeKey, u64> = PerCpuHashMap::with_max_entries(4096, 0);
+
+/// Drop reasons that lose nothing (duplicates): counted, not listed.
+#[map]
+pub static BENIGN_REASONS: HashMap<u32, u8> = HashMap::with_max_entries(64, 0);
+
+/// Owner of each IP socket. Bounded by the sockets of the host themselves; freed with them.
+#[btf_map]
+pub static OWNERS: SkStorage<Owner> = SkStorage::new();
+
+/// The last packet of a local socket that was dropped on its way out, per CPU: `net_dev_xmit` reports its
+/// error after the driver freed the packet, and this tells whose it was.
+#[repr(C)]
+pub struct LastDrop {
+    /// Address of the skb, 0 when taken.
+    pub skb: u64,
+    pub owner: Owner,
+    pub flow: Flow,
+    pub flags: u32,
+    pub file_refs: u32,
+}
+
+#[map]
+pub static LAST_DROP: PerCpuArray<LastDrop> = PerCpuArray::with_max_entries(1, 0);
+
+/// Wanted processes: pid to start time in ticks of [`tracer_common::START_TICK_NS`], all that procfs shows.
+#[map]
+pub static PIDS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
+#[map]
+pub static COMMS: HashMap<[u8; 16], u8> = HashMap::with_max_entries(64, 0);
+/// Ports in host byte order.
+#[map]
+pub static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 0);
+/// Prefixes of IPv6, or of IPv4 mapped into it.
+#[map]
+pub static REMOTES: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 0);

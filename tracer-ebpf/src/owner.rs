@@ -1,0 +1,233 @@
+//! Keeps the owner of each IP socket: written in process context, read anywhere.
+//!
+//! A write is guarded by a sequence number (`Owner::pad`): odd while it is under way. A reader that meets
+//! an odd or changing number reports nobody, and user space looks the holders up: never a mixture of two.
+//! Volatile accesses keep their order in the compiler; x86 keeps it among stores and among loads.
+
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get,
+};
+use core::ptr::{null_mut, read_volatile, write_volatile};
+use tracer_common::{Owner, filter, grade, owner_flag};
+
+use crate::{
+    kernel::{Ptr, current_task, load},
+    maps::{OWNERS, config},
+};
+
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// Does a kernel thread run now?
+#[inline(always)]
+pub fn is_kernel_thread(task: Ptr) -> bool {
+    load!(task, task_flags: u32).unwrap_or(0) & PF_KTHREAD != 0
+}
+
+/// Describes the process of `task`: its group leader's name and start, its own thread id.
+#[inline(always)]
+pub fn describe(task: Ptr, grade: u8) -> Owner {
+    let mut owner = Owner { grade, ..Owner::default() };
+    if is_kernel_thread(task) {
+        owner.grade = grade::KERNEL;
+        return owner;
+    }
+    owner.pid = load!(task, task_tgid: u32).unwrap_or(0);
+    owner.tid = load!(task, task_pid: u32).unwrap_or(0);
+    if let Some(leader) = load!(task, task_leader: Ptr) {
+        owner.start_ns = load!(leader, task_start: u64).unwrap_or(0);
+        owner.comm = load!(leader, task_comm: [u64; 2]).map_or([0; 16], comm_bytes);
+    }
+    if let Some(cred) = load!(task, task_cred: Ptr) {
+        owner.uid = load!(cred, cred_uid: u32).unwrap_or(u32::MAX);
+    }
+    describe_cgroup(task, &mut owner);
+    owner
+}
+
+#[inline(always)]
+fn comm_bytes(words: [u64; 2]) -> [u8; 16] {
+    let mut bytes = [0u8; 16];
+    // SAFETY: 16 bytes each, alignment not assumed.
+    unsafe { bytes.as_mut_ptr().cast::<[u64; 2]>().write_unaligned(words) };
+    bytes
+}
+
+#[inline(always)]
+fn describe_cgroup(task: Ptr, owner: &mut Owner) {
+    let Some(set) = load!(task, task_cgroups: Ptr) else { return };
+    let Some(cgroup) = load!(set, css_set_dfl_cgrp: Ptr) else { return };
+    let Some(kn) = load!(cgroup, cgroup_kn: Ptr) else { return };
+    owner.cgroup = load!(kn, kernfs_id: u64).unwrap_or(0);
+    if config!(filters) & filter::CGROUP != 0 && cgroup_matches(cgroup) {
+        owner.flags |= owner_flag::CGROUP_MATCH;
+    }
+}
+
+/// Is `cgroup` the wanted one or below it? Each cgroup lists its ancestors by level, itself included.
+#[inline(always)]
+fn cgroup_matches(cgroup: Ptr) -> bool {
+    let level = config!(cgroup_level);
+    if (load!(cgroup, cgroup_level: u32).unwrap_or(0) as u64) < level || level > 64 {
+        return false;
+    }
+    // SAFETY: a read of a static that nobody writes after loading.
+    let base = unsafe { read_volatile(&raw const crate::maps::OFFSETS.cgroup_ancestors) };
+    if base == tracer_common::UNRESOLVED {
+        return false;
+    }
+    let slot = cgroup as u64 + base as u64 + level * 8;
+    let Some(ancestor) = crate::kernel::probe::<u64>(slot) else { return false };
+    // SAFETY: as above.
+    let kn = unsafe { read_volatile(&raw const crate::maps::OFFSETS.cgroup_kn) };
+    // SAFETY: as above.
+    let id = unsafe { read_volatile(&raw const crate::maps::OFFSETS.kernfs_id) };
+    crate::kernel::probe::<u64>(ancestor + kn as u64)
+        .and_then(|kn| crate::kernel::probe::<u64>(kn + id as u64))
+        == Some(config!(cgroup_id))
+}
+
+/// The stored owner's place, null when there is none.
+#[inline(always)]
+fn slot(sk: Ptr) -> *mut Owner {
+    // SAFETY: the verifier checks the socket; without CREATE nothing is allocated.
+    unsafe { bpf_sk_storage_get((&raw const OWNERS) as *mut _, sk as *mut _, null_mut(), 0) }.cast()
+}
+
+/// Who owns the socket, as far as the kernel half knows; `grade::NONE` when nobody is stored.
+#[inline(always)]
+pub fn stored(sk: Ptr, to: &mut Owner) {
+    let slot = slot(sk);
+    if slot.is_null() {
+        return;
+    }
+    // SAFETY: the slot lives as long as the program runs.
+    unsafe {
+        let before = read_volatile(&raw const (*slot).pad);
+        *to = read_volatile(slot);
+        let after = read_volatile(&raw const (*slot).pad);
+        if before != after || before & 1 != 0 {
+            to.grade = grade::NONE;
+        }
+        to.pad = 0;
+    }
+}
+
+/// Writes `owner` for the socket: overwrites who is there when `overwrite`, else only fills an empty place.
+#[inline(always)]
+pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
+    let slot = slot(sk);
+    if slot.is_null() {
+        // Packets of this socket will be told apart by its cookie.
+        crate::socket::cookie(sk);
+        // SAFETY: the verifier checks the socket and the initial value.
+        unsafe {
+            bpf_sk_storage_get(
+                (&raw const OWNERS) as *mut _,
+                sk as *mut _,
+                core::ptr::from_ref(owner) as *mut _,
+                BPF_SK_STORAGE_GET_F_CREATE as u64,
+            )
+        };
+        return;
+    }
+    // SAFETY: the slot lives as long as the program runs.
+    unsafe {
+        let same = (*slot).pid == owner.pid && (*slot).start_ns == owner.start_ns;
+        let sequence = read_volatile(&raw const (*slot).pad);
+        if sequence & 1 != 0 {
+            // Another process writes at this moment: both have used the socket.
+            write_volatile(&raw mut (*slot).flags, (*slot).flags | owner_flag::SEVERAL);
+            return;
+        }
+        if !overwrite {
+            if !same && (*slot).grade != grade::NONE {
+                write_volatile(&raw mut (*slot).flags, (*slot).flags | owner_flag::SEVERAL);
+            }
+            return;
+        }
+        let mut flags = owner.flags;
+        if !same && (*slot).grade == grade::AT_SEND {
+            flags |= owner_flag::SEVERAL;
+        }
+        if same {
+            flags |= (*slot).flags & owner_flag::SEVERAL;
+        }
+        write_volatile(&raw mut (*slot).pad, sequence.wrapping_add(1));
+        write_volatile(&raw mut (*slot).start_ns, owner.start_ns);
+        write_volatile(&raw mut (*slot).cgroup, owner.cgroup);
+        write_volatile(&raw mut (*slot).pid, owner.pid);
+        write_volatile(&raw mut (*slot).tid, owner.tid);
+        write_volatile(&raw mut (*slot).uid, owner.uid);
+        write_volatile(&raw mut (*slot).comm, owner.comm);
+        write_volatile(&raw mut (*slot).flags, flags);
+        write_volatile(&raw mut (*slot).grade, owner.grade);
+        write_volatile(&raw mut (*slot).pad, sequence.wrapping_add(2));
+    }
+}
+
+/// A send returned in process context: the sender is the owner. The common case, the same process as last
+/// time, is a look-up and two compares.
+#[inline(always)]
+pub fn sent(sk: Ptr) {
+    let task = current_task();
+    let slot = slot(sk);
+    if !slot.is_null() {
+        let pid = load!(task, task_tgid: u32).unwrap_or(0);
+        let tid = load!(task, task_pid: u32).unwrap_or(0);
+        // SAFETY: the slot lives as long as the program runs.
+        unsafe {
+            if (*slot).pid == pid && (*slot).grade == grade::AT_SEND {
+                (*slot).tid = tid;
+                return;
+            }
+        }
+    }
+    if is_kernel_thread(task) {
+        return;
+    }
+    let owner = describe(task, grade::AT_SEND);
+    store(sk, &owner, true);
+}
+
+/// The process that connects or listens, seen in process context; the kernel itself when the socket has no
+/// file.
+#[inline(always)]
+pub fn opened(sk: Ptr, grade_now: u8) {
+    let mut owner = describe(current_task(), grade_now);
+    if kernel_owned(sk) {
+        owner = Owner { grade: grade::KERNEL, ..Owner::default() };
+    }
+    store(sk, &owner, true);
+}
+
+/// The process that closes or shuts down: it becomes the owner unless the sender is known.
+#[inline(always)]
+pub fn closed(sk: Ptr) {
+    let task = current_task();
+    if is_kernel_thread(task) || kernel_owned(sk) {
+        return;
+    }
+    let slot = slot(sk);
+    if !slot.is_null() {
+        // SAFETY: the slot lives as long as the program runs.
+        let (pid, grade) = unsafe { ((*slot).pid, (*slot).grade) };
+        let same = pid == load!(task, task_tgid: u32).unwrap_or(0);
+        if same || grade == grade::AT_SEND || grade == grade::KERNEL {
+            return;
+        }
+    }
+    let owner = describe(task, grade::AT_CLOSE);
+    store(sk, &owner, true);
+}
+
+/// A socket that has a `struct socket` but no file was made by the kernel for itself.
+#[inline(always)]
+pub fn kernel_owned(sk: Ptr) -> bool {
+    match load!(sk, sk_socket: Ptr) {
+        Some(socket) if !socket.is_null() => {
+            load!(socket, socket_file: Ptr).is_some_and(|file| file.is_null())
+        }
+        _ => false,
+    }
+}
+

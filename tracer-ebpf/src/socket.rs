@@ -1,0 +1,217 @@
+//! Reads a socket: its flow, its file and its TCP state.
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock,
+};
+use tracer_common::{Head, NO_U32, TcpState, head_flag};
+
+use crate::{
+    kernel::{Ptr, load, load_bits, probe},
+    maps::config,
+};
+
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+pub const AF_NETLINK: u16 = 16;
+pub const AF_PACKET: u16 = 17;
+
+pub const SOCK_STREAM: u16 = 1;
+
+pub const TCP_ESTABLISHED: u8 = 1;
+pub const TCP_SYN_SENT: u8 = 2;
+pub const TCP_FIN_WAIT1: u8 = 4;
+pub const TCP_TIME_WAIT: u8 = 6;
+pub const TCP_CLOSE: u8 = 7;
+pub const TCP_CLOSE_WAIT: u8 = 8;
+pub const TCP_LAST_ACK: u8 = 9;
+pub const TCP_LISTEN: u8 = 10;
+pub const TCP_NEW_SYN_RECV: u8 = 12;
+
+pub const IPPROTO_TCP: u16 = 6;
+
+/// `sk_family`, 0 when unreadable.
+#[inline(always)]
+pub fn family(sk: Ptr) -> u16 {
+    load!(sk, sk_family: u16).unwrap_or(0)
+}
+
+/// `sk_state`.
+#[inline(always)]
+pub fn state(sk: Ptr) -> u8 {
+    load!(sk, sk_state: u8).unwrap_or(0)
+}
+
+/// `sk_fullsock`: neither TIME_WAIT nor a request socket, which are smaller structures.
+#[inline(always)]
+pub fn is_full(sk: Ptr) -> bool {
+    let state = state(sk);
+    state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV
+}
+
+/// Is this socket of a family whose owner is stored?
+#[inline(always)]
+pub fn is_ip(family: u16) -> bool {
+    family == AF_INET || family == AF_INET6
+}
+
+/// Fills the flow and the file's facts of a full socket, and gives it a cookie when it has none yet.
+#[inline(always)]
+pub fn describe(sk: Ptr, head: &mut Head) {
+    describe_borrowed(sk, head);
+    head.flow.cookie = cookie(sk);
+}
+
+/// The id that `ss -e` prints as `sk:`; made now when the socket has none.
+#[inline(always)]
+pub fn cookie(sk: Ptr) -> u64 {
+    // SAFETY: a full socket, trusted by the verifier.
+    unsafe { bpf_get_socket_cookie(sk as *mut _) }
+}
+
+/// As [`describe`] for a socket that was reached through a packet: the verifier does not trust it enough for
+/// helpers, so its cookie is 0 when nobody has asked for it before.
+#[inline(always)]
+pub fn describe_borrowed(sk: Ptr, head: &mut Head) {
+    let flow = &mut head.flow;
+    let family = family(sk);
+    flow.family = family;
+    flow.sock_type = load!(sk, sk_type: u16).unwrap_or(0);
+    flow.protocol = load!(sk, sk_protocol: u16).unwrap_or(0);
+    flow.netns = netns(sk);
+    flow.cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
+    if is_ip(family) {
+        // The kernel keeps the local port in host order, the remote one in network order.
+        flow.local_port = load!(sk, sk_num: u16).unwrap_or(0).to_be();
+        flow.remote_port = load!(sk, sk_dport: u16).unwrap_or(0);
+    }
+    if family == AF_INET {
+        put_v4(&mut flow.local, load!(sk, sk_rcv_saddr: u32).unwrap_or(0));
+        put_v4(&mut flow.remote, load!(sk, sk_daddr: u32).unwrap_or(0));
+    } else if family == AF_INET6 {
+        load_v6!(&mut flow.local, sk, sk_v6_rcv_saddr);
+        load_v6!(&mut flow.remote, sk, sk_v6_daddr);
+    }
+    describe_file(sk, head);
+}
+
+/// Inode and number of references of the socket's file.
+#[inline(always)]
+fn describe_file(sk: Ptr, head: &mut Head) {
+    head.file_refs = NO_U32;
+    let Some(socket) = load!(sk, sk_socket: Ptr) else {
+        return;
+    };
+    if socket.is_null() {
+        head.flags |= head_flag::ORPHAN;
+        return;
+    }
+    let Some(file) = load!(socket, socket_file: Ptr) else {
+        return;
+    };
+    if file.is_null() {
+        // A socket without a file was made by the kernel for itself.
+        head.file_refs = 0;
+        return;
+    }
+    if let Some(inode) = load!(file, file_inode: Ptr) {
+        head.flow.inode = load!(inode, inode_ino: u64).unwrap_or(0);
+    }
+    if let Some(refs) = load!(file, file_refs: u64) {
+        head.file_refs = refs.wrapping_add(config!(file_refs_bias)) as u32;
+    }
+}
+
+/// Inode number of the socket's network namespace.
+#[inline(always)]
+pub fn netns(sk: Ptr) -> u32 {
+    match load!(sk, sk_net: Ptr) {
+        Some(net) => load!(net, net_inum: u32).unwrap_or(0),
+        None => 0,
+    }
+}
+
+/// IPv4 goes into the first four bytes.
+#[inline(always)]
+pub fn put_v4(to: &mut [u8; 16], address: u32) {
+    // SAFETY: 4 of 16 bytes, alignment not assumed.
+    unsafe { to.as_mut_ptr().cast::<u32>().write_unaligned(address) }
+}
+
+/// IPv6 in two halves: one load of 16 bytes does not exist.
+macro_rules! load_v6 {
+    ($to:expr, $ptr:expr, $field:ident) => {
+        if let Some(words) = $crate::kernel::load!($ptr, $field: [u32; 4]) {
+            *$to = $crate::socket::v6_bytes(words);
+        }
+    };
+}
+pub(crate) use load_v6;
+
+#[inline(always)]
+pub fn v6_bytes(words: [u32; 4]) -> [u8; 16] {
+    // SAFETY: same size, every bit pattern valid in both.
+    unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }
+}
+
+/// Local port id of a netlink socket, peer of a unix one: the families whose own structure embeds `sock`
+/// first. Only on the error path, by probe reads: the pointer's type is plain `sock`.
+#[inline(always)]
+pub fn embedded_u32(sk: Ptr, offset: u32) -> u32 {
+    if offset == tracer_common::UNRESOLVED {
+        return 0;
+    }
+    probe::<u32>(sk as u64 + offset as u64).unwrap_or(0)
+}
+
+/// The TCP socket behind `sk`, null when it is none.
+#[inline(always)]
+pub fn tcp_sock(sk: Ptr) -> Ptr {
+    // SAFETY: the helper checks the type of what it is given.
+    unsafe { bpf_skc_to_tcp_sock(sk as *mut _) as Ptr }
+}
+
+/// A closed socket has given its port back, but its source port stays.
+#[inline(always)]
+pub fn keep_local_port(tcp: Ptr, head: &mut Head) {
+    if head.flow.local_port == 0 && !tcp.is_null() {
+        head.flow.local_port = load!(tcp, tcp_sport: u16).unwrap_or(0);
+    }
+}
+
+/// Takes the TCP state; 18 direct loads, no copies.
+#[inline(always)]
+pub fn tcp_state(sk: Ptr, tcp: Ptr, to: &mut TcpState) {
+    // SAFETY: no arguments, cannot fail; the low half is what the kernel calls tcp_jiffies32.
+    let now = unsafe { bpf_jiffies64() } as u32;
+    to.state = state(sk) as u32;
+    to.sndbuf_bytes = load!(sk, sk_sndbuf: u32).unwrap_or(NO_U32);
+    to.wmem_queued_bytes = load!(sk, sk_wmem_queued: u32).unwrap_or(NO_U32);
+    to.ca_state = load_bits!(tcp, tcp_ca_state).unwrap_or(NO_U32);
+    to.send_queue_bytes = match (load!(tcp, tcp_write_seq: u32), load!(tcp, tcp_snd_una: u32)) {
+        (Some(write_seq), Some(snd_una)) => write_seq.wrapping_sub(snd_una),
+        _ => NO_U32,
+    };
+    to.cwnd_segments = load!(tcp, tcp_cwnd: u32).unwrap_or(NO_U32);
+    to.ssthresh_segments = load!(tcp, tcp_ssthresh: u32).unwrap_or(NO_U32);
+    to.srtt_us8 = load!(tcp, tcp_srtt: u32).unwrap_or(NO_U32);
+    to.rto_jiffies = load!(tcp, tcp_rto: u32).unwrap_or(NO_U32);
+    to.backoff = load_bits!(tcp, tcp_backoff).unwrap_or(NO_U32);
+    to.mss_bytes = load!(tcp, tcp_mss: u32).unwrap_or(NO_U32);
+    to.pmtu_bytes = load!(tcp, tcp_pmtu: u32).unwrap_or(NO_U32);
+    to.peer_window_bytes = load!(tcp, tcp_snd_wnd: u32).unwrap_or(NO_U32);
+    to.unacked_segments = load!(tcp, tcp_packets_out: u32).unwrap_or(NO_U32);
+    to.lost_segments = load!(tcp, tcp_lost_out: u32).unwrap_or(NO_U32);
+    to.last_send_jiffies_ago = ago(now, load!(tcp, tcp_lsndtime: u32));
+    to.last_ack_jiffies_ago = ago(now, load!(tcp, tcp_rcv_tstamp: u32));
+    to.pad = 0;
+}
+
+/// 0 stands for "never" in the kernel's fields.
+#[inline(always)]
+fn ago(now: u32, then: Option<u32>) -> u32 {
+    match then {
+        Some(then) if then != 0 => now.wrapping_sub(then),
+        _ => NO_U32,
+    }
+}

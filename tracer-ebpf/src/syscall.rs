@@ -1,0 +1,122 @@
+//! What the caller asked for: read from the registers of the system call, and only when it failed.
+//!
+//! `pt_regs` of the current task still hold the arguments while a system call runs, and `ax` holds
+//! `-ENOSYS` until it returns (`syscall_enter_from_user_mode`). So nothing has to be attached to the entry
+//! of system calls, which would cost every call of the host. Work that runs on the way back to user space
+//! (io_uring) meets another `ax`, and the file descriptor must lead to the very socket: otherwise unknown.
+//! x86-64 only: elsewhere the register fields do not resolve, and everything here is unknown.
+
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
+use tracer_common::NO_U64;
+
+use crate::{
+    kernel::{Ptr, current_task, load, probe, probe_user},
+    owner::is_kernel_thread,
+};
+
+const ENOSYS: u64 = (-38i64) as u64;
+const USER_CS: u64 = 0x33;
+
+const WRITE: u64 = 1;
+const WRITEV: u64 = 20;
+const SENDTO: u64 = 44;
+const SENDMSG: u64 = 46;
+const PWRITEV2: u64 = 328;
+const SENDMMSG: u64 = 307;
+
+/// How many parts of a message are added up.
+const MAX_PARTS: u64 = 8;
+
+/// The caller's view of one send.
+#[derive(Clone, Copy)]
+pub struct Request {
+    /// Bytes to send, [`NO_U64`] when not visible.
+    pub bytes: u64,
+    /// User address of the destination, 0 when none was named.
+    pub name: u64,
+    /// Its length.
+    pub name_len: u32,
+}
+
+/// Reads the request of the send on `sk` that current makes; `None` when it cannot be told for sure.
+#[inline(always)]
+pub fn request(sk: Ptr) -> Option<Request> {
+    let task = current_task();
+    if is_kernel_thread(task) {
+        return None;
+    }
+    // SAFETY: a user task; the helper returns its saved registers.
+    let regs = unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr;
+    if load!(regs, regs_ax: u64)? != ENOSYS || load!(regs, regs_cs: u64)? & 0xffff != USER_CS {
+        return None;
+    }
+    let number = load!(regs, regs_orig_ax: u64)?;
+    let fd = load!(regs, regs_di: u64)? as u32;
+    if !descriptor_is(task, fd, sk) {
+        return None;
+    }
+    let second = load!(regs, regs_si: u64)?;
+    let third = load!(regs, regs_dx: u64)?;
+    match number {
+        WRITE => Some(Request { bytes: third, name: 0, name_len: 0 }),
+        WRITEV | PWRITEV2 => Some(Request { bytes: sum_parts(second, third), name: 0, name_len: 0 }),
+        SENDTO => Some(Request {
+            bytes: third,
+            name: load!(regs, regs_r8: u64)?,
+            name_len: load!(regs, regs_r9: u64)? as u32,
+        }),
+        SENDMSG => message(second),
+        // Of several messages it is not visible which one failed.
+        SENDMMSG if third as u32 == 1 => message(second),
+        _ => None,
+    }
+}
+
+/// `struct user_msghdr`: name, namelen, iov, iovlen.
+#[inline(always)]
+fn message(address: u64) -> Option<Request> {
+    let header = probe_user::<[u64; 4]>(address)?;
+    Some(Request {
+        bytes: sum_parts(header[2], header[3]),
+        name: header[0],
+        name_len: if header[0] == 0 { 0 } else { header[1] as u32 },
+    })
+}
+
+/// Adds up the lengths of an iovec.
+#[inline(always)]
+fn sum_parts(address: u64, count: u64) -> u64 {
+    if count > MAX_PARTS {
+        return NO_U64;
+    }
+    let mut sum = 0u64;
+    let mut index = 0u64;
+    while index < MAX_PARTS {
+        if index >= count {
+            break;
+        }
+        match probe_user::<u64>(address + index * 16 + 8) {
+            Some(len) => sum = sum.wrapping_add(len),
+            None => return NO_U64,
+        }
+        index += 1;
+    }
+    sum
+}
+
+/// Does file descriptor `fd` of the task lead to this socket?
+#[inline(always)]
+fn descriptor_is(task: Ptr, fd: u32, sk: Ptr) -> bool {
+    // SAFETY: a read of a static that nobody writes after loading.
+    let private = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.file_private) };
+    let Some(socket) = load!(sk, sk_socket: u64) else { return false };
+    let Some(files) = load!(task, task_files: Ptr) else { return false };
+    let Some(table) = load!(files, files_fdt: Ptr) else { return false };
+    let Some(max) = load!(table, fdt_max_fds: u32) else { return false };
+    let Some(array) = load!(table, fdt_fd: u64) else { return false };
+    if private == tracer_common::UNRESOLVED || socket == 0 || fd >= max {
+        return false;
+    }
+    let Some(file) = probe::<u64>(array + fd as u64 * 8) else { return false };
+    file != 0 && probe::<u64>(file + private as u64) == Some(socket)
+}

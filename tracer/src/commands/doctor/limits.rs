@@ -1,0 +1,93 @@
+//! What no hook of this program can see, on any host or on this one.
+
+use crate::kernel::facts::ProgramVerdict;
+use crate::kernel::plan::{Kind, Need, Serves};
+
+use super::Examination;
+
+/// Something that is not seen, and the word of the output that it concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub about: &'static str,
+    pub text: &'static str,
+    /// The optional hook that lifts it where it runs.
+    lifted_by: Option<&'static str>,
+}
+
+const fn limit(about: &'static str, text: &'static str) -> Limit {
+    Limit { about, text, lifted_by: None }
+}
+
+const LIMITS: &[Limit] = &[
+    Limit {
+        about: "send_error",
+        text: "A send that a security module refuses (SELinux, AppArmor, BPF LSM) is not seen: \
+               sock_send_length comes after that check.",
+        lifted_by: Some("lsm_refusal"),
+    },
+    limit(
+        "send_error",
+        "A send that fails before it reaches a socket is not seen: EBADF, ENOTSOCK, a destination that cannot \
+         be read, and what seccomp refuses.",
+    ),
+    limit(
+        "send_error",
+        "Sends inside the kernel that bypass the socket layer are not seen: SMC, rxrpc, espintcp, sockmap, \
+         the inner sends of kTLS, UDP tunnels.",
+    ),
+    limit(
+        "send_error",
+        "requested_bytes, and the destination of an unconnected send, come from the registers of the system \
+         call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages, not more than 8 \
+         parts. Elsewhere they are null.",
+    ),
+    limit("send_error", "blocked_us is always null: nothing is hooked at the start of a send."),
+    limit(
+        "connection",
+        "A connect(2) that fails before the SYN is prepared is not seen (ENETUNREACH, EACCES, EHOSTUNREACH of a \
+         route): the kernel has no tracepoint there. EADDRNOTAVAIL shows as SYN_SENT to CLOSE without an errno.",
+    ),
+    limit(
+        "drop",
+        "Only packets of local sockets are listed; all others are counted by reason. Reasons of modules \
+         (mac80211, openvswitch) are shown as subsystem and number.",
+    ),
+    limit(
+        "device",
+        "The owner is known only when the drop of the same packet came just before on the same CPU, or the \
+         packet was requeued (NETDEV_TX_BUSY, which is no loss).",
+    ),
+    Limit {
+        about: "owner",
+        text: "An accepted socket has no owner of its own until it sends; before that its holders are looked up \
+               among open files.",
+        lifted_by: Some("accept"),
+    },
+    limit("owner", "Owners are kept for IP sockets. The cgroup is that of cgroup v2; v1 is not read."),
+    limit(
+        "totals",
+        "The kernel skips a program that is already running on the same CPU. Such events are in no counter of \
+         the signals; the skips are counted where the kernel says so (recursion_misses, 5.12 and later).",
+    ),
+];
+
+/// The limits that hold here.
+pub fn limits(examination: &Examination) -> Vec<Limit> {
+    LIMITS.iter().filter(|limit| !limit.lifted_by.is_some_and(|by| runs(examination, by))).copied().collect()
+}
+
+/// Whether an optional hook was really loaded; a name stands for all its forms.
+fn runs(examination: &Examination, program: &str) -> bool {
+    let Ok(plan) = examination.plan else { return false };
+    plan.hooks().any(|hook| {
+        hook.program.starts_with(program)
+            && hook.need == Need::Optional
+            && hook.kind == Kind::Fexit
+            && *examination.verdict(hook) == ProgramVerdict::Allowed
+    })
+}
+
+/// Words for a list of purposes.
+pub fn serves(purposes: &[Serves]) -> Vec<&'static str> {
+    purposes.iter().map(|purpose| purpose.name()).collect()
+}

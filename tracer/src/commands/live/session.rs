@@ -1,0 +1,291 @@
+//! One run: takes records from the rings to the output, and counts every one of them.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracer_common::{BEYOND_MAP, CodeKey, Head, filter as bit, signal};
+
+use crate::decode::{self, Aggregated, Record};
+use crate::event::{CountedKind, Event};
+use crate::filter::Resolved;
+use crate::kernel::load::Loaded;
+use crate::names::KernelNames;
+use crate::output::{BATCH_BYTES, FinishOutcome, Output, SendError};
+use crate::owner::Owners;
+use crate::render::{Clock, Renderer};
+use crate::sys;
+use crate::tally::Tally;
+
+/// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
+const BATCH_RECORDS: usize = 4096;
+
+/// What the loop does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Go,
+    End,
+}
+
+/// Everything that a run needs.
+pub struct Session {
+    loaded: Loaded,
+    owners: Owners,
+    names: KernelNames,
+    benign: Vec<u32>,
+    resolved: Resolved,
+    renderer: Renderer,
+    clock: Clock,
+    output: Output,
+    /// What the output did not take yet: while it waits, rings are not read, and their loss is counted.
+    waiting: Option<Vec<u8>>,
+    tally: Tally,
+    /// Event lines still to print.
+    left: Option<u64>,
+}
+
+impl Session {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        loaded: Loaded,
+        owners: Owners,
+        names: KernelNames,
+        resolved: Resolved,
+        renderer: Renderer,
+        clock: Clock,
+        output: Output,
+        count: Option<u64>,
+    ) -> Self {
+        let benign = names.benign_reasons();
+        Self {
+            loaded,
+            owners,
+            names,
+            benign,
+            resolved,
+            renderer,
+            clock,
+            output,
+            waiting: None,
+            tally: Tally::default(),
+            left: count,
+        }
+    }
+
+    /// Descriptors of the rings.
+    pub fn ring_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.loaded.rings.fds()
+    }
+
+    /// Prints what stands above the events.
+    pub fn start(&mut self) {
+        if let Some(header) = self.renderer.header() {
+            self.print(header.into_bytes());
+        }
+    }
+
+    /// Takes what the rings hold now.
+    pub fn pump(&mut self) -> Result<Step> {
+        loop {
+            if self.output.reader_gone() || self.left == Some(0) {
+                return Ok(Step::End);
+            }
+            if !self.flush_waiting() {
+                return Ok(Step::Go);
+            }
+            if self.pump_batch()? < BATCH_RECORDS {
+                return Ok(Step::Go);
+            }
+        }
+    }
+
+    /// One batch of records, in order of time over all rings; gives how many there were.
+    fn pump_batch(&mut self) -> Result<usize> {
+        let mut records = Vec::new();
+        let tally = &mut self.tally;
+        let taken = self.loaded.rings.drain(BATCH_RECORDS, |signal, bytes| {
+            match decode::decode(signal, bytes) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    log::warn!("{error}");
+                    tally.undecoded(signal);
+                }
+            }
+        });
+        records.sort_by_key(|record| record.head().boot_ns);
+        let heads = records.iter().map(|record| *record.head());
+        self.look_up(heads.collect::<Vec<_>>().as_slice())?;
+        let mut text = String::new();
+        for record in &records {
+            self.record(record, &mut text);
+        }
+        self.print(text.into_bytes());
+        Ok(taken)
+    }
+
+    /// Asks the open files when any event needs it, and learns of the children of wanted processes.
+    fn look_up(&mut self, heads: &[Head]) -> Result<()> {
+        let unsure = heads.iter().filter(|head| self.owners.needs_holders(head));
+        if let Some(latest) = unsure.map(|head| head.boot_ns).max() {
+            let loaded = &mut self.loaded;
+            self.owners.holders_mut().refresh(latest, &sys::boot_clock_ns, &mut || loaded.walk());
+        }
+        if self.resolved.config.filters & bit::FOLLOW != 0 && heads.iter().any(|head| !head.owner_is_sure()) {
+            self.resolved.pids = self.loaded.pids()?;
+        }
+        Ok(())
+    }
+
+    /// Attributes, filters and prints one record.
+    fn record(&mut self, record: &Record, text: &mut String) {
+        let head = record.head();
+        let event = decode::event(record, self.owners.resolve(head), &self.names);
+        if self.removes(head, &event) {
+            return self.tally.filtered_emitted(head.signal);
+        }
+        self.tally.delivered(head.signal);
+        self.line(&event, text);
+    }
+
+    /// The filter, where the kernel could not be sure of the owner.
+    fn removes(&self, head: &Head, event: &Event) -> bool {
+        self.resolved.config.filters != 0 && !head.owner_is_sure() && !self.resolved.matches(event)
+    }
+
+    fn line(&mut self, event: &Event, text: &mut String) {
+        match &mut self.left {
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        text.push_str(&self.renderer.event(event, &self.clock));
+    }
+
+    /// Prints what was aggregated since the last time.
+    pub fn deliver_aggregates(&mut self) -> Result<Step> {
+        if !self.flush_waiting() {
+            return Ok(Step::Go);
+        }
+        // Once per second is also when a step of the wall clock is taken over.
+        self.clock.wall_minus_boot_ns = sys::wall_minus_boot_ns();
+        let taken = self.loaded.take_aggregates()?;
+        let heads: Vec<_> = taken.iter().map(|(key, value)| value.head(key.signal)).collect();
+        self.look_up(&heads)?;
+        let list_would_block = self.resolved.config.list_would_block != 0;
+        let mut events = Vec::new();
+        for ((key, value), head) in taken.iter().zip(&heads) {
+            let owner = self.owners.resolve(head);
+            match decode::aggregated(key, value, owner, &self.names, list_would_block) {
+                Ok(Aggregated::Event(event)) if self.removes(head, &event) => {
+                    self.tally.filtered_aggregated(key.signal, value.count);
+                }
+                Ok(Aggregated::Event(event)) => events.push(event),
+                Ok(Aggregated::Counted(counted)) => self.tally.count(*counted),
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+        events.sort_by_key(|event| event.boot_ns);
+        let mut text = String::new();
+        for event in &events {
+            self.line(event, &mut text);
+        }
+        self.print(text.into_bytes());
+        Ok(if self.left == Some(0) { Step::End } else { Step::Go })
+    }
+
+    /// Queues output, in pieces that the queue can take.
+    fn print(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        match &mut self.waiting {
+            Some(waiting) => waiting.extend(bytes),
+            None => self.waiting = Some(bytes),
+        }
+        self.flush_waiting();
+    }
+
+    /// Has the output taken everything?
+    fn flush_waiting(&mut self) -> bool {
+        while let Some(mut bytes) = self.waiting.take() {
+            let rest = if bytes.len() > BATCH_BYTES { bytes.split_off(BATCH_BYTES) } else { Vec::new() };
+            match self.output.send(bytes) {
+                Ok(()) if rest.is_empty() => {}
+                Ok(()) => self.waiting = Some(rest),
+                Err(SendError::Full(mut bytes)) => {
+                    bytes.extend(rest);
+                    self.waiting = Some(bytes);
+                    return false;
+                }
+                Err(SendError::Closed) => return true,
+            }
+        }
+        true
+    }
+
+    /// Detaches, takes what is left, prints counts and totals, and waits for the output.
+    pub fn finish(mut self, timeout: Duration) -> Result<FinishOutcome> {
+        let missed = self.missed();
+        self.loaded.detach();
+        if !self.output.reader_gone() {
+            while self.pump_batch()? > 0 {}
+            self.deliver_aggregates_now()?;
+            let counted = self.counted()?;
+            self.print(self.renderer.counted(&counted, &self.clock).into_bytes());
+            let counters = self.loaded.counters().context("cannot read the counters")?;
+            let totals = self.tally.totals(&counters, &missed, self.resolved.config.signals);
+            self.print(self.renderer.totals(&totals).into_bytes());
+        }
+        self.flush_until(timeout);
+        Ok(self.output.finish(timeout)?)
+    }
+
+    fn deliver_aggregates_now(&mut self) -> Result<()> {
+        self.left = self.left.filter(|left| *left > 0).or(self.left);
+        // Nothing is written any more: both maps are final.
+        for _ in 0..2 {
+            self.deliver_aggregates()?;
+        }
+        Ok(())
+    }
+
+    /// Hands the rest to the output while it takes it.
+    fn flush_until(&mut self, timeout: Duration) {
+        let deadline = std::time::Instant::now() + timeout;
+        while !self.flush_waiting() && std::time::Instant::now() < deadline {
+            self.output.wait_for_room(deadline);
+        }
+    }
+
+    /// Rows that were counted instead of listed.
+    fn counted(&mut self) -> Result<Vec<crate::event::Counted>> {
+        for (key, count) in self.loaded.codes().context("cannot read what was counted by code")? {
+            let kind = if key.signal & BEYOND_MAP != 0 {
+                CountedKind::BeyondMap
+            } else if key.signal == signal::DROP && self.benign.contains(&key.code) {
+                CountedKind::Benign
+            } else {
+                CountedKind::NoLocalSocket
+            };
+            let key = CodeKey { signal: key.signal & !BEYOND_MAP, ..key };
+            match decode::counted_by_code(&key, count, kind, &self.names) {
+                Ok(counted) => self.tally.count(counted),
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+        Ok(self.tally.counted())
+    }
+
+    /// Runs that the kernel skipped, per signal.
+    fn missed(&self) -> [Option<u64>; signal::COUNT] {
+        let mut missed = [None; signal::COUNT];
+        for (signals, count) in self.loaded.misses() {
+            for signal in signals {
+                if let Some(count) = count {
+                    *missed[signal as usize].get_or_insert(0) += count;
+                }
+            }
+        }
+        missed
+    }
+}

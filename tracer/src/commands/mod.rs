@@ -1,0 +1,19 @@
+//! One file per command; each composes the line from hook to output.
+
+pub mod doctor;
+pub mod live;
+
+/// Why a command did not do its job.
+#[derive(Debug)]
+pub enum Failure {
+    /// Arguments that contradict each other: exit status 2.
+    Usage(String),
+    /// Everything else: exit status 1; the message says what to do next.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}

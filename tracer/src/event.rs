@@ -1,0 +1,46 @@
+//! An event: a fact with an owner and a flow.
+//!
+//! Everything after decoding speaks these types, live and replayed alike. They hold no wire numbers and
+//! no text made for people: rendering belongs to [`crate::render`]. A value that could not be read is
+//! `None`, never 0.
+
+mod detail;
+mod flow;
+mod owner;
+mod signal;
+mod tally;
+mod tcp;
+
+pub use detail::{
+    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, Reset, Retransmit,
+    SendError, Trigger, transmit_code_name,
+};
+pub use flow::{Endpoint, Flow, proto_name};
+pub use owner::{Grade, Holder, Owner, RawName};
+pub use signal::{Signal, UnknownSignal};
+pub use tally::{Counted, CountedKind, SignalTotals, Totals};
+pub use tcp::{CaState, Tcp, TcpState};
+
+/// A failure to send, or the kernel's word about one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, nanoseconds of CLOCK_BOOTTIME; of the last one when several were aggregated.
+    pub boot_ns: u64,
+    /// How many: above 1 when events of this kind on this flow were aggregated.
+    pub count: u64,
+    /// Whose socket it was.
+    pub owner: Owner,
+    /// Between whom; `None` when there was neither a socket nor a packet to tell.
+    pub flow: Option<Flow>,
+    /// What happened.
+    pub detail: Detail,
+    /// The TCP socket at the event.
+    pub tcp: Option<Tcp>,
+}
+
+impl Event {
+    /// The signal that the event belongs to.
+    pub const fn signal(&self) -> Signal {
+        self.detail.signal()
+    }
+}

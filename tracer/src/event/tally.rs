@@ -1,0 +1,96 @@
+//! What is counted instead of listed, and the totals of a run.
+
+use super::{Flow, Owner, Signal};
+
+/// Why something was counted and not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CountedKind {
+    /// A send on a non-blocking socket that would have blocked (EAGAIN).
+    WouldBlock,
+    /// A send of which the kernel took a part.
+    PartialSend,
+    /// A dropped packet that belongs to no local socket.
+    NoLocalSocket,
+    /// An event whose flow found no place in the aggregation map.
+    BeyondMap,
+    /// A packet that was freed with nothing lost (a duplicate, for one).
+    Benign,
+}
+
+impl CountedKind {
+    /// The name in the output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WouldBlock => "would_block",
+            Self::PartialSend => "partial_send",
+            Self::NoLocalSocket => "no_local_socket",
+            Self::BeyondMap => "beyond_map",
+            Self::Benign => "benign",
+        }
+    }
+}
+
+/// A count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The signal that it would have been an event of.
+    pub signal: Signal,
+    /// Why it was counted.
+    pub kind: CountedKind,
+    /// Name of the errno, drop reason, cause…; `None` when the kind says it all.
+    pub code: Option<String>,
+    /// How many.
+    pub count: u64,
+    /// Bytes, where they were counted: not taken (partial sends), or dropped.
+    pub bytes: Option<u64>,
+    /// First, nanoseconds of CLOCK_BOOTTIME.
+    pub first_boot_ns: Option<u64>,
+    /// Last, nanoseconds of CLOCK_BOOTTIME.
+    pub last_boot_ns: Option<u64>,
+    /// Whose, where it was counted per owner.
+    pub owner: Option<Owner>,
+    /// Between whom, where it was counted per flow.
+    pub flow: Option<Flow>,
+}
+
+/// The counters of one signal over a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SignalTotals {
+    /// Events that the hooks saw.
+    pub seen: u64,
+    /// Events that a filter removed.
+    pub filtered: u64,
+    /// Events for which a place in the ring was asked.
+    pub emitted: u64,
+    /// Events that were counted per flow or per code instead.
+    pub aggregated: u64,
+    /// Events that the reader got, by its own count.
+    pub delivered: u64,
+    /// Events for which the ring had no room.
+    pub lost: u64,
+    /// Runs of the hooks that the kernel skipped; `None` where it does not tell.
+    pub missed: Option<u64>,
+}
+
+impl SignalTotals {
+    /// `seen = filtered + emitted + aggregated`.
+    pub fn seen_holds(&self) -> bool {
+        u128::from(self.seen)
+            == [self.filtered, self.emitted, self.aggregated]
+                .map(u128::from)
+                .iter()
+                .sum()
+    }
+
+    /// `emitted = delivered + lost`.
+    pub fn emitted_holds(&self) -> bool {
+        u128::from(self.emitted) == u128::from(self.delivered) + u128::from(self.lost)
+    }
+}
+
+/// The totals of a run, in the order in which they are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// One entry per signal.
+    pub signals: Vec<(Signal, SignalTotals)>,
+}

@@ -1,0 +1,118 @@
+//! The part of BTF that decisions and names need, taken out so that the rest can be dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use tracer_common::{FIELDS, Field, OFFSET_COUNT, UNRESOLVED};
+
+use crate::kernel::btf::Btf;
+use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
+
+/// An ability of the kernel that shows in its BTF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// `BPF_MAP_TYPE_RINGBUF`.
+    RingBuffer,
+    /// `BPF_TRACE_RAW_TP`: tracepoint programs whose arguments carry types.
+    TypedTracepoint,
+    /// `BPF_TRACE_FEXIT`: programs at the return of a function. Policy may still refuse them.
+    Fexit,
+    /// Iterator over the open files of all tasks.
+    TaskFileIterator,
+    /// Socket storage from tracing programs (`bpf_sk_storage_tracing_allowed`).
+    TracingSocketStorage,
+}
+
+impl Feature {
+    pub const ALL: [Self; 5] =
+        [Self::RingBuffer, Self::TypedTracepoint, Self::Fexit, Self::TaskFileIterator, Self::TracingSocketStorage];
+
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingBuffer => "BPF ring buffer",
+            Self::TypedTracepoint => "typed tracepoints (tp_btf)",
+            Self::Fexit => "function exit programs (fexit)",
+            Self::TaskFileIterator => "iterator over open files (iter/task_file)",
+            Self::TracingSocketStorage => "socket storage in tracing programs",
+        }
+    }
+
+    fn in_btf(self, btf: &Btf) -> bool {
+        match self {
+            Self::RingBuffer => btf.has_enum_value("bpf_map_type", "BPF_MAP_TYPE_RINGBUF"),
+            Self::TypedTracepoint => btf.has_enum_value("bpf_attach_type", "BPF_TRACE_RAW_TP"),
+            Self::Fexit => btf.has_enum_value("bpf_attach_type", "BPF_TRACE_FEXIT"),
+            Self::TaskFileIterator => btf.has_struct("bpf_iter__task_file"),
+            Self::TracingSocketStorage => btf.has_func("bpf_sk_storage_tracing_allowed"),
+        }
+    }
+}
+
+/// `file_ref_t` of `include/linux/file_ref.h`: there since 6.13, biased by one.
+const FILE_REF: Field = Field { name: "file_ref", container: "file", paths: &["f_ref.refcnt"] };
+
+/// What the kernel's BTF says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BtfFacts {
+    /// In the order of [`FIELDS`], as [`tracer_common::Offsets`] wants them.
+    pub offsets: [u32; OFFSET_COUNT],
+    /// 1 where `struct file` counts its references in a `file_ref_t` (one less than there are), else 0.
+    pub file_refs_bias: u64,
+    /// Argument counts of the tracepoints that are there.
+    pub tracepoints: BTreeMap<&'static str, usize>,
+    /// C types of those arguments.
+    pub tracepoint_types: BTreeMap<&'static str, Vec<String>>,
+    /// Argument counts of the functions that are there.
+    pub functions: BTreeMap<&'static str, usize>,
+    pub features: BTreeSet<Feature>,
+    /// `enum skb_drop_reason`, prefix removed.
+    pub drop_reasons: Option<BTreeMap<u32, String>>,
+    /// `enum skb_drop_reason_subsys` (the upper 16 bits of a reason), prefix removed.
+    pub drop_subsystems: Option<BTreeMap<u32, String>>,
+    /// `enum sk_rst_reason`, prefix removed.
+    pub reset_reasons: Option<BTreeMap<u32, String>>,
+}
+
+impl BtfFacts {
+    /// Takes what is needed out of BTF.
+    pub fn extract(btf: &Btf) -> Self {
+        let reasons = |name, prefix| btf.enum_names_without(name, prefix);
+        Self {
+            offsets: btf.offsets().0,
+            file_refs_bias: u64::from(btf.offset(&FILE_REF).is_some()),
+            tracepoints: TRACEPOINTS.iter().filter_map(|&name| Some((name, btf.tracepoint_args(name)?))).collect(),
+            tracepoint_types: TRACEPOINTS
+                .iter()
+                .filter_map(|&name| Some((name, btf.tracepoint_arg_types(name)?)))
+                .collect(),
+            functions: FUNCTIONS.iter().filter_map(|&name| Some((name, btf.func_args(name)?))).collect(),
+            features: Feature::ALL.into_iter().filter(|feature| feature.in_btf(btf)).collect(),
+            drop_reasons: reasons("skb_drop_reason", "SKB_DROP_REASON_").map(|mut names| {
+                // The kernel spells these two without the reason's prefix.
+                for name in names.values_mut() {
+                    if let Some(short) = name.strip_prefix("SKB_") {
+                        *name = short.to_owned();
+                    }
+                }
+                names
+            }),
+            drop_subsystems: reasons("skb_drop_reason_subsys", "SKB_DROP_REASON_SUBSYS_"),
+            reset_reasons: reasons("sk_rst_reason", "SK_RST_REASON_"),
+        }
+    }
+
+    /// Fields that this kernel does not have.
+    pub fn unresolved(&self) -> impl Iterator<Item = &'static Field> + '_ {
+        FIELDS.iter().zip(self.offsets).filter(|&(_, offset)| offset == UNRESOLVED).map(|(field, _)| field)
+    }
+}
+
+/// Reads and indexes BTF, and drops it again.
+pub(super) fn probe(root: &Path) -> Result<BtfFacts, String> {
+    let path = root.join("sys/kernel/btf/vmlinux");
+    let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let btf = Btf::parse(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(BtfFacts::extract(&btf))
+}

@@ -1,0 +1,216 @@
+//! The table of hooks: one line per purpose, its candidates best first.
+
+use tracer_common::signal;
+
+use super::{Kind, Need, Serves};
+
+/// A purpose, the place it hooks, and the programs that fit the known prototypes of that place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Short name for people.
+    pub name: &'static str,
+    /// What it is for; the first is the one that a loss is booked on.
+    pub serves: &'static [Serves],
+    pub kind: Kind,
+    /// Tracepoint, iterator target or kernel function.
+    pub attach: &'static str,
+    pub need: Need,
+    /// Best first.
+    pub variants: &'static [Variant],
+    /// What the user does not see when none of them runs.
+    pub lost: &'static str,
+    /// What the user can do then.
+    pub remedy: &'static str,
+}
+
+/// A program for one prototype.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Variant {
+    pub program: &'static str,
+    /// Arguments of the tracepoint (without `void *__data`) or function; 0 for an iterator.
+    pub args: usize,
+    /// What it cannot show and the best one can; empty when there is no difference to the user.
+    pub short_of_best: &'static str,
+}
+
+
+const NEWER_KERNEL: &str = "a kernel whose prototype is known; nothing can be set on this one";
+const POLICY: &str = "none needed for the rest; a kernel or policy that allows fexit programs gives it";
+
+/// Every purpose, in the order of `doctor`.
+pub static GROUPS: &[Group] = &[
+        Group {
+            name: "retransmit",
+            serves: &[Serves::Signal(signal::RETRANSMIT)],
+            kind: Kind::TpBtf,
+            attach: "tcp_retransmit_skb",
+            need: Need::Required,
+            variants: &[
+                Variant { program: "retransmit_err", args: 3, short_of_best: "" },
+                Variant {
+                    program: "retransmit",
+                    args: 2,
+                    short_of_best: "retransmits that failed inside this host (outcome is always `sent`)",
+                },
+            ],
+            lost: "retransmitted TCP segments",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "retransmit of SYN-ACK",
+            serves: &[Serves::Signal(signal::RETRANSMIT)],
+            kind: Kind::TpBtf,
+            attach: "tcp_retransmit_synack",
+            need: Need::Required,
+            variants: &[Variant { program: "synack", args: 2, short_of_best: "" }],
+            lost: "retransmitted SYN-ACKs (clients that vanish during the handshake)",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "result of a send",
+            serves: &[Serves::Signal(signal::SEND_ERROR), Serves::Owner],
+            kind: Kind::TpBtf,
+            attach: "sock_send_length",
+            need: Need::Required,
+            variants: &[Variant { program: "send_length", args: 3, short_of_best: "" }],
+            lost: "sends that fail, and owners learnt when they send (grade at_send)",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "send refused by policy",
+            serves: &[Serves::Signal(signal::SEND_ERROR)],
+            kind: Kind::Fexit,
+            attach: "security_socket_sendmsg",
+            need: Need::Optional,
+            variants: &[Variant { program: "lsm_refusal", args: 3, short_of_best: "" }],
+            lost: "sends that a security module (SELinux, AppArmor, BPF LSM) refuses",
+            remedy: POLICY,
+        },
+        Group {
+            name: "dropped packet",
+            serves: &[Serves::Signal(signal::DROP), Serves::DeviceOwner],
+            kind: Kind::TpBtf,
+            attach: "kfree_skb",
+            need: Need::Required,
+            variants: &[
+                Variant { program: "drop_rx_sk", args: 4, short_of_best: "" },
+                Variant {
+                    program: "drop_reason",
+                    args: 3,
+                    short_of_best: "the owner of some received packets (the kernel does not name the receiving socket)",
+                },
+                Variant {
+                    program: "drop_location",
+                    args: 2,
+                    short_of_best: "drop.reason is null, consumed packets cannot always be told from drops, \
+                                    and the owner of some received packets is unknown",
+                },
+            ],
+            lost: "dropped packets",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "transmit error",
+            serves: &[Serves::Signal(signal::DEVICE)],
+            kind: Kind::TpBtf,
+            attach: "net_dev_xmit",
+            need: Need::Required,
+            variants: &[Variant { program: "xmit", args: 4, short_of_best: "" }],
+            lost: "packets that a network driver refuses",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "transmit timeout",
+            serves: &[Serves::Signal(signal::DEVICE)],
+            kind: Kind::TpBtf,
+            attach: "net_dev_xmit_timeout",
+            need: Need::Required,
+            variants: &[Variant { program: "xmit_timeout", args: 2, short_of_best: "" }],
+            lost: "transmit timeouts of network devices",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "reset sent",
+            serves: &[Serves::Signal(signal::RESET)],
+            kind: Kind::TpBtf,
+            attach: "tcp_send_reset",
+            need: Need::Required,
+            variants: &[
+                Variant { program: "reset_sent_reason", args: 3, short_of_best: "" },
+                Variant {
+                    program: "reset_sent",
+                    args: 2,
+                    short_of_best: "why a RST is sent, and RSTs to closed ports",
+                },
+            ],
+            lost: "RSTs that this host sends",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "reset received",
+            serves: &[Serves::Signal(signal::RESET)],
+            kind: Kind::TpBtf,
+            attach: "tcp_receive_reset",
+            need: Need::Required,
+            variants: &[Variant { program: "reset_received", args: 1, short_of_best: "" }],
+            lost: "RSTs that this host receives",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "connection state",
+            serves: &[Serves::Signal(signal::CONNECTION), Serves::Owner],
+            kind: Kind::TpBtf,
+            attach: "inet_sock_set_state",
+            need: Need::Required,
+            variants: &[Variant { program: "set_state", args: 3, short_of_best: "" }],
+            lost: "connections that fail or die, and owners learnt at connect, listen and close",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "sockets already open",
+            serves: &[Serves::Owner],
+            kind: Kind::Iter,
+            attach: "task_file",
+            need: Need::Required,
+            variants: &[Variant { program: "open_sockets", args: 0, short_of_best: "" }],
+            lost: "owners of sockets opened before the start, until they send or close (grade seeded)",
+            remedy: NEWER_KERNEL,
+        },
+        Group {
+            name: "accept",
+            serves: &[Serves::Owner],
+            kind: Kind::Fexit,
+            attach: "inet_csk_accept",
+            need: Need::Optional,
+            variants: &[Variant { program: "accept2", args: 2, short_of_best: "" }, Variant { program: "accept4", args: 4, short_of_best: "" }],
+            lost: "grade at_accept: an accepted socket gets its owner at its first send, or by looking it up",
+            remedy: POLICY,
+        },
+        Group {
+            name: "fork",
+            serves: &[Serves::Follow],
+            kind: Kind::TpBtf,
+            attach: "sched_process_fork",
+            need: Need::Required,
+            variants: &[Variant { program: "fork", args: 2, short_of_best: "" }],
+            lost: "children of the wanted processes (--follow)",
+            remedy: "name the children's pids, or filter by --cgroup or --comm",
+        },
+];
+
+/// Tracepoints whose prototypes are looked up.
+pub const TRACEPOINTS: &[&str] = &[
+    "tcp_retransmit_skb",
+    "tcp_retransmit_synack",
+    "sock_send_length",
+    "kfree_skb",
+    "net_dev_xmit",
+    "net_dev_xmit_timeout",
+    "tcp_send_reset",
+    "tcp_receive_reset",
+    "inet_sock_set_state",
+    "sched_process_fork",
+];
+
+/// Functions whose prototypes are looked up.
+pub const FUNCTIONS: &[&str] = &["inet_csk_accept", "security_socket_sendmsg"];

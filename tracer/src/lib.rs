@@ -1,0 +1,19 @@
+//! sendtrace: who cannot send, to whom, and why.
+//!
+//! The line that data walks: `kernel::ring` → [`decode`] → [`owner`] → [`render`]; [`commands`] compose it.
+//! Imports go one way, and `cargo xtask lint` checks the borders.
+
+pub mod cli;
+pub mod commands;
+pub mod decode;
+pub mod errno;
+pub mod event;
+pub mod filter;
+pub mod host;
+pub mod kernel;
+pub mod names;
+pub mod output;
+pub mod owner;
+pub mod render;
+pub mod sys;
+pub mod tally;

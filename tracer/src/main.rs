@@ -1,0 +1,27 @@
+//! Parse, run, exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracer::cli::{Cli, Command};
+use tracer::commands::{self, Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let log = env_logger::Env::default().default_filter_or("error");
+    env_logger::Builder::from_env(log).format_timestamp(None).init();
+    let result = match &cli.command {
+        Command::Live(args) => commands::live::run(args),
+        Command::Doctor(args) => { let _ = args; Ok(()) },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => Cli::usage_error(message).exit(),
+        Err(Failure::Failed(error)) => {
+            // A vanished terminal must not turn into a panic.
+            let _ = writeln!(std::io::stderr(), "sendtrace: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What users and tools read.
+//!
+//! Renderers are pure: they take what happened and a [`Clock`], and give text that ends with a newline.
+//! Text is for people and fits into [`text::COLUMNS`] columns; JSON is the contract for everything else.
+//! Both are safe to print on a terminal, whatever a process called itself ([`escape`]).
+
+pub mod escape;
+pub mod json;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod time;
+
+pub use time::Clock;
+
+use crate::event::{Counted, Event, Totals};
+
+/// How output looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renderer {
+    /// Lines for people.
+    Text {
+        /// With colours (ANSI escape sequences).
+        colour: bool,
+    },
+    /// One JSON object per line.
+    Json,
+}
+
+impl Renderer {
+    /// What stands above the events, once and on a terminal; `None` for JSON.
+    pub fn header(&self) -> Option<String> {
+        match self {
+            Self::Text { colour } => Some(text::header(*colour)),
+            Self::Json => None,
+        }
+    }
+
+    /// The line of an event.
+    pub fn event(&self, event: &Event, clock: &Clock) -> String {
+        match self {
+            Self::Text { colour } => text::event(event, clock, *colour),
+            Self::Json => json::event(event, clock),
+        }
+    }
+
+    /// What was counted instead of listed; empty when nothing was.
+    pub fn counted(&self, counts: &[Counted], clock: &Clock) -> String {
+        match self {
+            Self::Text { .. } => table::counted(counts),
+            Self::Json => counts
+                .iter()
+                .map(|counted| json::counted(counted, clock))
+                .collect(),
+        }
+    }
+
+    /// The end of a run.
+    pub fn totals(&self, totals: &Totals) -> String {
+        match self {
+            Self::Text { .. } => table::totals(totals),
+            Self::Json => json::totals(totals),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One line per event, for people: at most [`COLUMNS`] columns.
+//!
+//! What identifies the failure (errno, cause, reason, states) always stands; where a line would be too
+//! long, further values are left out first, then the middles of endpoints. JSON has everything.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use super::Clock;
+use super::escape::{self, shorten, width};
+use crate::event::{Event, Flow, Grade, Owner, Signal};
+
+mod what;
+#[cfg(test)]
+pub(super) use what::span;
+
+/// No line of an event is wider.
+pub const COLUMNS: usize = 109;
+
+/// Width that the flow is padded to, so that what follows stands in a column for IPv4.
+const FLOW: usize = 33;
+/// Width that a comm is padded to, and the most it may take.
+const COMM: (usize, usize) = (10, 15);
+/// The most that what identifies the failure may take.
+const WHAT: usize = 34;
+
+/// Names of the columns, and what the marks beside a pid mean.
+pub fn header(colour: bool) -> String {
+    let dim = style(colour, Style::new().dimmed());
+    let marks = "PID marks: c at connect, a at accept, l at listen, s seeded, ~ last known, \
+                 +N other holders, ? unknown";
+    let mut columns = String::new();
+    _ = write!(
+        columns,
+        "{:<12} {:<10} {:>7}{:<2} ",
+        "TIME", "SIGNAL", "PID", ""
+    );
+    _ = write!(
+        columns,
+        "{:<comm$}  {:<FLOW$}  WHAT",
+        "COMM",
+        "LOCAL → REMOTE",
+        comm = COMM.0
+    );
+    format!("{dim}{marks}{dim:#}\n{dim}{columns}{dim:#}\n")
+}
+
+/// The line of an event.
+pub fn event(event: &Event, clock: &Clock, colour: bool) -> String {
+    let signal = event.signal();
+    let time = clock
+        .time_of_day(event.boot_ns)
+        .unwrap_or_else(|| "--:--:--.---".to_owned());
+    let who = if signal == Signal::Lost {
+        String::new()
+    } else {
+        owner(&event.owner)
+    };
+    let prefix = 12 + 1 + 10 + 1 + width(&who).max(WHO) + 2;
+
+    let what = what::what(event);
+    let first = shorten(&what.first, WHAT);
+    let between = match &event.flow {
+        Some(flow) => ends(flow, COLUMNS.saturating_sub(prefix + 2 + width(&first))),
+        None => "-".to_owned(),
+    };
+    let padding = FLOW.min(COLUMNS.saturating_sub(prefix + 2 + width(&first)));
+    let mut rest = String::new();
+    let mut used = prefix + width(&between).max(padding) + 2 + width(&first);
+    for value in &what.more {
+        let needed = 1 + width(value);
+        if used + needed <= COLUMNS {
+            used += needed;
+            _ = write!(rest, " {value}");
+        }
+    }
+    let colour = style(colour, colour_of(signal));
+    let (who, between) = (pad(&who, WHO), pad(&between, padding));
+    format!(
+        "{time} {colour}{:<10}{colour:#} {who}  {between}  {colour}{first}{colour:#}{rest}\n",
+        signal.name()
+    )
+}
+
+/// Width of the owner's columns when nothing is longer than usual.
+pub(super) const WHO: usize = 7 + 2 + 1 + COMM.0;
+
+/// `   4242+2 batchd`: pid, the mark of its grade, comm.
+pub(super) fn owner(owner: &Owner) -> String {
+    let pid = match (owner.pid, owner.grade) {
+        (Some(pid), _) => pid.to_string(),
+        (None, Grade::Kernel) => "-".to_owned(),
+        (None, _) => "?".to_owned(),
+    };
+    let comm = owner
+        .comm
+        .as_ref()
+        .map(|comm| escape::name(comm.as_bytes()));
+    let comm = match (comm, owner.grade) {
+        // As ps shows threads of the kernel.
+        (Some(comm), Grade::Kernel) => format!("[{comm}]"),
+        (None, Grade::Kernel) => "[kernel]".to_owned(),
+        (Some(comm), _) => comm,
+        (None, _) => "-".to_owned(),
+    };
+    format!("{pid:>7}{:<2} {}", mark(owner), shorten(&comm, COMM.1))
+}
+
+/// How the owner is known, beside its pid; nothing when it sent itself.
+fn mark(owner: &Owner) -> String {
+    match owner.grade {
+        Grade::AtSend | Grade::Kernel => String::new(),
+        Grade::AtConnect => "c".to_owned(),
+        Grade::AtAccept => "a".to_owned(),
+        Grade::AtListen => "l".to_owned(),
+        Grade::Seeded => "s".to_owned(),
+        Grade::LastKnown => "~".to_owned(),
+        Grade::Unknown if owner.pid.is_none() => String::new(),
+        Grade::Unknown => "?".to_owned(),
+        Grade::Shared => {
+            // The pid that is shown is one of the holders.
+            let shown = owner
+                .pid
+                .is_some_and(|pid| owner.holders.iter().any(|holder| holder.pid == pid));
+            match owner.holders.len().saturating_sub(usize::from(shown)) {
+                0 => "+".to_owned(),
+                others @ 1..=9 => format!("+{others}"),
+                _ => "++".to_owned(),
+            }
+        }
+    }
+}
+
+/// `10.0.0.1:43210 → 10.0.0.12:443` in at most `room` columns; the protocol stands before all but TCP.
+pub(super) fn ends(flow: &Flow, room: usize) -> String {
+    let text = |end: &crate::event::Endpoint| end.text(escape::name);
+    let proto = if flow.proto == "tcp" {
+        String::new()
+    } else {
+        format!("{} ", flow.proto)
+    };
+    let (local, remote) = match (
+        flow.local.as_ref().map(text),
+        flow.remote.as_ref().map(text),
+    ) {
+        (None, None) => return shorten(&flow.proto, room).into_owned(),
+        (None, Some(remote)) => return proto_and(&proto, &format!("→ {remote}"), room),
+        (Some(local), remote) => (local, remote.unwrap_or_else(|| "-".to_owned())),
+    };
+    let whole = format!("{proto}{local} → {remote}");
+    if width(&whole) <= room {
+        return whole;
+    }
+    // The remote end says more: the local one gives way first, down to a third.
+    let room_of_ends = room.saturating_sub(width(&proto) + 3);
+    let room_of_local = room_of_ends
+        .saturating_sub(width(&remote))
+        .max(room_of_ends / 3)
+        .min(width(&local));
+    let local = shorten(&local, room_of_local);
+    let remote = shorten(&remote, room_of_ends - room_of_local);
+    proto_and(&proto, &format!("{local} → {remote}"), room)
+}
+
+fn proto_and(proto: &str, ends: &str, room: usize) -> String {
+    let ends = shorten(ends, room.saturating_sub(width(proto)));
+    shorten(&format!("{proto}{ends}"), room).into_owned()
+}
+
+/// Pads with spaces by columns, where `{:<N}` would pad by characters.
+pub(super) fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
+fn style(colour: bool, style: Style) -> Style {
+    if colour { style } else { Style::new() }
+}
+
+fn colour_of(signal: Signal) -> Style {
+    let colour = match signal {
+        Signal::Retransmit => AnsiColor::Yellow,
+        Signal::Drop | Signal::Device => AnsiColor::Magenta,
+        Signal::Reset => AnsiColor::Cyan,
+        Signal::SendError | Signal::Connection => AnsiColor::Red,
+        Signal::Lost => return AnsiColor::Red.on_default().bold(),
+    };
+    colour.on_default()
+}

@@ -1,0 +1,166 @@
+//! The last column: what happened, in the order of what matters.
+
+use std::borrow::Cow;
+
+use crate::errno;
+use crate::event::{
+    Connection, Detail, Device, Direction, Drop, Event, Outcome, RawName, Reset, Retransmit,
+    SendError, Tcp, TcpState,
+};
+use crate::render::escape;
+
+/// What identifies the failure, and values that may be left out, the most telling first.
+pub(super) struct What {
+    pub first: String,
+    pub more: Vec<String>,
+}
+
+pub(super) fn what(event: &Event) -> What {
+    let mut what = match &event.detail {
+        Detail::Retransmit(r) => retransmit(r, event.tcp.as_ref()),
+        Detail::SendError(e) => send_error(e),
+        Detail::Drop(d) => dropped(d),
+        Detail::Device(d) => device(d),
+        Detail::Reset(r) => reset(r),
+        Detail::Connection(c) => connection(c),
+        Detail::Lost(lost) => {
+            let signal = lost.signal.map_or("", |signal| signal.name());
+            let space = if signal.is_empty() { "" } else { " " };
+            What {
+                first: format!("{} {signal}{space}events at {}", lost.count, lost.at.name()),
+                more: Vec::new(),
+            }
+        }
+    };
+    if event.count > 1 {
+        what.first.insert_str(0, &format!("×{} ", event.count));
+    }
+    what
+}
+
+fn retransmit(r: &Retransmit, tcp: Option<&Tcp>) -> What {
+    let mut first = r.cause.name().to_owned();
+    if let Some(attempt) = r.attempt {
+        first.push_str(&format!(" #{attempt}"));
+    }
+    if let Outcome::Failed(_) = r.outcome {
+        first.push_str(&format!(" {}", r.outcome.name()));
+    }
+    let mut more = Vec::new();
+    if let Some(rto) = tcp.and_then(|tcp| tcp.rto_us) {
+        more.push(format!("rto={}", span(rto)));
+    }
+    if let Some(segments) = r.segments.filter(|segments| *segments > 1) {
+        more.push(format!("{segments} segs"));
+    }
+    // A SYN has no payload, and nobody expects one.
+    more.extend(r.bytes.filter(|bytes| *bytes > 0).map(size));
+    if let Some(cwnd) = tcp.and_then(|tcp| tcp.cwnd_segments) {
+        more.push(format!("cwnd={cwnd}"));
+    }
+    if let Some(queue) = tcp.and_then(|tcp| tcp.send_queue_bytes) {
+        more.push(format!("sendq={queue}"));
+    }
+    What { first, more }
+}
+
+fn send_error(e: &SendError) -> What {
+    let mut more = Vec::new();
+    match (e.sent_bytes, e.requested_bytes) {
+        (Some(sent), Some(requested)) => more.push(format!("{sent}/{requested} B")),
+        (None, Some(requested)) => more.push(format!("?/{requested} B")),
+        (_, None) => {}
+    }
+    if let Some(blocked) = e.blocked_us {
+        more.push(format!("after {}", span(blocked)));
+    }
+    What {
+        first: errno::display(e.errno).into_owned(),
+        more,
+    }
+}
+
+fn dropped(d: &Drop) -> What {
+    let way = match d.direction {
+        Some(Direction::Sent) => " tx",
+        Some(Direction::Received) => " rx",
+        None => "",
+    };
+    let reason = d
+        .reason
+        .as_deref()
+        .map_or(Cow::Borrowed("no reason given"), |reason| {
+            escape::name(reason.as_bytes()).into()
+        });
+    let mut more = Vec::new();
+    more.extend(interface(d.interface.as_ref(), d.ifindex));
+    more.extend(d.bytes.map(size));
+    more.extend(
+        d.location
+            .as_ref()
+            .map(|location| format!("at {}", escape::name(location.as_bytes()))),
+    );
+    What {
+        first: format!("{reason}{way}"),
+        more,
+    }
+}
+
+fn device(d: &Device) -> What {
+    let mut more = Vec::new();
+    more.extend(interface(d.interface.as_ref(), d.ifindex));
+    more.extend(d.queue.map(|queue| format!("queue {queue}")));
+    more.extend(d.bytes.map(size));
+    let requeued = if d.requeued() { " requeued" } else { "" };
+    What {
+        first: format!("{}{requeued}", d.name()),
+        more,
+    }
+}
+
+fn reset(r: &Reset) -> What {
+    let way = r
+        .direction
+        .map_or(String::new(), |direction| format!(" {}", direction.name()));
+    What {
+        first: format!("RST{way}"),
+        more: r
+            .reason
+            .iter()
+            .map(|reason| escape::name(reason.as_bytes()))
+            .collect(),
+    }
+}
+
+fn connection(c: &Connection) -> What {
+    let state = |state: Option<TcpState>| state.map_or("?", TcpState::name);
+    let errno = c
+        .errno
+        .map_or(String::new(), |errno| format!(" {}", errno::display(errno)));
+    What {
+        first: format!("{}→{}{errno}", state(c.from), state(c.to)),
+        more: Vec::new(),
+    }
+}
+
+fn interface(name: Option<&RawName>, ifindex: Option<u32>) -> Option<String> {
+    name.map(|name| escape::name(name.as_bytes()))
+        .or_else(|| ifindex.map(|index| format!("ifindex {index}")))
+}
+
+fn size(bytes: u64) -> String {
+    format!("{bytes} B")
+}
+
+/// Microseconds as `412us`, `200ms`, `1.6s`, three digits at most behind the point.
+pub(in crate::render) fn span(us: u64) -> String {
+    let (unit, name) = match us {
+        0..1_000 => return format!("{us}us"),
+        1_000..1_000_000 => (1_000, "ms"),
+        _ => (1_000_000, "s"),
+    };
+    let thousandths = format!("{:03}", us % unit * 1_000 / unit);
+    let decimals = thousandths.trim_end_matches('0');
+    let point = if decimals.is_empty() { "" } else { "." };
+    format!("{}{point}{decimals}{name}", us / unit)
+}

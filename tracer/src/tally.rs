@@ -1,0 +1,197 @@
+//! Counts a run: what was delivered, and what is counted instead of listed. Pure; bounded.
+
+use std::collections::HashMap;
+
+use tracer_common::{Counters, signal};
+
+use crate::event::{Counted, CountedKind, Endpoint, Signal, SignalTotals, Totals};
+
+/// No more rows than this are kept apart; what comes after is added to a row without owner and flow.
+const MOST_ROWS: usize = 10_000;
+
+/// What user space adds to the kernel's counters.
+#[derive(Debug, Default)]
+pub struct Tally {
+    delivered: [u64; signal::COUNT],
+    /// Records that made no event.
+    undecoded: [u64; signal::COUNT],
+    /// Emitted by the kernel, which could not be sure of the owner, and removed by the same filter here.
+    filtered_emitted: [u64; signal::COUNT],
+    /// The same among the aggregated.
+    filtered_aggregated: [u64; signal::COUNT],
+    rows: HashMap<Row, Counted>,
+}
+
+/// Would-block and partial sends are counted per owner and destination.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Row {
+    signal: Signal,
+    kind: CountedKind,
+    code: Option<String>,
+    process: Option<(u32, Option<u64>)>,
+    proto: Option<String>,
+    remote: Option<Endpoint>,
+}
+
+impl Tally {
+    /// A record came out of the ring and made an event.
+    pub fn delivered(&mut self, signal: u32) {
+        self.delivered[signal as usize] += 1;
+    }
+
+    /// A record came out of the ring and made no event.
+    pub fn undecoded(&mut self, signal: u32) {
+        self.undecoded[signal as usize] += 1;
+    }
+
+    /// A filter removed a record after all.
+    pub fn filtered_emitted(&mut self, signal: u32) {
+        self.filtered_emitted[signal as usize] += 1;
+    }
+
+    /// A filter removed aggregated events after all.
+    pub fn filtered_aggregated(&mut self, signal: u32, count: u64) {
+        self.filtered_aggregated[signal as usize] += count;
+    }
+
+    /// Adds to the row of this owner and destination.
+    pub fn count(&mut self, counted: Counted) {
+        let row = Row {
+            signal: counted.signal,
+            kind: counted.kind,
+            code: counted.code.clone(),
+            process: counted.owner.as_ref().and_then(|owner| Some((owner.pid?, owner.started_boot_ns))),
+            proto: counted.flow.as_ref().map(|flow| flow.proto.to_string()),
+            remote: counted.flow.as_ref().and_then(|flow| flow.remote.clone()),
+        };
+        if let Some(known) = self.rows.get_mut(&row) {
+            merge(known, &counted);
+        } else if self.rows.len() < MOST_ROWS {
+            self.rows.insert(row, counted);
+        } else {
+            let rest = Row { process: None, proto: None, remote: None, ..row };
+            let counted = Counted { owner: None, flow: None, ..counted };
+            match self.rows.get_mut(&rest) {
+                Some(known) => merge(known, &counted),
+                None => drop(self.rows.insert(rest, counted)),
+            }
+        }
+    }
+
+    /// Everything that was counted instead of listed, largest first.
+    pub fn counted(&mut self) -> Vec<Counted> {
+        let mut rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
+        rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+        rows
+    }
+
+    /// The totals of a run, from the kernel's counters; only of `wanted` signals (bit per signal).
+    pub fn totals(
+        &self,
+        counters: &[Counters; signal::COUNT],
+        missed: &[Option<u64>; signal::COUNT],
+        wanted: u64,
+    ) -> Totals {
+        let signals = (0..signal::COUNT)
+            .filter(|index| wanted >> index & 1 != 0)
+            .filter_map(|index| {
+                let kernel = counters[index];
+                let removed = self.filtered_emitted[index];
+                let unaggregated = self.filtered_aggregated[index];
+                let totals = SignalTotals {
+                    seen: kernel.seen,
+                    filtered: kernel.filtered + removed + unaggregated,
+                    emitted: kernel.emitted.saturating_sub(removed),
+                    aggregated: kernel.aggregated.saturating_sub(unaggregated),
+                    delivered: self.delivered[index],
+                    lost: kernel.lost + self.undecoded[index],
+                    missed: missed[index],
+                };
+                Some((Signal::from_number(index as u32)?, totals))
+            })
+            .collect();
+        Totals { signals }
+    }
+}
+
+fn merge(known: &mut Counted, more: &Counted) {
+    known.count += more.count;
+    known.bytes = match (known.bytes, more.bytes) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    };
+    known.first_boot_ns = known.first_boot_ns.min(more.first_boot_ns).or(more.first_boot_ns);
+    known.last_boot_ns = known.last_boot_ns.max(more.last_boot_ns);
+    if let (Some(flow), Some(other)) = (&mut known.flow, &more.flow) {
+        // One destination by several sockets: neither is the local end.
+        if flow.local != other.local {
+            flow.local = None;
+        }
+        if flow.socket != other.socket {
+            flow.socket = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Grade, Owner};
+
+    fn row(pid: u32, count: u64) -> Counted {
+        Counted {
+            signal: Signal::SendError,
+            kind: CountedKind::WouldBlock,
+            code: Some("EAGAIN".to_owned()),
+            count,
+            bytes: None,
+            first_boot_ns: Some(u64::from(pid)),
+            last_boot_ns: Some(u64::from(pid)),
+            owner: Some(Owner { grade: Grade::AtSend, pid: Some(pid), ..Owner::default() }),
+            flow: None,
+        }
+    }
+
+    #[test]
+    fn counts_of_one_owner_and_destination_add_up() {
+        let mut tally = Tally::default();
+        tally.count(row(1, 2));
+        tally.count(row(2, 10));
+        tally.count(row(1, 3));
+        let counts: Vec<_> = tally.counted().iter().map(|counted| counted.count).collect();
+        assert_eq!(counts, [10, 5]);
+    }
+
+    #[test]
+    fn beyond_the_bound_counts_are_kept_without_an_owner() {
+        let mut tally = Tally::default();
+        let total = MOST_ROWS as u32 + 100;
+        for pid in 0..total {
+            tally.count(row(pid, 1));
+        }
+        let rows = tally.counted();
+        assert_eq!(rows.len(), MOST_ROWS + 1);
+        assert_eq!(rows.iter().map(|row| row.count).sum::<u64>(), u64::from(total));
+        assert_eq!(rows[0].count, 100);
+        assert_eq!(rows[0].owner, None);
+    }
+
+    #[test]
+    fn both_equations_hold_after_user_space_has_filtered() {
+        let mut tally = Tally::default();
+        let index = signal::DROP as usize;
+        let mut counters = [Counters::default(); signal::COUNT];
+        counters[index] = Counters { seen: 100, filtered: 10, emitted: 60, aggregated: 30, lost: 5 };
+        for _ in 0..40 {
+            tally.delivered(signal::DROP);
+        }
+        for _ in 0..15 {
+            tally.filtered_emitted(signal::DROP);
+        }
+        tally.filtered_aggregated(signal::DROP, 7);
+        let totals = tally.totals(&counters, &[None; signal::COUNT], 1 << signal::DROP);
+        let (_, drop) = &totals.signals[0];
+        assert!(drop.seen_holds() && drop.emitted_holds(), "{drop:?}");
+        assert_eq!(drop.filtered, 32);
+    }
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask COMMAND`: everything that is done to sendtrace, from a fresh machine to a test run.
+//!
+//! This file holds the command line and the dispatch; each command has a file of its own.
+
+mod build;
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, builds, runs, tests and checks sendtrace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Get what a build needs besides Rust and a C compiler; silent when all is there
+    Setup,
+    /// Build the kernel half and the program
+    Build(build::Args),
+    /// Build, then start `sendtrace ARGS`, as root where the command needs it
+    Run(run::Args),
+    /// Build and run every test
+    Test(test::Args),
+    /// Check format, clippy, and the borders between modules
+    Lint,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup => setup::setup().map(|_| ()),
+        Command::Build(args) => build::command(&args),
+        Command::Run(args) => run::command(&args),
+        Command::Test(args) => test::command(&args),
+        Command::Lint => lint::command(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
