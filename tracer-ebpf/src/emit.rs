@@ -15,7 +15,7 @@ use tracer_common::{
 };
 
 use crate::{
-    kernel::clear,
+    kernel::{clear, copy},
     maps::{
         ACTIVE, AGGREGATE_A, AGGREGATE_B, CODES, COMMS, COUNTERS, PIDS, PORTS, Place, REMOTES,
         SCRATCH, Scratch, WINDOWS, config,
@@ -139,12 +139,15 @@ impl Pass {
             return true;
         }
         value.count = 1;
-        value.bytes = weight.bytes;
-        value.segments = weight.segments;
+        // SAFETY: plain places; volatile, or two zeroes become a call of memset.
+        unsafe {
+            core::ptr::write_volatile(&raw mut value.bytes, weight.bytes);
+            core::ptr::write_volatile(&raw mut value.segments, weight.segments);
+        }
         value.first_ns = head.boot_ns;
         value.last_ns = head.boot_ns;
-        value.flow = *flow;
-        value.owner = head.owner;
+        copy(&mut value.flow, flow);
+        copy(&mut value.owner, &head.owner);
         value.file_refs = head.file_refs;
         value.flags = head.flags;
         if map.insert(&*key, &*value, BPF_NOEXIST as u64).is_ok() {

@@ -87,6 +87,37 @@ pub fn clear<T: tracer_common::Wire>(place: &mut T) {
     }
 }
 
+/// Copies a place word by word, for the same reason; both sides keep their order, see [`crate::owner`].
+#[inline(always)]
+pub fn copy<T: tracer_common::Wire>(to: &mut T, from: *const T) {
+    const { assert!(size_of::<T>() % 8 == 0) };
+    let (to, from) = (core::ptr::from_mut(to).cast::<u64>(), from.cast::<u64>());
+    let mut index = 0;
+    while index < size_of::<T>() / 8 {
+        // SAFETY: inside both places, which lie on multiples of 8; every bit pattern is valid.
+        unsafe {
+            let word = core::ptr::read_volatile(from.add(index));
+            core::ptr::write_volatile(to.add(index), word);
+        }
+        index += 1;
+    }
+}
+
+/// 16 bytes (an address, a name) as the words that they are moved in.
+pub type Words = [u32; 4];
+
+/// Puts 16 bytes into their place in a record, which lies on a multiple of 4.
+#[inline(always)]
+pub fn put(to: &mut [u8; 16], words: Words) {
+    let place = to.as_mut_ptr().cast::<u32>();
+    let mut index = 0;
+    while index < 4 {
+        // SAFETY: inside the place, and aligned.
+        unsafe { core::ptr::write_volatile(place.add(index), words[index]) };
+        index += 1;
+    }
+}
+
 /// The task that runs now. In a softirq that is a stranger: only for hooks in process context.
 #[inline(always)]
 pub fn current_task() -> Ptr {

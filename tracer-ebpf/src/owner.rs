@@ -7,11 +7,14 @@
 use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get,
 };
-use core::ptr::{null_mut, read_volatile, write_volatile};
+use core::{
+    mem::MaybeUninit,
+    ptr::{null_mut, read_volatile, write_volatile},
+};
 use tracer_common::{Owner, filter, grade, owner_flag};
 
 use crate::{
-    kernel::{Ptr, current_task, load},
+    kernel::{Ptr, Words, clear, copy, current_task, load, put},
     maps::{OWNERS, config},
 };
 
@@ -23,33 +26,33 @@ pub fn is_kernel_thread(task: Ptr) -> bool {
     load!(task, task_flags: u32).unwrap_or(0) & PF_KTHREAD != 0
 }
 
-/// Describes the process of `task`: its group leader's name and start, its own thread id.
+/// Makes a place on the stack an owner that is nobody; in place, because a copy costs a call.
 #[inline(always)]
-pub fn describe(task: Ptr, grade: u8) -> Owner {
-    let mut owner = Owner { grade, ..Owner::default() };
+pub fn nobody(place: &mut MaybeUninit<Owner>) -> &mut Owner {
+    // SAFETY: `clear` writes every byte, and all zeroes are valid.
+    let owner = unsafe { &mut *place.as_mut_ptr() };
+    clear(owner);
+    owner
+}
+
+/// Describes the process of `task` in an empty place: its group leader's name and start, its own thread id.
+#[inline(always)]
+pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
+    owner.grade = grade;
     if is_kernel_thread(task) {
         owner.grade = grade::KERNEL;
-        return owner;
+        return;
     }
     owner.pid = load!(task, task_tgid: u32).unwrap_or(0);
     owner.tid = load!(task, task_pid: u32).unwrap_or(0);
     if let Some(leader) = load!(task, task_leader: Ptr) {
         owner.start_ns = load!(leader, task_start: u64).unwrap_or(0);
-        owner.comm = load!(leader, task_comm: [u64; 2]).map_or([0; 16], comm_bytes);
+        put(&mut owner.comm, load!(leader, task_comm: Words).unwrap_or([0; 4]));
     }
     if let Some(cred) = load!(task, task_cred: Ptr) {
         owner.uid = load!(cred, cred_uid: u32).unwrap_or(u32::MAX);
     }
-    describe_cgroup(task, &mut owner);
-    owner
-}
-
-#[inline(always)]
-fn comm_bytes(words: [u64; 2]) -> [u8; 16] {
-    let mut bytes = [0u8; 16];
-    // SAFETY: 16 bytes each, alignment not assumed.
-    unsafe { bytes.as_mut_ptr().cast::<[u64; 2]>().write_unaligned(words) };
-    bytes
+    describe_cgroup(task, owner);
 }
 
 #[inline(always)]
@@ -103,7 +106,7 @@ pub fn stored(sk: Ptr, to: &mut Owner) {
     // SAFETY: the slot lives as long as the program runs.
     unsafe {
         let before = read_volatile(&raw const (*slot).pad);
-        *to = read_volatile(slot);
+        copy(to, slot);
         let after = read_volatile(&raw const (*slot).pad);
         if before != after || before & 1 != 0 {
             to.grade = grade::NONE;
@@ -185,19 +188,24 @@ pub fn sent(sk: Ptr) {
     if is_kernel_thread(task) {
         return;
     }
-    let owner = describe(task, grade::AT_SEND);
-    store(sk, &owner, true);
+    let mut place = MaybeUninit::uninit();
+    let owner = nobody(&mut place);
+    describe(task, grade::AT_SEND, owner);
+    store(sk, owner, true);
 }
 
 /// The process that connects or listens, seen in process context; the kernel itself when the socket has no
 /// file.
 #[inline(always)]
 pub fn opened(sk: Ptr, grade_now: u8) {
-    let mut owner = describe(current_task(), grade_now);
+    let mut place = MaybeUninit::uninit();
+    let owner = nobody(&mut place);
     if kernel_owned(sk) {
-        owner = Owner { grade: grade::KERNEL, ..Owner::default() };
+        owner.grade = grade::KERNEL;
+    } else {
+        describe(current_task(), grade_now, owner);
     }
-    store(sk, &owner, true);
+    store(sk, owner, true);
 }
 
 /// The process that closes or shuts down: it becomes the owner unless the sender is known.
@@ -216,8 +224,10 @@ pub fn closed(sk: Ptr) {
             return;
         }
     }
-    let owner = describe(task, grade::AT_CLOSE);
-    store(sk, &owner, true);
+    let mut place = MaybeUninit::uninit();
+    let owner = nobody(&mut place);
+    describe(task, grade::AT_CLOSE, owner);
+    store(sk, owner, true);
 }
 
 /// A socket that has a `struct socket` but no file was made by the kernel for itself.

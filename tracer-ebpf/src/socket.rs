@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{
 use tracer_common::{Head, NO_U32, TcpState, head_flag};
 
 use crate::{
-    kernel::{Ptr, load, load_bits, probe},
+    kernel::{Ptr, Words, load, load_bits, probe, put},
     maps::config,
 };
 
@@ -86,11 +86,11 @@ pub fn describe_borrowed(sk: Ptr, head: &mut Head) {
         flow.remote_port = load!(sk, sk_dport: u16).unwrap_or(0);
     }
     if family == AF_INET {
-        put_v4(&mut flow.local, load!(sk, sk_rcv_saddr: u32).unwrap_or(0));
-        put_v4(&mut flow.remote, load!(sk, sk_daddr: u32).unwrap_or(0));
+        put(&mut flow.local, v4(load!(sk, sk_rcv_saddr: u32).unwrap_or(0)));
+        put(&mut flow.remote, v4(load!(sk, sk_daddr: u32).unwrap_or(0)));
     } else if family == AF_INET6 {
-        load_v6!(&mut flow.local, sk, sk_v6_rcv_saddr);
-        load_v6!(&mut flow.remote, sk, sk_v6_daddr);
+        put(&mut flow.local, load!(sk, sk_v6_rcv_saddr: Words).unwrap_or([0; 4]));
+        put(&mut flow.remote, load!(sk, sk_v6_daddr: Words).unwrap_or([0; 4]));
     }
     describe_file(sk, head);
 }
@@ -133,25 +133,14 @@ pub fn netns(sk: Ptr) -> u32 {
 
 /// IPv4 goes into the first four bytes.
 #[inline(always)]
-pub fn put_v4(to: &mut [u8; 16], address: u32) {
-    // SAFETY: 4 of 16 bytes, alignment not assumed.
-    unsafe { to.as_mut_ptr().cast::<u32>().write_unaligned(address) }
+pub const fn v4(address: u32) -> Words {
+    [address, 0, 0, 0]
 }
 
-/// IPv6 in two halves: one load of 16 bytes does not exist.
-macro_rules! load_v6 {
-    ($to:expr, $ptr:expr, $field:ident) => {
-        if let Some(words) = $crate::kernel::load!($ptr, $field: [u32; 4]) {
-            *$to = $crate::socket::v6_bytes(words);
-        }
-    };
-}
-pub(crate) use load_v6;
-
+/// IPv4 as a v6 socket shows it: `::ffff:a.b.c.d`.
 #[inline(always)]
-pub fn v6_bytes(words: [u32; 4]) -> [u8; 16] {
-    // SAFETY: same size, every bit pattern valid in both.
-    unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }
+pub const fn mapped_v4(address: u32) -> Words {
+    [0, 0, 0xffff_u32.to_be(), address]
 }
 
 /// Local port id of a netlink socket, peer of a unix one: the families whose own structure embeds `sock`

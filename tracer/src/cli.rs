@@ -263,7 +263,9 @@ fn remote(text: &str) -> Result<IpNet, String> {
         return Ok(address.into());
     }
     IpNet::from_str(text).map_err(|_| {
-        "expected an address or a network in CIDR form, for example 10.0.0.12, 10.0.0.0/8 or 2001:db8::/32".to_string()
+        "expected an address or a network in CIDR form, for example 10.0.0.12, 10.0.0.0/8 or \
+         2001:db8::/32"
+            .to_string()
     })
 }
 

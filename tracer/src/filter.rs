@@ -197,7 +197,8 @@ fn signals(wanted: &[Signal], by_errno: bool) -> Result<u64, Error> {
     }
     match asked & WITH_ERRNO {
         0 => Err(Error::Usage(
-            "--errno needs a signal that carries an errno: add send_error or connection to --signal, or leave --signal out"
+            "--errno needs a signal that carries an errno: add send_error or connection to --signal, \
+             or leave --signal out"
                 .to_string(),
         )),
         both => Ok(both),

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(log).format_timestamp(None).init();
     let result = match &cli.command {
         Command::Live(args) => commands::live::run(args),
-        Command::Doctor(args) => { let _ = args; Ok(()) },
+        Command::Doctor(args) => commands::doctor::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

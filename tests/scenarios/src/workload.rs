@@ -17,13 +17,7 @@ pub struct Connection {
 impl Connection {
     /// Connects over IPv4. The names tell the processes apart in events.
     pub fn new(world: &World, client: &str, server: &str) -> Self {
-        Self::of(
-            world,
-            client,
-            server,
-            "tcp4",
-            &format!("{}:0", world.b.v4),
-        )
+        Self::of(world, client, server, "tcp4", &format!("{}:0", world.b.v4))
     }
 
     /// Connects over IPv6.

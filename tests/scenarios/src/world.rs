@@ -91,6 +91,8 @@ impl Host {
         );
         run("ip", &["netns", "add", &name], "");
         let host = Self { name, v4, v6 };
+        // No duplicate detection: link-local addresses work at once, and so does neighbour discovery.
+        host.sh("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
         host.ip("link set lo up");
         host
     }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -76,7 +77,7 @@ fn root_sigterm_ends_a_run_whose_reader_does_not_read() {
     let _alone = alone();
     let world = World::pair();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let (_reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let (_reader, writer) = std::io::pipe().expect("a pipe");
         let (mut child, ready) = start(Stdio::from(writer.try_clone().expect("a copy")));
         failing_sender(&world).ok("flood u 20000 10 203.0.113.9:9");
         let end = Instant::now() + SOON;
@@ -110,7 +111,7 @@ fn root_a_closed_pipe_ends_a_run_in_silence() {
     let _alone = alone();
     let world = World::pair();
     for with_events in [true, false] {
-        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
         let (mut child, ready) = start(Stdio::from(writer));
         let before = ready.stderr();
         drop(reader);
@@ -131,6 +132,11 @@ fn root_a_vanished_terminal_ends_a_run() {
     }
     let _alone = alone();
     let pty = nix::pty::openpty(None, None).expect("a terminal");
+    for end in [&pty.master, &pty.slave] {
+        // The program must not hold the terminal's other end itself.
+        let close_on_exec = FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC);
+        fcntl(end, close_on_exec).expect("our descriptor");
+    }
     let slave = || Stdio::from(pty.slave.try_clone().expect("a copy"));
     let mut child = Command::new("setsid")
         .arg("--ctty")

@@ -5,7 +5,7 @@ use tracer_common::{ConnectionRecord, code, grade, head_flag};
 
 use crate::{
     emit::{self, CONNECTION, Weight},
-    kernel::{Ptr, clear, load},
+    kernel::{Ptr, clear, copy, load},
     maps::{EVENTS_CONNECTION, Place},
     owner,
     socket::{
@@ -68,7 +68,7 @@ fn ended(sk: Ptr, from: u32) {
         return pass.aggregate(head, code, Weight { bytes: 0, segments: 0 });
     }
     pass.emit(&EVENTS_CONNECTION, |record: &mut ConnectionRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         clear(&mut record.tcp);
         if !tcp.is_null() {
             record.head.flags |= head_flag::TCP;

@@ -5,7 +5,7 @@ use tracer_common::{DropRecord, Head, NO_U32, direction, head_flag};
 
 use crate::{
     emit::{self, DROP, Pass, Weight},
-    kernel::{Ptr, load},
+    kernel::{Ptr, copy, load, put},
     maps::{BENIGN_REASONS, EVENTS_DROP, LAST_DROP, Place},
     owner, packet,
     socket::{self, IPPROTO_TCP, TCP_LISTEN},
@@ -74,7 +74,7 @@ fn of_socket(
     let packet = if socket::is_ip(head.flow.family) && !(connected && (received || sent_here)) {
         packet::addresses(skb)
     } else {
-        None
+        packet::Addresses::NONE
     };
     let direction = if received {
         direction::RECEIVED as u32
@@ -82,10 +82,10 @@ fn of_socket(
         packet::direction(skb, &head.flow, &packet)
     };
     if !connected && socket::is_ip(head.flow.family) {
-        match packet {
-            Some(packet) => packet::complete(&mut head.flow, &packet, direction),
-            None if head.flow.remote_port == 0 => head.flags |= head_flag::NO_REMOTE,
-            None => {}
+        if packet.known() {
+            packet::complete(&mut head.flow, &packet, direction);
+        } else if head.flow.remote_port == 0 {
+            head.flags |= head_flag::NO_REMOTE;
         }
     }
     if direction == direction::SENT as u32 {
@@ -100,10 +100,12 @@ fn of_socket(
         return pass.aggregate(head, reason, Weight { bytes: bytes as u64, segments: 0 });
     }
     pass.emit(&EVENTS_DROP, |record: &mut DropRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         record.location = location;
         record.reason = reason;
-        (record.ifindex, record.interface) = packet::interface(skb);
+        let (ifindex, name) = packet::interface(skb);
+        record.ifindex = ifindex;
+        put(&mut record.interface, name);
         record.bytes = bytes;
         record.direction = direction;
     });
@@ -119,8 +121,8 @@ fn remember(skb: Ptr, head: &Head) {
         // SAFETY: this CPU's own place.
         unsafe {
             (*last).skb = skb as u64;
-            (*last).owner = head.owner;
-            (*last).flow = head.flow;
+            copy(&mut (*last).owner, &head.owner);
+            copy(&mut (*last).flow, &head.flow);
             (*last).flags = head.flags;
             (*last).file_refs = head.file_refs;
         }

@@ -1,6 +1,8 @@
 //! Walks the open files of all tasks (`iter/task_file`): seeds the owners of sockets that are older than
 //! the tracer, and tells user space on demand who holds which socket.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use tracer_common::{Holder, grade};
 
@@ -44,19 +46,21 @@ pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let owner = owner::describe(task, grade::SEEDED);
+    let mut place = MaybeUninit::uninit();
+    let owner = owner::nobody(&mut place);
+    owner::describe(task, grade::SEEDED, owner);
     if owner.grade != grade::SEEDED {
         return 0;
     }
     if socket::is_ip(socket::family(sk)) {
-        owner::store(sk, &owner, false);
+        owner::store(sk, owner, false);
     }
     let holder = Holder {
         cookie: socket::cookie(sk),
         inode: load!(file, file_inode: Ptr)
             .and_then(|inode| load!(inode, inode_ino: u64))
             .unwrap_or(0),
-        owner,
+        owner: *owner,
         fd,
         pad: 0,
     };

@@ -5,7 +5,7 @@ use tracer_common::{Head, NO_U32, ResetRecord, code, direction, head_flag};
 
 use crate::{
     emit::{self, RESET, Pass, Weight},
-    kernel::{Ptr, clear},
+    kernel::{Ptr, clear, copy},
     maps::{EVENTS_RESET, Place},
     owner, packet,
     socket::{self, TCP_LISTEN},
@@ -52,7 +52,8 @@ fn sent(sk: Ptr, skb: Ptr, reason: u32) {
     let listener = !of_socket.is_null() && socket::state(sk) == TCP_LISTEN;
     if (of_socket.is_null() || listener) && !skb.is_null() {
         head.flow.netns = packet::netns(skb);
-        if let Some(answered) = packet::addresses(skb) {
+        let answered = packet::addresses(skb);
+        if answered.known() {
             packet::complete(&mut head.flow, &answered, direction::RECEIVED as u32);
         }
     }
@@ -70,7 +71,7 @@ fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
         return pass.aggregate(head, code, Weight { bytes: 0, segments: 0 });
     }
     pass.emit(&EVENTS_RESET, |record: &mut ResetRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         clear(&mut record.tcp);
         if !sk.is_null() {
             let tcp = socket::tcp_sock(sk);

@@ -5,7 +5,7 @@ use tracer_common::{Head, NO_U32, RetransmitRecord, cause, code};
 
 use crate::{
     emit::{self, RETRANSMIT, Weight},
-    kernel::{Ptr, clear, load, load_bits},
+    kernel::{Ptr, Words, clear, copy, load, load_bits, put},
     maps::{EVENTS_RETRANSMIT, Place},
     owner,
     socket::{self, AF_INET6, TCP_SYN_SENT},
@@ -82,7 +82,7 @@ fn retransmitted(sk: Ptr, skb: Ptr, err: i32) {
         return pass.aggregate(head, code::retransmit(cause, timer, err), weight);
     }
     pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         if tcp.is_null() {
             clear(&mut record.tcp);
         } else {
@@ -141,7 +141,7 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         clear(&mut record.tcp);
         record.cause = cause::SYNACK as u32;
         record.timer = 1;
@@ -164,10 +164,10 @@ fn describe_request(req: Ptr, head: &mut Head) {
     flow.remote_port = load!(req, req_dport: u16).unwrap_or(0);
     flow.local_port = load!(req, req_num: u16).unwrap_or(0).to_be();
     if family == AF_INET6 {
-        socket::load_v6!(&mut flow.local, req, req_v6_rcv_saddr);
-        socket::load_v6!(&mut flow.remote, req, req_v6_daddr);
+        put(&mut flow.local, load!(req, req_v6_rcv_saddr: Words).unwrap_or([0; 4]));
+        put(&mut flow.remote, load!(req, req_v6_daddr: Words).unwrap_or([0; 4]));
     } else {
-        socket::put_v4(&mut flow.local, load!(req, req_rcv_saddr: u32).unwrap_or(0));
-        socket::put_v4(&mut flow.remote, load!(req, req_daddr: u32).unwrap_or(0));
+        put(&mut flow.local, socket::v4(load!(req, req_rcv_saddr: u32).unwrap_or(0)));
+        put(&mut flow.remote, socket::v4(load!(req, req_daddr: u32).unwrap_or(0)));
     }
 }

@@ -9,7 +9,7 @@ use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, code, grade, head_flag}
 
 use crate::{
     emit::{self, SEND_ERROR, Weight},
-    kernel::{Ptr, clear, current_task, load, probe, probe_user},
+    kernel::{Ptr, Words, clear, copy, current_task, load, probe, probe_user, put},
     maps::{EVENTS_SEND_ERROR, Place, config},
     owner,
     socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, SOCK_STREAM},
@@ -103,7 +103,7 @@ fn describe(sk: Ptr, request: Option<Request>, head: &mut Head) {
     if owner::kernel_owned(sk) {
         head.owner.grade = grade::KERNEL;
     } else {
-        head.owner = owner::describe(current_task(), grade::AT_SEND);
+        owner::describe(current_task(), grade::AT_SEND, &mut head.owner);
     }
     head.flags |= head_flag::CURRENT;
     let flow = &mut head.flow;
@@ -127,7 +127,7 @@ fn describe(sk: Ptr, request: Option<Request>, head: &mut Head) {
         // SAFETY: a read of a static that nobody writes after loading.
         let offset = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_portid) };
         let port = socket::embedded_u32(sk, offset);
-        socket::put_v4(&mut flow.local, port);
+        put(&mut flow.local, socket::v4(port));
     }
 }
 
@@ -147,26 +147,24 @@ fn named(request: &Request, flow: &mut Flow) -> bool {
     let port = (words[0] >> 16) as u16;
     if flow.family == AF_INET && request.name_len >= 16 && (family == AF_INET || family == 0) {
         flow.remote_port = port;
-        flow.remote = [0; 16];
-        socket::put_v4(&mut flow.remote, words[1]);
+        put(&mut flow.remote, socket::v4(words[1]));
         true
     } else if flow.family == AF_INET6 && family == AF_INET && request.name_len >= 16 {
         flow.remote_port = port;
-        let v4 = words[1].to_ne_bytes();
-        flow.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]];
+        put(&mut flow.remote, socket::mapped_v4(words[1]));
         true
     } else if flow.family == AF_INET6 && family == AF_INET6 && request.name_len >= 24 {
-        let Some(address) = probe_user::<[u32; 4]>(request.name + 8) else { return false };
+        let Some(address) = probe_user::<Words>(request.name + 8) else { return false };
         flow.remote_port = port;
-        flow.remote = socket::v6_bytes(address);
+        put(&mut flow.remote, address);
         true
     } else if flow.family == AF_PACKET {
         // sockaddr_ll: family, protocol, ifindex.
-        socket::put_v4(&mut flow.remote, words[1]);
+        put(&mut flow.remote, socket::v4(words[1]));
         true
     } else if flow.family == AF_NETLINK {
         // sockaddr_nl: family, pad, pid.
-        socket::put_v4(&mut flow.remote, words[1]);
+        put(&mut flow.remote, socket::v4(words[1]));
         true
     } else {
         false
@@ -195,7 +193,7 @@ fn failed(sk: Ptr, errno: u32, request: Option<Request>, place: Place) {
         return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
     }
     pass.emit(&EVENTS_SEND_ERROR, |record: &mut SendErrorRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         let tcp = socket::tcp_sock(sk);
         if tcp.is_null() {
             clear(&mut record.tcp);

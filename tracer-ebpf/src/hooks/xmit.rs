@@ -5,7 +5,7 @@ use tracer_common::{DeviceRecord, Head, NO_U32, head_flag};
 
 use crate::{
     emit::{self, DEVICE, Pass, Weight},
-    kernel::{Ptr, load},
+    kernel::{Ptr, copy, load, put},
     maps::{EVENTS_DEVICE, LAST_DROP, Place},
     owner, packet, socket,
 };
@@ -55,8 +55,8 @@ fn recall(skb: Ptr, head: &mut Head) {
             return;
         }
         (*last).skb = 0;
-        head.owner = (*last).owner;
-        head.flow = (*last).flow;
+        copy(&mut head.owner, &raw const (*last).owner);
+        copy(&mut head.flow, &raw const (*last).flow);
         head.flags = (*last).flags;
         head.file_refs = (*last).file_refs;
     }
@@ -93,9 +93,11 @@ fn deliver(pass: Pass, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u3
         return pass.aggregate(head, rc as u32, Weight { bytes: weight, segments: 0 });
     }
     pass.emit(&EVENTS_DEVICE, |record: &mut DeviceRecord| {
-        record.head = *head;
+        copy(&mut record.head, head);
         record.rc = rc;
-        (record.ifindex, record.interface) = packet::device(dev);
+        let (ifindex, name) = packet::device(dev);
+        record.ifindex = ifindex;
+        put(&mut record.interface, name);
         record.bytes = bytes;
         record.queue = queue;
     });

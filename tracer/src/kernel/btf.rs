@@ -11,8 +11,10 @@ use tracer_common::{FIELDS, Field, OFFSET_COUNT, UNRESOLVED};
 const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
 const TYPE_BYTES: usize = 12;
-/// Deepest chain of typedefs, pointers and anonymous members that is followed; hostile input may be cyclic.
+/// Longest chain of typedefs and pointers that is followed; hostile input may be cyclic.
 const MAX_DEPTH: usize = 32;
+/// Deepest nesting of anonymous members; the kernel's is 4 or so, and each level may branch.
+const MAX_ANONYMOUS: usize = 8;
 
 /// `BTF_KIND_*` of `include/uapi/linux/btf.h`.
 mod kind {
@@ -105,7 +107,7 @@ pub struct Btf {
 }
 
 impl Btf {
-    /// Indexes the contents of `/sys/kernel/btf/vmlinux` (5 to 10 MB).
+    /// Indexes the kernel's own BTF, vmlinux (5 to 10 MB; some 10 ms).
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
         let word = |at| word(&bytes, at).ok_or(BtfError::Truncated);
         let first = word(0)?;
@@ -264,7 +266,7 @@ impl Btf {
 
     /// (bit offset, width of a bit-field or 0, type) of a member, also inside anonymous members.
     fn member(&self, ty: Type, name: &[u8], depth: usize) -> Option<(u32, u32, u32)> {
-        if depth > MAX_DEPTH || !matches!(ty.kind(), kind::STRUCT | kind::UNION) {
+        if depth > MAX_ANONYMOUS || !matches!(ty.kind(), kind::STRUCT | kind::UNION) {
             return None;
         }
         for index in 0..ty.count() {

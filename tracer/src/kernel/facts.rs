@@ -127,4 +127,6 @@ impl Facts {
 }
 
 #[cfg(test)]
+pub(crate) mod perfect;
+#[cfg(test)]
 mod tests;

@@ -232,7 +232,11 @@ fn refused(error: &ProgramError) -> ProgramVerdict {
     if !log.is_empty() {
         log::debug!("verifier log:\n{log}");
     }
-    let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+    let statistics = ["processed ", "verification time ", "stack depth "];
+    let last = log
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)));
     let mut text = io_error.map_or_else(|| error.to_string(), ToString::to_string);
     if let Some(last) = last {
         text = format!("{text}: {last}");

@@ -17,7 +17,7 @@ pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, TRACEPOINTS, Variant};
 pub use privilege::{Missing, Privileges, privileges};
 
-/// Open files that programs, maps, links and rings need, with room for reading `/proc`.
+/// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
 
 /// What the user asked for.
@@ -211,7 +211,7 @@ impl fmt::Display for PlanError {
             Self::NoBtf(why) => write!(
                 f,
                 "the kernel's type information (BTF) is needed and cannot be read ({why}): \
-                 use a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys"
+                 use a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount sysfs"
             ),
             Self::TooOld(features) => {
                 let names: Vec<_> = features.iter().map(|feature| feature.name()).collect();
@@ -389,7 +389,7 @@ fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
             Serves::Owner,
             "owner.cgroup is null, and --cgroup cannot be used",
             "no cgroup v2 hierarchy is mounted",
-            "`mount -t cgroup2 none /sys/fs/cgroup/unified`",
+            "mount one: `mount -t cgroup2 none DIRECTORY`",
         );
     }
     losses

@@ -1,0 +1,65 @@
+//! A host that lacks nothing, for tests that take one fact away at a time.
+
+use std::collections::BTreeMap;
+
+use tracer_common::OFFSET_COUNT;
+
+use super::{BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit};
+
+/// Every capability, every hook in its best form, every field.
+pub(crate) fn host() -> Facts {
+    let names = |names: &[&str]| Some((0..).zip(names.iter().map(ToString::to_string)).collect());
+    let mut offsets = [0; OFFSET_COUNT];
+    for (slot, offset) in offsets.iter_mut().zip(8..) {
+        *slot = offset;
+    }
+    let btf = BtfFacts {
+        offsets,
+        file_refs_bias: 1,
+        tracepoints: BTreeMap::from([
+            ("tcp_retransmit_skb", 3),
+            ("tcp_retransmit_synack", 2),
+            ("sock_send_length", 3),
+            ("kfree_skb", 4),
+            ("net_dev_xmit", 4),
+            ("net_dev_xmit_timeout", 2),
+            ("tcp_send_reset", 3),
+            ("tcp_receive_reset", 1),
+            ("inet_sock_set_state", 3),
+            ("sched_process_fork", 2),
+        ]),
+        tracepoint_types: BTreeMap::from([("tcp_receive_reset", vec!["struct sock *".to_owned()])]),
+        functions: BTreeMap::from([("inet_csk_accept", 2), ("security_socket_sendmsg", 3)]),
+        features: Feature::ALL.into_iter().collect(),
+        drop_reasons: names(&["NOT_DROPPED_YET", "CONSUMED"]),
+        drop_subsystems: names(&["CORE"]),
+        reset_reasons: names(&["NOT_SPECIFIED"]),
+    };
+    Facts {
+        euid: 0,
+        capabilities: Some(Capabilities(u64::MAX)),
+        knows_cap_bpf: Some(true),
+        initial_user_namespace: Some(true),
+        kernel_release: Some("6.18.0-perfect".to_owned()),
+        btf: Ok(btf),
+        jit: Some(true),
+        lockdown: Some("none".to_owned()),
+        unprivileged_bpf_disabled: Some(2),
+        kptr_restrict: Some(0),
+        cgroup2: Some("/cgroup".into()),
+        tick_ns: Some(4_000_000),
+        cpus_possible: Some(2),
+        open_files: Some(Limit { soft: 1024, hard: 4096 }),
+        locked_memory: Some(Limit { soft: u64::MAX, hard: u64::MAX }),
+        clock: ClockAnchor { boot_ns: 5, wall_ns: 1_000 },
+    }
+}
+
+/// The same host, with its BTF changed.
+pub(crate) fn with_btf(change: impl FnOnce(&mut BtfFacts)) -> Facts {
+    let mut facts = host();
+    if let Ok(btf) = &mut facts.btf {
+        change(btf);
+    }
+    facts
+}
