@@ -152,7 +152,6 @@ offsets! {
     regs_di: "pt_regs", "di";
     regs_si: "pt_regs", "si";
     regs_dx: "pt_regs", "dx";
-    regs_r10: "pt_regs", "r10";
     regs_r8: "pt_regs", "r8";
     regs_r9: "pt_regs", "r9";
 

@@ -20,7 +20,7 @@ use crate::{
         ACTIVE, AGGREGATE_A, AGGREGATE_B, CODES, COMMS, COUNTERS, PIDS, PORTS, Place, REMOTES,
         SCRATCH, Scratch, WINDOWS, config,
     },
-    socket::{AF_INET, AF_INET6},
+    socket::{AF_INET, AF_INET6, SOCK_RAW},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -279,8 +279,10 @@ fn protocol_wanted(flow: &Flow) -> bool {
         let bits = unsafe {
             core::ptr::read_volatile((&raw const crate::maps::CONFIG.protocols).cast::<u64>().add(word))
         };
-        let raw = flow.sock_type == 3 && config!(families) & 1 != 0;
-        return raw || (bits >> (protocol % 64) & 1 != 0);
+        return match flow.sock_type {
+            SOCK_RAW => config!(families) & 1 != 0,
+            _ => bits >> (protocol % 64) & 1 != 0,
+        };
     }
     config!(families) >> (flow.family & 63) & 1 != 0
 }

@@ -17,6 +17,7 @@ pub const AF_NETLINK: u16 = 16;
 pub const AF_PACKET: u16 = 17;
 
 pub const SOCK_STREAM: u16 = 1;
+pub const SOCK_RAW: u16 = 3;
 
 pub const TCP_ESTABLISHED: u8 = 1;
 pub const TCP_SYN_SENT: u8 = 2;

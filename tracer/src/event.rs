@@ -43,4 +43,16 @@ impl Event {
     pub const fn signal(&self) -> Signal {
         self.detail.signal()
     }
+
+    /// Events that were lost before they could be attributed.
+    pub fn lost(boot_ns: u64, lost: Lost) -> Self {
+        Self {
+            boot_ns,
+            count: 1,
+            owner: Owner::default(),
+            flow: None,
+            detail: Detail::Lost(lost),
+            tcp: None,
+        }
+    }
 }

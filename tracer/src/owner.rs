@@ -38,6 +38,11 @@ impl Owners {
         }
     }
 
+    /// A new batch of events begins: processes may have ended since the last.
+    pub fn begin(&self) {
+        self.processes.forget();
+    }
+
     /// The cache of open files, to be refreshed before a batch that needs it.
     pub fn holders_mut(&mut self) -> &mut Holders {
         &mut self.holders

@@ -208,5 +208,5 @@ fn listen(pipe: impl Read + Send + 'static) -> Receiver<String> {
 
 /// The helper that cargo built beside the tests.
 fn program() -> PathBuf {
-    crate::tracer::build_dir().join("peer")
+    crate::program::build_dir().join("peer")
 }

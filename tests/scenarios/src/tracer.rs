@@ -1,8 +1,7 @@
 //! The real program, started the way a user starts it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::program::{sendtrace, sendtrace_path, wait_exit};
 use crate::run::{Run, Tally, describe};
 
 /// Lines kept whole; of the rest only the tally is kept, so that a flood does not fill the memory.
@@ -264,63 +264,6 @@ fn collect_errors(pipe: impl Read, said: &Said) {
         state.stderr.push('\n');
         said.changed.notify_all();
     }
-}
-
-/// Waits for a child's end; `None` when it still runs at the deadline.
-pub fn wait_exit(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
-    let end = Instant::now() + deadline;
-    loop {
-        if let Some(status) = child.try_wait().expect("our child") {
-            return Some(status);
-        }
-        if Instant::now() >= end {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A command for the program under test.
-pub fn sendtrace() -> Command {
-    Command::new(sendtrace_path())
-}
-
-/// Runs the program to its end: for usage errors and `doctor`.
-pub fn run_sendtrace(arguments: &[&str]) -> Output {
-    sendtrace()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts")
-}
-
-/// Where the program is: `SENDTRACE_BIN`, or beside the tests in the target directory.
-pub fn sendtrace_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("SENDTRACE_BIN") {
-        return path.into();
-    }
-    let dir = build_dir();
-    let target = dir.parent().expect("a target directory");
-    let found = [dir.clone(), target.join("debug"), target.join("release")]
-        .into_iter()
-        .map(|dir| dir.join("sendtrace"))
-        .find(|path| path.exists());
-    found.unwrap_or_else(|| {
-        panic!(
-            "no sendtrace in {}: build it with cargo xtask build",
-            dir.display()
-        )
-    })
-}
-
-/// `target/debug` or its like: where cargo puts the programs that belong to these tests.
-pub(crate) fn build_dir() -> PathBuf {
-    let mut dir = std::env::current_exe().expect("own path");
-    dir.pop();
-    if dir.ends_with("deps") {
-        dir.pop();
-    }
-    dir
 }
 
 /// The stderr of a run that a test started by hand, read until it is ready and then on.

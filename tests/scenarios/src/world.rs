@@ -92,7 +92,8 @@ impl Host {
         run("ip", &["netns", "add", &name], "");
         let host = Self { name, v4, v6 };
         // No duplicate detection: link-local addresses work at once, and so does neighbour discovery.
-        host.sh("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
+        // And sockets of processes that are gone give up soon: they outlive even their namespace's name.
+        host.sh("cd /proc/sys/net; echo 0 > ipv6/conf/default/accept_dad; echo 3 > ipv4/tcp_orphan_retries");
         host.ip("link set lo up");
         host
     }
@@ -101,6 +102,11 @@ impl Host {
         self.ip(&format!("addr add {v4} dev {interface}"));
         self.ip(&format!("addr add {v6} dev {interface} nodad"));
         self.ip(&format!("link set {interface} up"));
+        // The first question to a neighbour may be lost while the link comes up; asked again after 1 s, as
+        // by default, it would cost the first SYN.
+        self.sh(&format!(
+            "echo 50 > /proc/sys/net/ipv6/neigh/{interface}/retrans_time_ms"
+        ));
     }
 
     /// Runs `ip` in this namespace.

@@ -12,7 +12,7 @@ use crate::{
     kernel::{Ptr, Words, clear, copy, current_task, load, probe, probe_user, put},
     maps::{EVENTS_SEND_ERROR, Place, config},
     owner,
-    socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, SOCK_STREAM},
+    socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, SOCK_RAW, SOCK_STREAM},
     syscall::{self, Request},
 };
 
@@ -126,15 +126,21 @@ fn describe(sk: Ptr, request: Option<Request>, head: &mut Head) {
     if flow.family == AF_NETLINK {
         // SAFETY: a read of a static that nobody writes after loading.
         let offset = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_portid) };
-        let port = socket::embedded_u32(sk, offset);
-        put(&mut flow.local, socket::v4(port));
+        put(&mut flow.local, socket::v4(socket::embedded_u32(sk, offset)));
+        if head.flags & (head_flag::NAMED_REMOTE | head_flag::NO_REMOTE) == 0 {
+            // SAFETY: as above.
+            let offset = unsafe {
+                core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_dst_portid)
+            };
+            put(&mut flow.remote, socket::v4(socket::embedded_u32(sk, offset)));
+        }
     }
 }
 
 #[inline(always)]
 fn is_connected(flow: &Flow) -> bool {
     match flow.family {
-        AF_INET | AF_INET6 => flow.remote_port != 0 || flow.sock_type == 3,
+        AF_INET | AF_INET6 => flow.remote_port != 0 || flow.sock_type == SOCK_RAW,
         _ => true,
     }
 }

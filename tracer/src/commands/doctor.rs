@@ -72,7 +72,10 @@ impl Examination<'_> {
 
     /// What the kernel said to the program of a hook.
     pub fn verdict(&self, hook: &Hook) -> &ProgramVerdict {
-        let found = self.verdicts.iter().find(|(program, _)| program == hook.program);
+        let found = self
+            .verdicts
+            .iter()
+            .find(|(program, _)| program == hook.program);
         found.map_or(&ProgramVerdict::Untried, |(_, verdict)| verdict)
     }
 }
@@ -82,7 +85,10 @@ pub fn run(args: &Doctor) -> Result<(), Failure> {
     let colour = match args.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Color::Auto => {
+            io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     };
     let report = examine(Path::new("/"), try_load, |examination| match args.format {
         Format::Text => text::render(examination, colour),
@@ -101,7 +107,10 @@ fn examine(
     render: impl FnOnce(&Examination) -> String,
 ) -> String {
     let facts = Facts::probe(root);
-    let everything = Wanted { follow: true, ..Wanted::ALL };
+    let everything = Wanted {
+        follow: true,
+        ..Wanted::ALL
+    };
     let plan = plan::plan(&facts, everything);
     let tried = match &plan {
         Ok(plan) if plan::privileges(&facts).sufficient() => try_load(plan),
@@ -111,7 +120,12 @@ fn examine(
         Ok(verdicts) => (verdicts, None),
         Err(error) => (Vec::new(), Some(format!("{error:#}"))),
     };
-    render(&Examination { facts: &facts, plan: &plan, verdicts: &verdicts, load_error: load_error.as_deref() })
+    render(&Examination {
+        facts: &facts,
+        plan: &plan,
+        verdicts: &verdicts,
+        load_error: load_error.as_deref(),
+    })
 }
 
 fn try_load(plan: &Plan) -> anyhow::Result<Vec<(String, ProgramVerdict)>> {

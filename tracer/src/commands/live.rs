@@ -60,6 +60,10 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let names = KernelNames::open(root, &facts);
     let mut loaded = load::load(&plan, &resolved, args.ring, &names.benign_reasons())?;
     let signals = report_losses(&plan, &loaded, &resolved)?;
+    if wanted.follow {
+        // Children that are older than we are; later ones are found by the program `fork`.
+        loaded.want(&Processes::new(root).descendants(&args.filters.pid))?;
+    }
     // Seeds the owners of sockets that are older than we are.
     loaded.walk().unwrap_or_else(|error| {
         warn(&format!("owners of sockets opened before now are not known: {error:#}"));

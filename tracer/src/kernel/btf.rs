@@ -4,9 +4,14 @@
 //! itself (offset of each type; hash of each name). The whole of it is dropped before tracing starts. The
 //! format is `Documentation/bpf/btf.rst`; only little-endian, stand-alone sections (vmlinux) are read.
 
+mod format;
+
 use std::collections::BTreeMap;
 
 use tracer_common::{FIELDS, Field, OFFSET_COUNT, UNRESOLVED};
+
+pub use format::BtfError;
+use format::{Type, kind, word};
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
@@ -15,85 +20,6 @@ const TYPE_BYTES: usize = 12;
 const MAX_DEPTH: usize = 32;
 /// Deepest nesting of anonymous members; the kernel's is 4 or so, and each level may branch.
 const MAX_ANONYMOUS: usize = 8;
-
-/// `BTF_KIND_*` of `include/uapi/linux/btf.h`.
-mod kind {
-    pub const INT: u32 = 1;
-    pub const PTR: u32 = 2;
-    pub const ARRAY: u32 = 3;
-    pub const STRUCT: u32 = 4;
-    pub const UNION: u32 = 5;
-    pub const ENUM: u32 = 6;
-    pub const FWD: u32 = 7;
-    pub const TYPEDEF: u32 = 8;
-    pub const VOLATILE: u32 = 9;
-    pub const CONST: u32 = 10;
-    pub const RESTRICT: u32 = 11;
-    pub const FUNC: u32 = 12;
-    pub const FUNC_PROTO: u32 = 13;
-    pub const VAR: u32 = 14;
-    pub const DATASEC: u32 = 15;
-    pub const DECL_TAG: u32 = 17;
-    pub const TYPE_TAG: u32 = 18;
-    pub const ENUM64: u32 = 19;
-}
-
-/// Why bytes are not BTF that this program can read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BtfError {
-    /// Not BTF, another byte order, or another version.
-    Format(&'static str),
-    /// A section ends early.
-    Truncated,
-    /// A kind of type that did not exist when this was written; its length is unknown.
-    UnknownKind(u32),
-}
-
-impl std::fmt::Display for BtfError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Format(what) => f.write_str(what),
-            Self::Truncated => f.write_str("BTF ends early"),
-            Self::UnknownKind(kind) => write!(f, "BTF has types of an unknown kind ({kind})"),
-        }
-    }
-}
-
-impl std::error::Error for BtfError {}
-
-/// The three words that start every type.
-#[derive(Clone, Copy)]
-struct Type {
-    /// Where the words after these three start.
-    rest: usize,
-    name: u32,
-    info: u32,
-    /// Size in bytes, or the id of another type.
-    target: u32,
-}
-
-impl Type {
-    const fn kind(self) -> u32 {
-        self.info >> 24 & 0x1f
-    }
-    const fn count(self) -> usize {
-        (self.info & 0xffff) as usize
-    }
-    const fn kind_flag(self) -> bool {
-        self.info >> 31 != 0
-    }
-    /// Bytes after the three words.
-    fn rest_bytes(self) -> Result<usize, BtfError> {
-        Ok(match self.kind() {
-            kind::INT | kind::VAR | kind::DECL_TAG => 4,
-            kind::ARRAY => 12,
-            kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => self.count() * 12,
-            kind::ENUM | kind::FUNC_PROTO => self.count() * 8,
-            kind::PTR..=kind::TYPE_TAG => 0,
-            unknown => return Err(BtfError::UnknownKind(unknown)),
-        })
-    }
-}
 
 /// An indexed BTF section.
 pub struct Btf {
@@ -122,9 +48,17 @@ impl Btf {
             return Err(BtfError::Format("BTF header is too short"));
         }
         let section = |offset: u32, length: u32| {
-            let start = header.checked_add(offset as usize).ok_or(BtfError::Truncated)?;
-            let end = start.checked_add(length as usize).ok_or(BtfError::Truncated)?;
-            if end > bytes.len() { Err(BtfError::Truncated) } else { Ok((start, end)) }
+            let start = header
+                .checked_add(offset as usize)
+                .ok_or(BtfError::Truncated)?;
+            let end = start
+                .checked_add(length as usize)
+                .ok_or(BtfError::Truncated)?;
+            if end > bytes.len() {
+                Err(BtfError::Truncated)
+            } else {
+                Ok((start, end))
+            }
         };
         let (mut at, types_end) = section(word(8)?, word(12)?)?;
         let (strings_start, strings_end) = section(word(16)?, word(20)?)?;
@@ -211,7 +145,9 @@ impl Btf {
     /// The C types of those arguments.
     pub fn tracepoint_arg_types(&self, name: &str) -> Option<Vec<String>> {
         let proto = self.tracepoint_proto(name)?;
-        (1..proto.count()).map(|index| self.type_name(word(&self.bytes, proto.rest + index * 8 + 4)?, 0)).collect()
+        (1..proto.count())
+            .map(|index| self.type_name(word(&self.bytes, proto.rest + index * 8 + 4)?, 0))
+            .collect()
     }
 
     /// How many arguments a function has. That it is in BTF does not mean that every call goes through it:
@@ -234,11 +170,14 @@ impl Btf {
 
     /// Whether an enumeration has a constant of that name.
     pub fn has_enum_value(&self, enumeration: &str, constant: &str) -> bool {
-        self.enum_names(enumeration).is_some_and(|names| names.values().any(|name| name == constant))
+        self.enum_names(enumeration)
+            .is_some_and(|names| names.values().any(|name| name == constant))
     }
 
     fn tracepoint_proto(&self, name: &str) -> Option<Type> {
-        let typedef = self.named(&format!("btf_trace_{name}"), &[kind::TYPEDEF]).next()?;
+        let typedef = self
+            .named(&format!("btf_trace_{name}"), &[kind::TYPEDEF])
+            .next()?;
         let pointer = self.by_id(typedef.target)?;
         let proto = self.by_id(pointer.target)?;
         (pointer.kind() == kind::PTR && proto.kind() == kind::FUNC_PROTO).then_some(proto)
@@ -261,7 +200,11 @@ impl Btf {
         if byte > 0xffff || (width == 0 && shift != 0) {
             return None;
         }
-        Some(if width == 0 { byte } else { byte | shift << 16 | width << 24 })
+        Some(if width == 0 {
+            byte
+        } else {
+            byte | shift << 16 | width << 24
+        })
     }
 
     /// (bit offset, width of a bit-field or 0, type) of a member, also inside anonymous members.
@@ -274,9 +217,15 @@ impl Btf {
             let member_name = word(&self.bytes, at)?;
             let target = word(&self.bytes, at + 4)?;
             let raw = word(&self.bytes, at + 8)?;
-            let (bits, width) = if ty.kind_flag() { (raw & 0xff_ffff, raw >> 24) } else { (raw, 0) };
+            let (bits, width) = if ty.kind_flag() {
+                (raw & 0xff_ffff, raw >> 24)
+            } else {
+                (raw, 0)
+            };
             if member_name == 0 {
-                let inner = self.resolve(target).and_then(|inner| self.member(inner, name, depth + 1));
+                let inner = self
+                    .resolve(target)
+                    .and_then(|inner| self.member(inner, name, depth + 1));
                 if let Some((inner_bits, inner_width, inner_target)) = inner {
                     return Some((bits.checked_add(inner_bits)?, inner_width, inner_target));
                 }
@@ -292,7 +241,9 @@ impl Btf {
         for _ in 0..MAX_DEPTH {
             let ty = self.by_id(id)?;
             match ty.kind() {
-                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => id = ty.target,
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = ty.target
+                }
                 _ => return Some(ty),
             }
         }
@@ -310,10 +261,16 @@ impl Btf {
         Some(match ty.kind() {
             kind::PTR => {
                 let target = self.type_name(ty.target, depth + 1)?;
-                if target.ends_with('*') { format!("{target}*") } else { format!("{target} *") }
+                if target.ends_with('*') {
+                    format!("{target}*")
+                } else {
+                    format!("{target} *")
+                }
             }
             kind::CONST => format!("const {}", self.type_name(ty.target, depth + 1)?),
-            kind::VOLATILE | kind::RESTRICT | kind::TYPE_TAG => self.type_name(ty.target, depth + 1)?,
+            kind::VOLATILE | kind::RESTRICT | kind::TYPE_TAG => {
+                self.type_name(ty.target, depth + 1)?
+            }
             kind::STRUCT => format!("struct {}", self.text(ty.name)?),
             kind::FWD if !ty.kind_flag() => format!("struct {}", self.text(ty.name)?),
             kind::UNION | kind::FWD => format!("union {}", self.text(ty.name)?),
@@ -324,14 +281,20 @@ impl Btf {
         })
     }
 
-    fn named<'a>(&'a self, name: &'a str, kinds: &'static [u32]) -> impl Iterator<Item = Type> + 'a {
+    fn named<'a>(
+        &'a self,
+        name: &'a str,
+        kinds: &'static [u32],
+    ) -> impl Iterator<Item = Type> + 'a {
         let hash = hash(name.as_bytes());
         let start = self.names.partition_point(|&(other, _)| other < hash);
         self.names[start..]
             .iter()
             .take_while(move |&&(other, _)| other == hash)
             .filter_map(|&(_, id)| self.by_id(id))
-            .filter(|ty| kinds.contains(&ty.kind()) && self.string(ty.name) == Some(name.as_bytes()))
+            .filter(|ty| {
+                kinds.contains(&ty.kind()) && self.string(ty.name) == Some(name.as_bytes())
+            })
     }
 
     fn by_id(&self, id: u32) -> Option<Type> {
@@ -340,12 +303,20 @@ impl Btf {
 
     fn type_at(&self, at: usize) -> Option<Type> {
         let words = self.bytes.get(at..at + TYPE_BYTES)?;
-        Some(Type { rest: at + TYPE_BYTES, name: word(words, 0)?, info: word(words, 4)?, target: word(words, 8)? })
+        Some(Type {
+            rest: at + TYPE_BYTES,
+            name: word(words, 0)?,
+            info: word(words, 4)?,
+            target: word(words, 8)?,
+        })
     }
 
     fn string(&self, offset: u32) -> Option<&[u8]> {
         let (start, length) = self.strings;
-        let text = self.bytes.get(start..start + length)?.get(offset as usize..)?;
+        let text = self
+            .bytes
+            .get(start..start + length)?
+            .get(offset as usize..)?;
         text.get(..text.iter().position(|&byte| byte == 0)?)
     }
 
@@ -354,15 +325,12 @@ impl Btf {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_le_bytes)
-}
-
 /// FNV-1a.
 fn hash(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |hash, &byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
-#[path = "btf_tests.rs"]
 mod tests;

@@ -87,7 +87,10 @@ impl ClockAnchor {
 pub enum ProgramVerdict {
     Allowed,
     /// `errno` when the kernel gave one; `text` is one line.
-    Refused { errno: Option<i32>, text: String },
+    Refused {
+        errno: Option<i32>,
+        text: String,
+    },
     Untried,
 }
 
@@ -97,13 +100,17 @@ impl Facts {
         Self {
             euid: nix::unistd::geteuid().as_raw(),
             capabilities: capability::effective(root),
-            knows_cap_bpf: host::number(root, "proc/sys/kernel/cap_last_cap").map(|last| last >= Capability::Bpf as u32),
+            knows_cap_bpf: host::number(root, "proc/sys/kernel/cap_last_cap")
+                .map(|last| last >= Capability::Bpf as u32),
             initial_user_namespace: host::initial_user_namespace(root),
             kernel_release: host::line(root, "proc/sys/kernel/osrelease"),
             btf: btf::probe(root),
             jit: host::number(root, "proc/sys/net/core/bpf_jit_enable").map(|jit| jit != 0),
             lockdown: host::lockdown(root),
-            unprivileged_bpf_disabled: host::number(root, "proc/sys/kernel/unprivileged_bpf_disabled"),
+            unprivileged_bpf_disabled: host::number(
+                root,
+                "proc/sys/kernel/unprivileged_bpf_disabled",
+            ),
             kptr_restrict: host::number(root, "proc/sys/kernel/kptr_restrict"),
             cgroup2: host::cgroup2(root),
             tick_ns: host::tick_ns(),
@@ -122,7 +129,8 @@ impl Facts {
 
     /// Whether the capability is effective; without `/proc`, whether the user is root.
     pub fn has(&self, capability: Capability) -> bool {
-        self.capabilities.map_or(self.euid == 0, |capabilities| capabilities.has(capability))
+        self.capabilities
+            .map_or(self.euid == 0, |capabilities| capabilities.has(capability))
     }
 }
 

@@ -312,6 +312,14 @@ impl Loaded {
             .collect()
     }
 
+    /// More wanted processes: (pid, start in nanoseconds of CLOCK_BOOTTIME).
+    pub fn want(&mut self, pids: &[(u32, u64)]) -> Result<()> {
+        for (pid, start_ns) in pids {
+            self.pids.insert(pid, start_ns / START_TICK_NS, 0).context("too many processes (4096 at most)")?;
+        }
+        Ok(())
+    }
+
     /// The wanted processes, children under `--follow` included: (pid, start in nanoseconds, cut to ticks).
     pub fn pids(&self) -> Result<Vec<(u32, u64)>> {
         let entries = self.pids.iter().map(|entry| entry.map(|(pid, ticks)| (pid, ticks * START_TICK_NS)));

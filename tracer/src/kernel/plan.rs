@@ -3,16 +3,20 @@
 //! Pure: no I/O, no clock. Decides from what BTF says (is the tracepoint there, how many arguments has it,
 //! which fields were found), never from a version number: vendors back-port.
 
+mod choose;
+mod error;
 mod fields;
 mod groups;
+mod names;
 mod privilege;
-
-use std::fmt;
 
 use tracer_common::{OFFSET_COUNT, signal};
 
-use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict};
+use crate::kernel::facts::{Facts, Feature, ProgramVerdict};
+use choose::{choose, loss_of};
+use names::losses_of_names;
 
+pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, TRACEPOINTS, Variant};
 pub use privilege::{Missing, Privileges, privileges};
@@ -31,7 +35,10 @@ pub struct Wanted {
 
 impl Wanted {
     /// Every signal, without following children.
-    pub const ALL: Self = Self { signals: (1 << signal::COUNT) - 1, follow: false };
+    pub const ALL: Self = Self {
+        signals: (1 << signal::COUNT) - 1,
+        follow: false,
+    };
 
     const fn has(self, signal: u32) -> bool {
         self.signals >> signal & 1 != 0
@@ -115,6 +122,8 @@ pub struct PassedOver {
     pub program: &'static str,
     pub attach: &'static str,
     pub kind: Kind,
+    /// Whether it was written for the prototype that the place has here.
+    pub fits: bool,
     pub why: String,
 }
 
@@ -126,6 +135,21 @@ pub struct Choice {
     pub hook: Option<Hook>,
     /// The candidates before the chosen one (all, when none was), best first.
     pub passed_over: Vec<PassedOver>,
+}
+
+impl Choice {
+    /// Why nothing fits: what keeps the form that was written for this host, else that there is none.
+    pub fn why_missing(&self) -> Option<&str> {
+        if self.hook.is_some() {
+            return None;
+        }
+        let closest = self
+            .passed_over
+            .iter()
+            .find(|candidate| candidate.fits)
+            .or(self.passed_over.first())?;
+        Some(&closest.why)
+    }
 }
 
 /// Something that this host does not give.
@@ -156,7 +180,9 @@ pub struct Plan {
 impl Plan {
     /// The programs to load, in order.
     pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
-        self.choices.iter().filter_map(|choice| choice.hook.as_ref())
+        self.choices
+            .iter()
+            .filter_map(|choice| choice.hook.as_ref())
     }
 
     /// Whether the program is to be loaded.
@@ -167,13 +193,22 @@ impl Plan {
     /// All losses once the kernel has had its say: those of the plan, then one per refused program.
     pub fn losses_after(&self, verdicts: &[(String, ProgramVerdict)]) -> Vec<Loss> {
         let refused = verdicts.iter().filter_map(|(program, verdict)| {
-            let ProgramVerdict::Refused { text, .. } = verdict else { return None };
-            let choice = self.choices.iter().find(|choice| choice.hook.is_some_and(|hook| hook.program == *program))?;
+            let ProgramVerdict::Refused { text, .. } = verdict else {
+                return None;
+            };
+            let choice = self
+                .choices
+                .iter()
+                .find(|choice| choice.hook.is_some_and(|hook| hook.program == *program))?;
             let hook = choice.hook?;
             Some(Loss {
                 serves: hook.serves[0],
                 lost: choice.group.lost.to_owned(),
-                why: format!("the kernel refuses {}/{}: {text}", hook.kind.name(), hook.attach),
+                why: format!(
+                    "the kernel refuses {}/{}: {text}",
+                    hook.kind.name(),
+                    hook.attach
+                ),
                 remedy: choice.group.remedy.to_owned(),
             })
         });
@@ -192,54 +227,23 @@ impl Plan {
     }
 }
 
-/// Why nothing can be traced here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlanError {
-    /// BTF is absent or unreadable.
-    NoBtf(String),
-    /// The kernel lacks these.
-    TooOld(Vec<Feature>),
-    /// None of the wanted signals has a hook.
-    NoHooks(Vec<Loss>),
-    /// The hard limit of open files is below [`NEEDED_FILES`].
-    FileLimit(u64),
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoBtf(why) => write!(
-                f,
-                "the kernel's type information (BTF) is needed and cannot be read ({why}): \
-                 use a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount sysfs"
-            ),
-            Self::TooOld(features) => {
-                let names: Vec<_> = features.iter().map(|feature| feature.name()).collect();
-                write!(f, "this kernel is too old, it lacks: {}; use a newer kernel", names.join(", "))
-            }
-            Self::NoHooks(losses) => {
-                let why: Vec<_> = losses.iter().map(|loss| loss.why.as_str()).collect();
-                write!(f, "this kernel has no hook for any wanted signal ({}); ", why.join("; "))?;
-                f.write_str("ask for other signals, or run `sendtrace doctor` to see which it has")
-            }
-            Self::FileLimit(hard) => write!(
-                f,
-                "{NEEDED_FILES} open files are needed and the hard limit is {hard}: \
-                 raise it (`ulimit -Hn 1024` as root, or LimitNOFILE= of the service)"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {}
-
 /// Without these nothing works.
-const NEEDED_FEATURES: [Feature; 3] = [Feature::RingBuffer, Feature::TypedTracepoint, Feature::TracingSocketStorage];
+const NEEDED_FEATURES: [Feature; 3] = [
+    Feature::RingBuffer,
+    Feature::TypedTracepoint,
+    Feature::TracingSocketStorage,
+];
 
 /// Decides what to load.
 pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
-    let btf = facts.btf.as_ref().map_err(|why| PlanError::NoBtf(why.clone()))?;
-    let lacking: Vec<_> = NEEDED_FEATURES.into_iter().filter(|feature| !btf.features.contains(feature)).collect();
+    let btf = facts
+        .btf
+        .as_ref()
+        .map_err(|why| PlanError::NoBtf(why.clone()))?;
+    let lacking: Vec<_> = NEEDED_FEATURES
+        .into_iter()
+        .filter(|feature| !btf.features.contains(feature))
+        .collect();
     if !lacking.is_empty() {
         return Err(PlanError::TooOld(lacking));
     }
@@ -247,9 +251,19 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         return Err(PlanError::FileLimit(limit.hard));
     }
 
-    let choices: Vec<_> = GROUPS.iter().filter(|group| is_wanted(group, wanted)).map(|group| choose(group, btf)).collect();
+    let choices: Vec<_> = GROUPS
+        .iter()
+        .filter(|group| is_wanted(group, wanted))
+        .map(|group| choose(group, btf))
+        .collect();
     let mut losses: Vec<_> = choices.iter().filter_map(loss_of).collect();
-    let plan = Plan { choices, offsets: btf.offsets, file_refs_bias: btf.file_refs_bias, losses: Vec::new(), fields: field_losses(btf) };
+    let plan = Plan {
+        choices,
+        offsets: btf.offsets,
+        file_refs_bias: btf.file_refs_bias,
+        losses: Vec::new(),
+        fields: field_losses(btf),
+    };
     let wanted_signals = (0..signal::COUNT as u32).filter(|&signal| wanted.has(signal));
     if wanted.signals != 0 && wanted_signals.clone().all(|signal| !plan.sees(signal, &[])) {
         return Err(PlanError::NoHooks(losses));
@@ -265,134 +279,6 @@ fn is_wanted(group: &Group, wanted: Wanted) -> bool {
         Serves::DeviceOwner => wanted.has(signal::DEVICE),
         Serves::Follow => wanted.follow,
     })
-}
-
-fn choose(group: &'static Group, btf: &BtfFacts) -> Choice {
-    let mut passed_over = Vec::new();
-    for variant in group.variants {
-        match obstacle(group, variant, btf) {
-            None => {
-                let hook = Hook {
-                    program: variant.program,
-                    attach: group.attach,
-                    kind: group.kind,
-                    serves: group.serves,
-                    need: group.need,
-                };
-                return Choice { group, hook: Some(hook), passed_over };
-            }
-            Some(why) => passed_over.push(PassedOver {
-                program: variant.program,
-                attach: group.attach,
-                kind: group.kind,
-                why,
-            }),
-        }
-    }
-    Choice { group, hook: None, passed_over }
-}
-
-/// What keeps a candidate from running here.
-fn obstacle(group: &Group, variant: &Variant, btf: &BtfFacts) -> Option<String> {
-    let attach = group.attach;
-    let arguments = match group.kind {
-        Kind::TpBtf => match btf.tracepoints.get(attach) {
-            Some(&count) => Some(count),
-            None => return Some(format!("this kernel has no tracepoint {attach}")),
-        },
-        Kind::Fexit if !btf.features.contains(&Feature::Fexit) => {
-            return Some(format!("this kernel lacks {}", Feature::Fexit.name()));
-        }
-        Kind::Fexit => match btf.functions.get(attach) {
-            Some(&count) => Some(count),
-            None => return Some(format!("this kernel has no function {attach}")),
-        },
-        Kind::Iter if !btf.features.contains(&Feature::TaskFileIterator) => {
-            return Some(format!("this kernel lacks the {}", Feature::TaskFileIterator.name()));
-        }
-        Kind::Iter => None,
-    };
-    if let Some(count) = arguments.filter(|&count| count != variant.args) {
-        return Some(format!("{attach} has {count} arguments here, this form needs {}", variant.args));
-    }
-    let missing: Vec<&str> = fields::needed_by(variant.program)
-        .filter(|name| is_unresolved(btf, name))
-        .collect();
-    (!missing.is_empty()).then(|| format!("the kernel's BTF lacks a field it cannot do without: {}", missing.join(", ")))
-}
-
-fn is_unresolved(btf: &BtfFacts, name: &str) -> bool {
-    btf.unresolved().any(|field| field.name == name)
-}
-
-/// The loss of a choice that is not the best one.
-fn loss_of(choice: &Choice) -> Option<Loss> {
-    let first = choice.passed_over.first()?;
-    let group = choice.group;
-    let (lost, why) = match choice.hook {
-        None => (group.lost, choice.passed_over.last().map_or_else(String::new, |last| last.why.clone())),
-        Some(hook) => {
-            let variant = group.variants.iter().find(|variant| variant.program == hook.program)?;
-            (variant.short_of_best, first.why.clone())
-        }
-    };
-    if lost.is_empty() {
-        return None;
-    }
-    Some(Loss { serves: group.serves[0], lost: lost.to_owned(), why, remedy: group.remedy.to_owned() })
-}
-
-/// What cannot be named, although it is seen.
-fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
-    let mut losses = Vec::new();
-    let mut lose = |serves, lost: &str, why: &str, remedy: &str| {
-        losses.push(Loss { serves, lost: lost.to_owned(), why: why.to_owned(), remedy: remedy.to_owned() });
-    };
-    if wanted.has(signal::DROP) {
-        let reasons = btf.tracepoints.get("kfree_skb").is_some_and(|&count| count >= 3);
-        if reasons && btf.drop_reasons.is_none() {
-            lose(
-                Serves::Signal(signal::DROP),
-                "names of drop reasons (numbers are shown)",
-                "enum skb_drop_reason is not in the kernel's BTF",
-                "none on this kernel; drop.location still tells the place",
-            );
-        }
-        if facts.kptr_restrict == Some(2) {
-            lose(
-                Serves::Signal(signal::DROP),
-                "drop.location is null",
-                "kernel.kptr_restrict is 2, which hides addresses even from root",
-                "`sysctl kernel.kptr_restrict=1` before the start",
-            );
-        }
-    }
-    let reset_reasons = btf.tracepoints.get("tcp_send_reset").is_some_and(|&count| count == 3);
-    if wanted.has(signal::RESET) && reset_reasons && btf.reset_reasons.is_none() {
-        lose(
-            Serves::Signal(signal::RESET),
-            "names of reset reasons (numbers are shown)",
-            "enum sk_rst_reason is not in the kernel's BTF",
-            "none on this kernel",
-        );
-    }
-    if facts.tick_ns.is_none() {
-        lose(
-            Serves::Signal(signal::RETRANSMIT),
-            "tcp.rto_us, tcp.last_send_us_ago and tcp.last_ack_us_ago are null",
-            "the length of a tick is unknown (clock_getres of CLOCK_MONOTONIC_COARSE)",
-            "none; the other tcp fields are not affected",
-        );
-    }
-    if facts.cgroup2.is_none() {
-        lose(
-            Serves::Owner,
-            "owner.cgroup is null, and --cgroup cannot be used",
-            "no cgroup v2 hierarchy is mounted",
-            "mount one: `mount -t cgroup2 none DIRECTORY`",
-        );
-    }
-    losses
 }
 
 #[cfg(test)]

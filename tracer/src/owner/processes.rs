@@ -1,5 +1,7 @@
 //! Is a process still there? By pid and start time, from `/proc/PID/stat`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,41 +11,100 @@ use tracer_common::START_TICK_NS;
 #[derive(Clone, Debug)]
 pub struct Processes {
     proc: PathBuf,
+    /// Answers of this batch, by pid and start: thousands of events may ask about one process.
+    alive: RefCell<HashMap<(u32, u64), bool>>,
+}
+
+/// The fields of proc_pid_stat(5) that are needed.
+struct Stat {
+    state: char,
+    parent: u32,
+    start_ticks: u64,
 }
 
 impl Processes {
     /// `root` is `/` on a real host.
     pub fn new(root: &Path) -> Self {
-        Self { proc: root.join("proc") }
+        Self { proc: root.join("proc"), alive: RefCell::default() }
     }
 
     /// Does the process of that pid and start (nanoseconds of CLOCK_BOOTTIME) still run? Zombies do not.
     pub fn is_alive(&self, pid: u32, start_ns: u64) -> bool {
-        self.stat(pid).is_some_and(|(state, start)| {
-            !matches!(state, 'Z' | 'X') && start == start_ns / START_TICK_NS
+        *self.alive.borrow_mut().entry((pid, start_ns)).or_insert_with(|| {
+            self.stat(pid).is_some_and(|stat| {
+                !matches!(stat.state, 'Z' | 'X') && stat.start_ticks == start_ns / START_TICK_NS
+            })
         })
+    }
+
+    /// Asks anew from now on.
+    pub fn forget(&self) {
+        self.alive.borrow_mut().clear();
+    }
+
+    /// Descendants of the given processes, as (pid, start in nanoseconds, cut to whole ticks).
+    pub fn descendants(&self, of: &[u32]) -> Vec<(u32, u64)> {
+        let mut rest = self.all();
+        let mut family = of.to_vec();
+        let mut found = Vec::new();
+        loop {
+            let (children, others): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|(_, stat)| family.contains(&stat.parent));
+            if children.is_empty() {
+                found.retain(|(pid, _)| !of.contains(pid));
+                return found;
+            }
+            family = children.iter().map(|(pid, _)| *pid).collect();
+            found.extend(children.iter().map(|(pid, stat)| (*pid, stat.start_ticks * START_TICK_NS)));
+            rest = others;
+        }
+    }
+
+    fn all(&self) -> Vec<(u32, Stat)> {
+        let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid| Some((pid, self.stat(pid)?))).collect()
     }
 
     /// Start of a process, nanoseconds of CLOCK_BOOTTIME, cut to whole ticks; `None` when there is none.
     pub fn start_ns(&self, pid: u32) -> Option<u64> {
-        self.stat(pid).map(|(_, ticks)| ticks * START_TICK_NS)
+        self.stat(pid).map(|stat| stat.start_ticks * START_TICK_NS)
     }
 
-    /// State and start in ticks: fields 3 and 22 of proc_pid_stat(5). The name before them may hold anything,
-    /// parentheses too, so they are counted from the last one.
-    fn stat(&self, pid: u32) -> Option<(char, u64)> {
+    /// Fields 3, 4 and 22. The name before them may hold anything, parentheses too, so they are counted from
+    /// the last one.
+    fn stat(&self, pid: u32) -> Option<Stat> {
         let bytes = fs::read(self.proc.join(pid.to_string()).join("stat")).ok()?;
         let text = String::from_utf8_lossy(&bytes);
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        let start = fields.nth(18)?.parse().ok()?;
-        Some((state, start))
+        let parent = fields.next()?.parse().ok()?;
+        let start_ticks = fields.nth(17)?.parse().ok()?;
+        Some(Stat { state, parent, start_ticks })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn add(root: &Path, pid: u32, parent: u32) {
+        let dir = root.join(format!("proc/{pid}"));
+        fs::create_dir_all(&dir).unwrap();
+        let stat = format!("{pid} (a) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n", pid * 10);
+        fs::write(dir.join("stat"), stat).unwrap();
+    }
+
+    #[test]
+    fn descendants_are_children_and_their_children_and_nobody_else() {
+        let root = tempfile::tempdir().unwrap();
+        for (pid, parent) in [(1, 0), (5, 1), (6, 5), (7, 6), (8, 1)] {
+            add(root.path(), pid, parent);
+        }
+        let mut found = Processes::new(root.path()).descendants(&[5]);
+        found.sort_unstable();
+        assert_eq!(found, [(6, 600_000_000), (7, 700_000_000)]);
+    }
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {

@@ -16,10 +16,14 @@ pub fn render(examination: &Examination) -> String {
     let (can_trace, problem, blind) = match examination.summary() {
         Summary::Yes => (true, None, Vec::new()),
         Summary::Partly(blind) => (true, None, blind),
-        Summary::NeedsPrivileges(problem) | Summary::No(problem) => (false, Some(problem), Vec::new()),
+        Summary::NeedsPrivileges(problem) | Summary::No(problem) => {
+            (false, Some(problem), Vec::new())
+        }
     };
-    let known_limits: Vec<_> =
-        limits(examination).iter().map(|limit| json!({"about": limit.about, "text": limit.text})).collect();
+    let known_limits: Vec<_> = limits(examination)
+        .iter()
+        .map(|limit| json!({"about": limit.about, "text": limit.text}))
+        .collect();
     let value = json!({
         "type": "doctor",
         "can_trace": can_trace,
@@ -91,9 +95,17 @@ fn hook(examination: &Examination, choice: &Choice) -> Value {
         Some(ProgramVerdict::Refused { errno, text }) => ("refused", errno, Some(text)),
     };
     let attach = format!("{}/{}", choice.group.kind.name(), choice.group.attach);
-    let arguments = examination.facts.btf.as_ref().ok().and_then(|btf| btf.tracepoint_types.get(choice.group.attach));
-    let passed_over: Vec<_> =
-        choice.passed_over.iter().map(|other| json!({"program": other.program, "why": other.why})).collect();
+    let arguments = examination
+        .facts
+        .btf
+        .as_ref()
+        .ok()
+        .and_then(|btf| btf.tracepoint_types.get(choice.group.attach));
+    let passed_over: Vec<_> = choice
+        .passed_over
+        .iter()
+        .map(|other| json!({"program": other.program, "why": other.why}))
+        .collect();
     json!({
         "purpose": choice.group.name,
         "serves": serves(choice.group.serves),

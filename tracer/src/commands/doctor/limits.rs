@@ -15,7 +15,11 @@ pub struct Limit {
 }
 
 const fn limit(about: &'static str, text: &'static str) -> Limit {
-    Limit { about, text, lifted_by: None }
+    Limit {
+        about,
+        text,
+        lifted_by: None,
+    }
 }
 
 const LIMITS: &[Limit] = &[
@@ -41,7 +45,10 @@ const LIMITS: &[Limit] = &[
          call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages, not more than 8 \
          parts. Elsewhere they are null.",
     ),
-    limit("send_error", "blocked_us is always null: nothing is hooked at the start of a send."),
+    limit(
+        "send_error",
+        "blocked_us is always null: nothing is hooked at the start of a send.",
+    ),
     limit(
         "connection",
         "A connect(2) that fails before the SYN is prepared is not seen (ENETUNREACH, EACCES, EHOSTUNREACH of a \
@@ -63,22 +70,31 @@ const LIMITS: &[Limit] = &[
                among open files.",
         lifted_by: Some("accept"),
     },
-    limit("owner", "Owners are kept for IP sockets. The cgroup is that of cgroup v2; v1 is not read."),
+    limit(
+        "owner",
+        "Owners are kept for IP sockets. The cgroup is that of cgroup v2; v1 is not read.",
+    ),
     limit(
         "totals",
-        "The kernel skips a program that is already running on the same CPU. Such events are in no counter of \
-         the signals; the skips are counted where the kernel says so (recursion_misses, 5.12 and later).",
+        "The kernel skips a program that is already running on the same CPU. Such events are in no other counter; \
+         the totals show them as `missed`, where the kernel counts them (5.12 and later).",
     ),
 ];
 
 /// The limits that hold here.
 pub fn limits(examination: &Examination) -> Vec<Limit> {
-    LIMITS.iter().filter(|limit| !limit.lifted_by.is_some_and(|by| runs(examination, by))).copied().collect()
+    LIMITS
+        .iter()
+        .filter(|limit| !limit.lifted_by.is_some_and(|by| runs(examination, by)))
+        .copied()
+        .collect()
 }
 
 /// Whether an optional hook was really loaded; a name stands for all its forms.
 fn runs(examination: &Examination, program: &str) -> bool {
-    let Ok(plan) = examination.plan else { return false };
+    let Ok(plan) = examination.plan else {
+        return false;
+    };
     plan.hooks().any(|hook| {
         hook.program.starts_with(program)
             && hook.need == Need::Optional

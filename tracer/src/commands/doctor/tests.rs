@@ -1,1 +1,287 @@
+use std::cell::Cell;
 
+use serde_json::Value;
+
+use super::*;
+use crate::kernel::facts::Capabilities;
+use crate::kernel::facts::perfect::{host, with_btf};
+use crate::render::escape;
+
+fn allowed(plan: &Result<Plan, PlanError>) -> Vec<(String, ProgramVerdict)> {
+    let hooks = plan.iter().flat_map(Plan::hooks);
+    hooks
+        .map(|hook| (hook.program.to_owned(), ProgramVerdict::Allowed))
+        .collect()
+}
+
+fn refuse(verdicts: &mut [(String, ProgramVerdict)], program: &str, text: &str) {
+    let verdict = verdicts
+        .iter_mut()
+        .find(|(name, _)| name == program)
+        .unwrap();
+    verdict.1 = ProgramVerdict::Refused {
+        errno: Some(1),
+        text: text.to_owned(),
+    };
+}
+
+fn everything(facts: &Facts) -> Result<Plan, PlanError> {
+    plan::plan(
+        facts,
+        Wanted {
+            follow: true,
+            ..Wanted::ALL
+        },
+    )
+}
+
+/// Text and JSON of a host whose verdicts are `change`d from all allowed.
+fn reports(
+    facts: &Facts,
+    change: impl FnOnce(&mut Vec<(String, ProgramVerdict)>),
+) -> (String, Value) {
+    let plan = everything(facts);
+    let mut verdicts = allowed(&plan);
+    change(&mut verdicts);
+    let examination = Examination {
+        facts,
+        plan: &plan,
+        verdicts: &verdicts,
+        load_error: None,
+    };
+    let (text, json) = (
+        text::render(&examination, false),
+        json::render(&examination),
+    );
+    for line in text.lines() {
+        assert!(escape::width(line) <= text::COLUMNS, "too wide: {line}");
+        assert!(!line.contains('\x1b'));
+    }
+    assert_eq!(json.lines().count(), 1);
+    (text, serde_json::from_str(&json).unwrap())
+}
+
+#[test]
+fn a_perfect_host_sees_everything_and_still_names_its_limits() {
+    let (text, json) = reports(&host(), |_| {});
+    assert!(
+        text.starts_with("Can sendtrace trace here?\n  yes "),
+        "{text}"
+    );
+    assert!(text.contains("every signal is seen\n"));
+    assert!(text.contains(
+        "retransmit              ok       tp_btf/tcp_retransmit_skb, program retransmit_err\n"
+    ));
+    assert!(text.contains("Lost on this host\n  nothing\n"));
+    assert!(text.contains("blocked_us is always null"));
+    assert!(
+        !text.contains("A send that a security module refuses"),
+        "the optional hook sees it"
+    );
+    assert_eq!(json["type"], "doctor");
+    assert_eq!(json["can_trace"], true);
+    assert_eq!(json["problem"], Value::Null);
+    assert_eq!(json["losses"], Value::Array(Vec::new()));
+    assert_eq!(json["fields"]["resolved"], json["fields"]["total"]);
+    assert_eq!(json["hooks"].as_array().unwrap().len(), plan::GROUPS.len());
+}
+
+#[test]
+fn a_user_without_root_is_told_the_command_to_run() {
+    let facts = Facts {
+        euid: 1000,
+        capabilities: Some(Capabilities(0)),
+        ..host()
+    };
+    let (text, json) = reports(&facts, Vec::clear);
+    assert!(text.contains("not as this user"), "{text}");
+    assert!(
+        text.contains("live needs root (missing: CAP_BPF, CAP_PERFMON): run `sudo sendtrace live`"),
+        "{text}"
+    );
+    assert!(text.contains("1000 (not root)"));
+    assert!(text.contains("CAP_BPF                 missing  loading programs and maps\n"));
+    assert!(text.contains("untried  tp_btf/kfree_skb"));
+    assert_eq!(json["can_trace"], false);
+    assert_eq!(json["tried"], false);
+    assert_eq!(json["privileges"]["missing"][0]["capability"], "CAP_BPF");
+    assert_eq!(json["privileges"]["missing"][0]["fatal"], true);
+}
+
+#[test]
+fn a_hook_that_policy_refuses_shows_the_kernels_words_and_what_is_lost() {
+    let (text, json) = reports(&host(), |verdicts| {
+        refuse(verdicts, "lsm_refusal", "Operation not permitted")
+    });
+    assert!(
+        text.contains("  yes "),
+        "an optional hook is no loss of a signal"
+    );
+    assert!(
+        text.contains("send refused by policy  refused  fexit/security_socket_sendmsg"),
+        "{text}"
+    );
+    assert!(
+        text.contains("A send that a security module refuses"),
+        "the limit holds again"
+    );
+    let hook = json["hooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|hook| hook["program"] == "lsm_refusal")
+        .unwrap();
+    assert_eq!(
+        (&hook["status"], &hook["errno"], &hook["optional"]),
+        (&"refused".into(), &1.into(), &true.into())
+    );
+    assert_eq!(
+        json["losses"][0]["why"],
+        "the kernel refuses fexit/security_socket_sendmsg: Operation not permitted"
+    );
+}
+
+#[test]
+fn a_signal_without_its_hook_is_named_at_the_top() {
+    let (text, json) = reports(&host(), |verdicts| {
+        refuse(verdicts, "drop_rx_sk", "Permission denied")
+    });
+    assert!(text.contains("partly"), "{text}");
+    assert!(
+        text.contains("not seen: drop; see \"Lost on this host\""),
+        "{text}"
+    );
+    assert_eq!(json["signals_not_seen"], serde_json::json!(["drop"]));
+    assert_eq!(json["can_trace"], true);
+}
+
+#[test]
+fn why_a_better_hook_was_not_taken_is_said() {
+    let facts = with_btf(|btf| {
+        btf.tracepoints.insert("kfree_skb", 2);
+    });
+    let (text, json) = reports(&facts, |_| {});
+    assert!(
+        text.contains("ok       tp_btf/kfree_skb, program drop_location\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("not      drop_rx_sk: kfree_skb has 2 arguments here, this form needs 4\n"),
+        "{text}"
+    );
+    assert!(text.contains("drop.reason is null"), "{text}");
+    let hook = json["hooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|hook| hook["program"] == "drop_location")
+        .unwrap();
+    assert_eq!(hook["passed_over"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_field_that_is_missing_says_what_becomes_null() {
+    let index = tracer_common::FIELDS
+        .iter()
+        .position(|field| field.name == "tcp_rto")
+        .unwrap();
+    let facts = with_btf(|btf| btf.offsets[index] = tracer_common::UNRESOLVED);
+    let (text, json) = reports(&facts, |_| {});
+    assert!(
+        text.contains("tcp_rto                 tcp.rto_us\n"),
+        "{text}"
+    );
+    assert_eq!(
+        json["fields"]["unresolved"][0]["becomes_null"][0],
+        "tcp.rto_us"
+    );
+}
+
+#[test]
+fn a_host_without_btf_gets_one_clear_line() {
+    let facts = Facts {
+        btf: Err("vmlinux: No such file or directory".to_owned()),
+        ..host()
+    };
+    let (text, json) = reports(&facts, |_| {});
+    assert!(text.contains("  no  "), "{text}");
+    assert!(text.contains("CONFIG_DEBUG_INFO_BTF"), "{text}");
+    assert!(!text.contains("\nHooks\n"));
+    assert_eq!(json["can_trace"], false);
+    assert_eq!(json["host"]["btf"], false);
+    assert_eq!(json["fields"], Value::Null);
+}
+
+#[test]
+fn maps_that_the_kernel_refuses_are_the_answer() {
+    let (facts, plan) = (host(), everything(&host()));
+    let examination = Examination {
+        facts: &facts,
+        plan: &plan,
+        verdicts: &[],
+        load_error: Some("the kernel did not create the maps"),
+    };
+    assert_eq!(
+        examination.summary(),
+        Summary::No("the kernel did not create the maps".to_owned())
+    );
+}
+
+#[test]
+fn nothing_that_a_file_says_can_steer_the_terminal() {
+    let facts = Facts {
+        kernel_release: Some("6\x1b[2J\u{202e}x".to_owned()),
+        cgroup2: Some("/\x1b]0;owned\x07".into()),
+        ..host()
+    };
+    let (text, _) = reports(&facts, |verdicts| {
+        refuse(verdicts, "xmit", "bad\x1b[31m\nnext")
+    });
+    assert!(text.contains("6\\x1b[2J\\u{202e}x"), "{text}");
+}
+
+#[test]
+fn unknown_facts_are_unknown_and_not_zero() {
+    let facts = Facts {
+        kernel_release: None,
+        jit: None,
+        lockdown: None,
+        unprivileged_bpf_disabled: None,
+        kptr_restrict: None,
+        cgroup2: None,
+        tick_ns: None,
+        cpus_possible: None,
+        open_files: None,
+        locked_memory: None,
+        ..host()
+    };
+    let (text, json) = reports(&facts, |_| {});
+    assert!(text.contains("ticks per second (HZ)   unknown\n"), "{text}");
+    for name in [
+        "kernel",
+        "jit",
+        "lockdown",
+        "kptr_restrict",
+        "cgroup2",
+        "hz",
+        "cpus_possible",
+        "open_files",
+    ] {
+        assert_eq!(json["host"][name], Value::Null, "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_loaded_where_the_plan_failed() {
+    let empty = tempfile::tempdir().unwrap();
+    let tried = Cell::new(false);
+    let try_load = |_: &Plan| {
+        tried.set(true);
+        Ok(Vec::new())
+    };
+    let report = examine(empty.path(), try_load, |examination| {
+        text::render(examination, false)
+    });
+    assert!(!tried.get());
+    assert!(report.contains("cannot be read"), "{report}");
+}

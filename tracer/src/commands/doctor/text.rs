@@ -23,7 +23,10 @@ const MEDIUM: Style = AnsiColor::Yellow.on_default();
 
 /// The whole report.
 pub fn render(examination: &Examination, colour: bool) -> String {
-    let mut page = Page { text: String::new(), colour };
+    let mut page = Page {
+        text: String::new(),
+        colour,
+    };
     summary(&mut page, examination);
     host(&mut page, examination.facts);
     privileges(&mut page, examination);
@@ -55,7 +58,11 @@ impl Page {
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
-        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.colour {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// `  label    [status] text`, text wrapped under itself.
@@ -69,7 +76,10 @@ impl Page {
             used += 9;
         }
         let indent = if status.is_some() { INDENT + 9 } else { INDENT };
-        for (index, part) in wrap(&escape::name(text.as_bytes()), COLUMNS - used).iter().enumerate() {
+        for (index, part) in wrap(&escape::name(text.as_bytes()), COLUMNS - used)
+            .iter()
+            .enumerate()
+        {
             if index > 0 {
                 self.text.push_str(line.trim_end());
                 self.text.push('\n');
@@ -107,11 +117,22 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
 
 fn summary(page: &mut Page, examination: &Examination) {
     page.heading("Can sendtrace trace here?");
-    let untried = if examination.verdicts.is_empty() { ", as far as can be told without trying" } else { "" };
+    let untried = if examination.verdicts.is_empty() {
+        ", as far as can be told without trying"
+    } else {
+        ""
+    };
     match examination.summary() {
         Summary::Yes => page.row("yes", None, &format!("every signal is seen{untried}")),
         Summary::Partly(blind) => {
-            page.row("partly", None, &format!("not seen: {}{untried}; see \"Lost on this host\"", blind.join(", ")));
+            page.row(
+                "partly",
+                None,
+                &format!(
+                    "not seen: {}{untried}; see \"Lost on this host\"",
+                    blind.join(", ")
+                ),
+            );
         }
         Summary::NeedsPrivileges(problem) => page.row("not as this user", None, &problem),
         Summary::No(why) => page.row("no", None, &why),
@@ -126,12 +147,18 @@ fn host(page: &mut Page, facts: &Facts) {
         Err(why) => page.row("type information (BTF)", None, &format!("none: {why}")),
         Ok(btf) => {
             let found = OFFSET_COUNT - btf.unresolved().count();
-            page.row("type information (BTF)", None, &format!("present, {found} of {OFFSET_COUNT} fields found"));
+            page.row(
+                "type information (BTF)",
+                None,
+                &format!("present, {found} of {OFFSET_COUNT} fields found"),
+            );
         }
     }
     let jit = match facts.jit {
         Some(true) => "on",
-        Some(false) => "off: every hook costs several times more (`sysctl net.core.bpf_jit_enable=1`)",
+        Some(false) => {
+            "off: every hook costs several times more (`sysctl net.core.bpf_jit_enable=1`)"
+        }
         // Only root may read it.
         None => "unknown (root can read it)",
     };
@@ -155,37 +182,78 @@ fn host(page: &mut Page, facts: &Facts) {
         None => "unknown",
     };
     page.row("BPF", None, unprivileged);
-    let cgroup2 = facts.cgroup2.as_ref().map(|path| path.to_string_lossy().into_owned());
-    page.row("cgroup v2", None, &cgroup2.unwrap_or_else(|| "not mounted".to_owned()));
-    page.row("ticks per second (HZ)", None, &or_unknown(facts.hz().map(|hz| hz.to_string())));
-    page.row("possible CPUs", None, &or_unknown(facts.cpus_possible.map(|cpus| cpus.to_string())));
+    let cgroup2 = facts
+        .cgroup2
+        .as_ref()
+        .map(|path| path.to_string_lossy().into_owned());
+    page.row(
+        "cgroup v2",
+        None,
+        &cgroup2.unwrap_or_else(|| "not mounted".to_owned()),
+    );
+    page.row(
+        "ticks per second (HZ)",
+        None,
+        &or_unknown(facts.hz().map(|hz| hz.to_string())),
+    );
+    page.row(
+        "possible CPUs",
+        None,
+        &or_unknown(facts.cpus_possible.map(|cpus| cpus.to_string())),
+    );
     page.row("open files", None, &limit(facts.open_files, ""));
     page.row("locked memory", None, &limit(facts.locked_memory, " bytes"));
 }
 
 fn limit(limit: Option<Limit>, unit: &str) -> String {
-    let number = |value| if value == u64::MAX { "unlimited".to_owned() } else { format!("{value}{unit}") };
+    let number = |value| {
+        if value == u64::MAX {
+            "unlimited".to_owned()
+        } else {
+            format!("{value}{unit}")
+        }
+    };
     match limit {
         None => "unknown".to_owned(),
         Some(limit) if limit.soft == limit.hard => number(limit.soft),
-        Some(limit) => format!("{}, may be raised to {}", number(limit.soft), number(limit.hard)),
+        Some(limit) => format!(
+            "{}, may be raised to {}",
+            number(limit.soft),
+            number(limit.hard)
+        ),
     }
 }
 
 fn privileges(page: &mut Page, examination: &Examination) {
     page.heading("Privileges");
     let uid = examination.facts.euid;
-    page.row("user id", None, &if uid == 0 { "0 (root)".to_owned() } else { format!("{uid} (not root)") });
+    page.row(
+        "user id",
+        None,
+        &if uid == 0 {
+            "0 (root)".to_owned()
+        } else {
+            format!("{uid} (not root)")
+        },
+    );
     let privileges = examination.privileges();
     if privileges.initial_user_namespace == Some(false) {
-        page.row("user namespace", Some((BAD, "missing")), "this is a container; the kernel wants root of the host");
+        page.row(
+            "user namespace",
+            Some((BAD, "missing")),
+            "this is a container; the kernel wants root of the host",
+        );
     }
     if privileges.missing.is_empty() {
         page.row("capabilities", Some((GOOD, "ok")), "all that are needed");
     }
     for missing in &privileges.missing {
         let style = if missing.fatal { BAD } else { MEDIUM };
-        page.row(missing.capability.name(), Some((style, "missing")), missing.needed_for);
+        page.row(
+            missing.capability.name(),
+            Some((style, "missing")),
+            missing.needed_for,
+        );
     }
 }
 
@@ -196,7 +264,11 @@ fn hooks(page: &mut Page, examination: &Examination, plan: &Plan) {
         page.row(choice.group.name, Some(status), &text);
         if choice.hook.is_some() {
             for better in &choice.passed_over {
-                page.row("", Some((MEDIUM, "not")), &format!("{}: {}", better.program, better.why));
+                page.row(
+                    "",
+                    Some((MEDIUM, "not")),
+                    &format!("{}: {}", better.program, better.why),
+                );
             }
         }
     }
@@ -204,19 +276,35 @@ fn hooks(page: &mut Page, examination: &Examination, plan: &Plan) {
 
 fn hook(examination: &Examination, choice: &Choice) -> ((Style, &'static str), String) {
     let place = format!("{}/{}", choice.group.kind.name(), choice.group.attach);
-    let optional = if choice.group.need == Need::Optional { " (optional)" } else { "" };
+    let optional = if choice.group.need == Need::Optional {
+        " (optional)"
+    } else {
+        ""
+    };
     let Some(hook) = choice.hook else {
-        let why: Vec<_> = choice.passed_over.iter().map(|other| other.why.as_str()).collect();
-        let mut why = why;
-        why.dedup();
-        return ((BAD, "missing"), format!("{place}{optional}: {}", why.join("; ")));
+        let style = if choice.group.need == Need::Optional {
+            MEDIUM
+        } else {
+            BAD
+        };
+        return (
+            (style, "missing"),
+            format!(
+                "{place}{optional}: {}",
+                choice.why_missing().unwrap_or_default()
+            ),
+        );
     };
     let chosen = format!("{place}, program {}{optional}", hook.program);
     match examination.verdict(&hook) {
         ProgramVerdict::Allowed => ((GOOD, "ok"), chosen),
         ProgramVerdict::Untried => ((MEDIUM, "untried"), chosen),
         ProgramVerdict::Refused { text, .. } => {
-            let style = if hook.need == Need::Optional { MEDIUM } else { BAD };
+            let style = if hook.need == Need::Optional {
+                MEDIUM
+            } else {
+                BAD
+            };
             ((style, "refused"), format!("{chosen}: {text}"))
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tracer_common::{BEYOND_MAP, CodeKey, Head, filter as bit, signal};
 
 use crate::decode::{self, Aggregated, Record};
-use crate::event::{CountedKind, Event};
+use crate::event::{CountedKind, Event, Lost, LostAt, Signal};
 use crate::filter::Resolved;
 use crate::kernel::load::Loaded;
 use crate::names::KernelNames;
@@ -40,6 +40,8 @@ pub struct Session {
     /// What the output did not take yet: while it waits, rings are not read, and their loss is counted.
     waiting: Option<Vec<u8>>,
     tally: Tally,
+    /// Loss that was printed already, per signal.
+    reported_lost: [u64; signal::COUNT],
     /// Event lines still to print.
     left: Option<u64>,
 }
@@ -68,6 +70,7 @@ impl Session {
             output,
             waiting: None,
             tally: Tally::default(),
+            reported_lost: [0; signal::COUNT],
             left: count,
         }
     }
@@ -125,6 +128,7 @@ impl Session {
 
     /// Asks the open files when any event needs it, and learns of the children of wanted processes.
     fn look_up(&mut self, heads: &[Head]) -> Result<()> {
+        self.owners.begin();
         let unsure = heads.iter().filter(|head| self.owners.needs_holders(head));
         if let Some(latest) = unsure.map(|head| head.boot_ns).max() {
             let loaded = &mut self.loaded;
@@ -189,8 +193,24 @@ impl Session {
         for event in &events {
             self.line(event, &mut text);
         }
+        text.push_str(&self.losses()?);
         self.print(text.into_bytes());
         Ok(if self.left == Some(0) { Step::End } else { Step::Go })
+    }
+
+    /// Says at once what the rings had no room for, not only in the totals.
+    fn losses(&mut self) -> Result<String> {
+        let counters = self.loaded.counters().context("cannot read the counters")?;
+        let mut text = String::new();
+        for (index, counters) in counters.iter().enumerate() {
+            let count = counters.lost - self.reported_lost[index];
+            if count > 0 {
+                self.reported_lost[index] = counters.lost;
+                let lost = Lost { at: LostAt::Ring, signal: Signal::from_number(index as u32), count };
+                text.push_str(&self.renderer.event(&Event::lost(sys::boot_clock_ns(), lost), &self.clock));
+            }
+        }
+        Ok(text)
     }
 
     /// Queues output, in pieces that the queue can take.

@@ -25,8 +25,13 @@ pub enum Feature {
 }
 
 impl Feature {
-    pub const ALL: [Self; 5] =
-        [Self::RingBuffer, Self::TypedTracepoint, Self::Fexit, Self::TaskFileIterator, Self::TracingSocketStorage];
+    pub const ALL: [Self; 5] = [
+        Self::RingBuffer,
+        Self::TypedTracepoint,
+        Self::Fexit,
+        Self::TaskFileIterator,
+        Self::TracingSocketStorage,
+    ];
 
     /// What people call it.
     pub const fn name(self) -> &'static str {
@@ -51,7 +56,11 @@ impl Feature {
 }
 
 /// `file_ref_t` of `include/linux/file_ref.h`: there since 6.13, biased by one.
-const FILE_REF: Field = Field { name: "file_ref", container: "file", paths: &["f_ref.refcnt"] };
+const FILE_REF: Field = Field {
+    name: "file_ref",
+    container: "file",
+    paths: &["f_ref.refcnt"],
+};
 
 /// What the kernel's BTF says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,13 +91,22 @@ impl BtfFacts {
         Self {
             offsets: btf.offsets().0,
             file_refs_bias: u64::from(btf.offset(&FILE_REF).is_some()),
-            tracepoints: TRACEPOINTS.iter().filter_map(|&name| Some((name, btf.tracepoint_args(name)?))).collect(),
+            tracepoints: TRACEPOINTS
+                .iter()
+                .filter_map(|&name| Some((name, btf.tracepoint_args(name)?)))
+                .collect(),
             tracepoint_types: TRACEPOINTS
                 .iter()
                 .filter_map(|&name| Some((name, btf.tracepoint_arg_types(name)?)))
                 .collect(),
-            functions: FUNCTIONS.iter().filter_map(|&name| Some((name, btf.func_args(name)?))).collect(),
-            features: Feature::ALL.into_iter().filter(|feature| feature.in_btf(btf)).collect(),
+            functions: FUNCTIONS
+                .iter()
+                .filter_map(|&name| Some((name, btf.func_args(name)?)))
+                .collect(),
+            features: Feature::ALL
+                .into_iter()
+                .filter(|feature| feature.in_btf(btf))
+                .collect(),
             drop_reasons: reasons("skb_drop_reason", "SKB_DROP_REASON_").map(|mut names| {
                 // The kernel spells these two without the reason's prefix.
                 for name in names.values_mut() {
@@ -105,7 +123,11 @@ impl BtfFacts {
 
     /// Fields that this kernel does not have.
     pub fn unresolved(&self) -> impl Iterator<Item = &'static Field> + '_ {
-        FIELDS.iter().zip(self.offsets).filter(|&(_, offset)| offset == UNRESOLVED).map(|(field, _)| field)
+        FIELDS
+            .iter()
+            .zip(self.offsets)
+            .filter(|&(_, offset)| offset == UNRESOLVED)
+            .map(|(field, _)| field)
     }
 }
 

@@ -54,6 +54,9 @@ impl Capabilities {
 pub(super) fn effective(root: &Path) -> Option<Capabilities> {
     let status = fs::read(root.join("proc/self/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
-    let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?.trim();
+    let hex = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?
+        .trim();
     u64::from_str_radix(hex, 16).ok().map(Capabilities)
 }

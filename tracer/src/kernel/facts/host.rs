@@ -39,7 +39,9 @@ pub(super) fn cgroup2(root: &Path) -> Option<PathBuf> {
             return None;
         }
         let mount_point = line.get(..separator)?.split(|&byte| byte == b' ').nth(4)?;
-        Some(PathBuf::from(std::ffi::OsString::from_vec(unescape(mount_point))))
+        Some(PathBuf::from(std::ffi::OsString::from_vec(unescape(
+            mount_point,
+        ))))
     })
 }
 
@@ -68,11 +70,13 @@ pub(super) fn initial_user_namespace(root: &Path) -> Option<bool> {
 
 /// Counts a CPU list such as `0-3,8`.
 pub(super) fn cpus_possible(root: &Path) -> Option<u32> {
-    line(root, "sys/devices/system/cpu/possible")?.split(',').try_fold(0u32, |sum, part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
+    line(root, "sys/devices/system/cpu/possible")?
+        .split(',')
+        .try_fold(0u32, |sum, part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+            sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
+        })
 }
 
 /// The coarse clock advances once per tick, and its resolution says so (`KTIME_LOW_RES`), to anybody.
@@ -84,17 +88,26 @@ pub(super) fn tick_ns() -> Option<u64> {
 
 /// The wall clock is read between two readings of the other, so that a pause in between halves its harm.
 pub(super) fn clock_anchor() -> ClockAnchor {
-    let read = |clock| clock_gettime(clock).map_or(0, |time| nanoseconds(time.tv_sec(), time.tv_nsec()));
+    let read =
+        |clock| clock_gettime(clock).map_or(0, |time| nanoseconds(time.tv_sec(), time.tv_nsec()));
     let before = read(ClockId::CLOCK_BOOTTIME);
     let wall_ns = read(ClockId::CLOCK_REALTIME);
     let after = read(ClockId::CLOCK_BOOTTIME);
-    ClockAnchor { boot_ns: before.midpoint(after), wall_ns }
+    ClockAnchor {
+        boot_ns: before.midpoint(after),
+        wall_ns,
+    }
 }
 
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> u64 {
-    u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(u64::try_from(nanoseconds).unwrap_or(0))
+    u64::try_from(seconds)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::try_from(nanoseconds).unwrap_or(0))
 }
 
 pub(super) fn limit(resource: Resource) -> Option<Limit> {
-    getrlimit(resource).ok().map(|(soft, hard)| Limit { soft, hard })
+    getrlimit(resource)
+        .ok()
+        .map(|(soft, hard)| Limit { soft, hard })
 }

@@ -10,7 +10,12 @@ pub fn recursion_misses(program: RawFd) -> Option<u64> {
 }
 
 fn parse(fdinfo: &str) -> Option<u64> {
-    fdinfo.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+    fdinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -19,7 +24,10 @@ mod tests {
 
     #[test]
     fn the_number_of_skipped_runs_is_read_from_fdinfo() {
-        assert_eq!(parse("pos:\t0\nprog_type:\t26\nrecursion_misses:\t17\nverified_insns:\t9\n"), Some(17));
+        assert_eq!(
+            parse("pos:\t0\nprog_type:\t26\nrecursion_misses:\t17\nverified_insns:\t9\n"),
+            Some(17)
+        );
     }
 
     #[test]

@@ -16,7 +16,12 @@ pub struct NetnsError {
 
 impl fmt::Display for NetnsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no network namespace at {}: {}", self.path.display(), self.source)
+        write!(
+            f,
+            "no network namespace at {}: {}",
+            self.path.display(),
+            self.source
+        )
     }
 }
 
@@ -42,7 +47,10 @@ pub fn netns_of_text(root: &Path, text: &str) -> Result<u64, NetnsError> {
     if text == "self" {
         return netns_of_self(root);
     }
-    if let Some(inode) = text.strip_prefix("net:[").and_then(|rest| rest.strip_suffix(']')?.parse().ok()) {
+    if let Some(inode) = text
+        .strip_prefix("net:[")
+        .and_then(|rest| rest.strip_suffix(']')?.parse().ok())
+    {
         return Ok(inode);
     }
     if let Ok(pid) = text.parse() {
@@ -54,10 +62,17 @@ pub fn netns_of_text(root: &Path, text: &str) -> Result<u64, NetnsError> {
     }
     if text.is_empty() || text == "." || text == ".." {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "not a name");
-        return Err(NetnsError { path: PathBuf::from(text), source });
+        return Err(NetnsError {
+            path: PathBuf::from(text),
+            source,
+        });
     }
     let path = root.join("run/netns").join(text);
-    if path.exists() { inode(path) } else { inode(root.join("var/run/netns").join(text)) }
+    if path.exists() {
+        inode(path)
+    } else {
+        inode(root.join("var/run/netns").join(text))
+    }
 }
 
 fn inode(path: PathBuf) -> Result<u64, NetnsError> {
@@ -70,8 +85,12 @@ fn inode(path: PathBuf) -> Result<u64, NetnsError> {
 /// Name of an interface of the own network namespace, by its index. Other namespaces number theirs alike,
 /// so the answer is wrong for them: compare the namespace first.
 pub fn interface_name(root: &Path, index: u32) -> Option<String> {
-    fs::read_dir(root.join("sys/class/net")).ok()?.flatten().find_map(|entry| {
-        let text = fs::read_to_string(entry.path().join("ifindex")).ok()?;
-        (text.trim().parse() == Ok(index)).then(|| entry.file_name().to_string_lossy().into_owned())
-    })
+    fs::read_dir(root.join("sys/class/net"))
+        .ok()?
+        .flatten()
+        .find_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("ifindex")).ok()?;
+            (text.trim().parse() == Ok(index))
+                .then(|| entry.file_name().to_string_lossy().into_owned())
+        })
 }

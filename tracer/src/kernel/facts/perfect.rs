@@ -49,9 +49,18 @@ pub(crate) fn host() -> Facts {
         cgroup2: Some("/cgroup".into()),
         tick_ns: Some(4_000_000),
         cpus_possible: Some(2),
-        open_files: Some(Limit { soft: 1024, hard: 4096 }),
-        locked_memory: Some(Limit { soft: u64::MAX, hard: u64::MAX }),
-        clock: ClockAnchor { boot_ns: 5, wall_ns: 1_000 },
+        open_files: Some(Limit {
+            soft: 1024,
+            hard: 4096,
+        }),
+        locked_memory: Some(Limit {
+            soft: u64::MAX,
+            hard: u64::MAX,
+        }),
+        clock: ClockAnchor {
+            boot_ns: 5,
+            wall_ns: 1_000,
+        },
     }
 }
 

@@ -26,7 +26,10 @@ struct Table {
 impl Symbols {
     /// Opens the file and reads nothing; without it, no address has a name.
     pub fn open(root: &Path) -> Self {
-        Self { file: File::open(root.join("proc/kallsyms")).ok(), table: Table::default() }
+        Self {
+            file: File::open(root.join("proc/kallsyms")).ok(),
+            table: Table::default(),
+        }
     }
 
     /// The symbol that holds an address, and how far into it: `tcp_v4_rcv+0x1a2`. `None` when it is not kernel
@@ -60,14 +63,23 @@ impl Table {
 
     /// One line: `ffffffff81000000 T _text`, with `\t[module]` after the name of a module's symbol.
     fn add(&mut self, line: &[u8]) {
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else { return };
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next())
+        else {
+            return;
+        };
         if !matches!(kind, b"t" | b"T" | b"w" | b"W") {
             return;
         }
-        let address = std::str::from_utf8(address).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let address = std::str::from_utf8(address)
+            .ok()
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
         // Hidden addresses read as zero.
-        let (Some(address @ 1..), Ok(offset)) = (address, u32::try_from(self.names.len())) else { return };
+        let (Some(address @ 1..), Ok(offset)) = (address, u32::try_from(self.names.len())) else {
+            return;
+        };
         self.symbols.push((address, offset));
         self.names.extend_from_slice(name);
         self.names.push(0);
@@ -80,7 +92,11 @@ impl Table {
         if distance >= LARGEST_FUNCTION {
             return None;
         }
-        let name = self.names.get(offset as usize..)?.split(|&byte| byte == 0).next()?;
+        let name = self
+            .names
+            .get(offset as usize..)?
+            .split(|&byte| byte == 0)
+            .next()?;
         Some(format!("{}+{distance:#x}", String::from_utf8_lossy(name)))
     }
 }
@@ -95,10 +111,21 @@ mod tests {
 
     #[test]
     fn an_address_is_named_by_the_symbol_below_it() {
-        let table = table("ffffffff81000200 T tcp_v4_rcv\nffffffff81000000 T ip_rcv\nffffffff81000300 t next\n");
-        assert_eq!(table.name_at(0xffff_ffff_8100_0200).as_deref(), Some("tcp_v4_rcv+0x0"));
-        assert_eq!(table.name_at(0xffff_ffff_8100_02ff).as_deref(), Some("tcp_v4_rcv+0xff"));
-        assert_eq!(table.name_at(0xffff_ffff_8100_01ff).as_deref(), Some("ip_rcv+0x1ff"));
+        let table = table(
+            "ffffffff81000200 T tcp_v4_rcv\nffffffff81000000 T ip_rcv\nffffffff81000300 t next\n",
+        );
+        assert_eq!(
+            table.name_at(0xffff_ffff_8100_0200).as_deref(),
+            Some("tcp_v4_rcv+0x0")
+        );
+        assert_eq!(
+            table.name_at(0xffff_ffff_8100_02ff).as_deref(),
+            Some("tcp_v4_rcv+0xff")
+        );
+        assert_eq!(
+            table.name_at(0xffff_ffff_8100_01ff).as_deref(),
+            Some("ip_rcv+0x1ff")
+        );
     }
 
     #[test]
@@ -110,21 +137,32 @@ mod tests {
 
     #[test]
     fn data_hidden_and_malformed_lines_are_no_symbols() {
-        let table = table("0000000000000000 T hidden\nffffffff81000000 D data\nzz T bad\n\nffffffff81000010 T ok\n");
+        let table = table(
+            "0000000000000000 T hidden\nffffffff81000000 D data\nzz T bad\n\nffffffff81000010 T ok\n",
+        );
         assert_eq!(table.symbols.len(), 1);
-        assert_eq!(table.name_at(0xffff_ffff_8100_0011).as_deref(), Some("ok+0x1"));
+        assert_eq!(
+            table.name_at(0xffff_ffff_8100_0011).as_deref(),
+            Some("ok+0x1")
+        );
     }
 
     #[test]
     fn of_several_names_for_an_address_the_first_wins() {
         let table = table("ffffffff81000000 T first\nffffffff81000000 T second\tnot_a_module\n");
-        assert_eq!(table.name_at(0xffff_ffff_8100_0004).as_deref(), Some("first+0x4"));
+        assert_eq!(
+            table.name_at(0xffff_ffff_8100_0004).as_deref(),
+            Some("first+0x4")
+        );
     }
 
     #[test]
     fn a_symbol_of_a_module_is_named_too() {
         let table = table("ffffffffc0000000 t nft_do_chain\t[nf_tables]\n");
-        assert_eq!(table.name_at(0xffff_ffff_c000_0001).as_deref(), Some("nft_do_chain+0x1"));
+        assert_eq!(
+            table.name_at(0xffff_ffff_c000_0001).as_deref(),
+            Some("nft_do_chain+0x1")
+        );
     }
 
     #[test]

@@ -36,18 +36,28 @@ fn an_empty_root_gives_none_and_never_a_zero() {
 #[test]
 fn a_whole_root_is_read() {
     let root = root(&[
-        ("proc/self/status", "Name:\tsendtrace\nCapPrm:\t0000000000000000\nCapEff:\t000000c000080000\n"),
+        (
+            "proc/self/status",
+            "Name:\tsendtrace\nCapPrm:\t0000000000000000\nCapEff:\t000000c000080000\n",
+        ),
         ("proc/self/uid_map", "         0          0 4294967295\n"),
         ("proc/sys/kernel/osrelease", "6.18.44\n"),
         ("proc/sys/kernel/cap_last_cap", "40\n"),
         ("proc/sys/kernel/unprivileged_bpf_disabled", "2\n"),
         ("proc/sys/kernel/kptr_restrict", "1\n"),
         ("proc/sys/net/core/bpf_jit_enable", "1\n"),
-        ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
+        (
+            "sys/kernel/security/lockdown",
+            "none [integrity] confidentiality\n",
+        ),
         ("sys/devices/system/cpu/possible", "0-3,8\n"),
     ]);
     let facts = Facts::probe(root.path());
-    assert!(facts.has(Capability::Bpf) && facts.has(Capability::Perfmon) && facts.has(Capability::SysPtrace));
+    assert!(
+        facts.has(Capability::Bpf)
+            && facts.has(Capability::Perfmon)
+            && facts.has(Capability::SysPtrace)
+    );
     assert!(!facts.has(Capability::SysAdmin) && !facts.has(Capability::SysResource));
     assert_eq!(facts.knows_cap_bpf, Some(true));
     assert_eq!(facts.initial_user_namespace, Some(true));
@@ -62,7 +72,10 @@ fn a_whole_root_is_read() {
 #[test]
 fn the_root_of_a_container_is_not_the_root_of_the_host() {
     let root = root(&[("proc/self/uid_map", "0 100000 65536\n")]);
-    assert_eq!(Facts::probe(root.path()).initial_user_namespace, Some(false));
+    assert_eq!(
+        Facts::probe(root.path()).initial_user_namespace,
+        Some(false)
+    );
 }
 
 #[test]
@@ -71,7 +84,10 @@ fn the_cgroup2_mount_is_found_among_the_others_and_its_name_unescaped() {
                   32 31 0:29 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu\n\
                   41 31 0:38 / /my\\040cgroups rw,relatime shared:4 master:1 - cgroup2 cgroup2 rw\n";
     let root = root(&[("proc/self/mountinfo", mounts)]);
-    assert_eq!(host::cgroup2(root.path()).unwrap(), Path::new("/my cgroups"));
+    assert_eq!(
+        host::cgroup2(root.path()).unwrap(),
+        Path::new("/my cgroups")
+    );
 }
 
 #[test]
@@ -101,7 +117,10 @@ fn the_length_of_a_tick_is_known_to_anybody() {
 
 #[test]
 fn a_moment_since_boot_becomes_wall_clock_time() {
-    let anchor = ClockAnchor { boot_ns: 1_000, wall_ns: 50_000 };
+    let anchor = ClockAnchor {
+        boot_ns: 1_000,
+        wall_ns: 50_000,
+    };
     assert_eq!(anchor.wall_ns(1_500), 50_500);
     assert_eq!(anchor.wall_ns(0), 49_000);
     let now = ClockAnchor::now();
@@ -110,16 +129,26 @@ fn a_moment_since_boot_becomes_wall_clock_time() {
 
 #[test]
 fn a_network_namespace_is_named_by_pid_path_name_or_link() {
-    let root = root(&[("proc/self/ns/net", ""), ("proc/42/ns/net", ""), ("run/netns/blue", "")]);
+    let root = root(&[
+        ("proc/self/ns/net", ""),
+        ("proc/42/ns/net", ""),
+        ("run/netns/blue", ""),
+    ]);
     let own = netns_of_self(root.path()).unwrap();
     assert_eq!(netns_of_text(root.path(), "self").unwrap(), own);
     let other = netns_of_pid(root.path(), 42).unwrap();
     assert_ne!(own, other);
     assert_eq!(netns_of_text(root.path(), "42").unwrap(), other);
-    assert_eq!(netns_of_text(root.path(), "net:[4026531840]").unwrap(), 4_026_531_840);
+    assert_eq!(
+        netns_of_text(root.path(), "net:[4026531840]").unwrap(),
+        4_026_531_840
+    );
     let blue = netns_of_text(root.path(), "blue").unwrap();
     let path = root.path().join("run/netns/blue");
-    assert_eq!(netns_of_text(root.path(), path.to_str().unwrap()).unwrap(), blue);
+    assert_eq!(
+        netns_of_text(root.path(), path.to_str().unwrap()).unwrap(),
+        blue
+    );
 }
 
 #[test]
@@ -133,7 +162,10 @@ fn what_names_no_network_namespace_says_where_it_was_sought() {
 
 #[test]
 fn an_interface_is_found_by_its_index() {
-    let root = root(&[("sys/class/net/lo/ifindex", "1\n"), ("sys/class/net/veth0/ifindex", "17\n")]);
+    let root = root(&[
+        ("sys/class/net/lo/ifindex", "1\n"),
+        ("sys/class/net/veth0/ifindex", "17\n"),
+    ]);
     assert_eq!(interface_name(root.path(), 17).as_deref(), Some("veth0"));
     assert_eq!(interface_name(root.path(), 18), None);
 }
@@ -148,7 +180,14 @@ fn the_running_kernels_btf_has_what_the_programs_are_written_for() {
     assert_eq!(btf.tracepoints.get("inet_sock_set_state"), Some(&3));
     assert_eq!(btf.tracepoint_types["tcp_receive_reset"], ["struct sock *"]);
     let unresolved: Vec<_> = btf.unresolved().map(|field| field.name).collect();
-    for field in ["sk_family", "sk_state", "sk_daddr", "tcp_rto", "skb_sk", "task_tgid"] {
+    for field in [
+        "sk_family",
+        "sk_state",
+        "sk_daddr",
+        "tcp_rto",
+        "skb_sk",
+        "task_tgid",
+    ] {
         assert!(!unresolved.contains(&field), "{field} is not resolved");
     }
     if let Some(reasons) = &btf.drop_reasons {

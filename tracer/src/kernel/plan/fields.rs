@@ -20,8 +20,14 @@ const SOCKET_PROGRAMS: &[&str] = &[
 ];
 /// Programs that may meet a socket in TIME_WAIT or a request, which are smaller structures: without the state
 /// they would read beyond them.
-const ANY_SOCKET_PROGRAMS: &[&str] =
-    &["drop_rx_sk", "drop_reason", "drop_location", "reset_sent_reason", "reset_sent", "xmit"];
+const ANY_SOCKET_PROGRAMS: &[&str] = &[
+    "drop_rx_sk",
+    "drop_reason",
+    "drop_location",
+    "reset_sent_reason",
+    "reset_sent",
+    "xmit",
+];
 /// Programs that would call every packet a sent one.
 const DROP_PROGRAMS: &[&str] = &["drop_rx_sk", "drop_reason", "drop_location"];
 
@@ -35,12 +41,20 @@ pub struct FieldLoss {
     pub needed_by: &'static [&'static str],
 }
 
-struct Rule(&'static str, &'static [&'static str], &'static [&'static str]);
+struct Rule(
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 /// A line per field: what becomes null, which programs cannot run.
 const RULES: &[Rule] = &[
     Rule("sk_family", &["flow"], SOCKET_PROGRAMS),
-    Rule("sk_state", &["tcp.state", "retransmit.cause syn"], ANY_SOCKET_PROGRAMS),
+    Rule(
+        "sk_state",
+        &["tcp.state", "retransmit.cause syn"],
+        ANY_SOCKET_PROGRAMS,
+    ),
     Rule("sk_num", &["port of flow.local"], &[]),
     Rule("sk_dport", &["port of flow.remote"], &[]),
     Rule("sk_rcv_saddr", &["flow.local of IPv4"], &[]),
@@ -48,23 +62,66 @@ const RULES: &[Rule] = &[
     Rule("sk_v6_rcv_saddr", &["flow.local of IPv6"], &[]),
     Rule("sk_v6_daddr", &["flow.remote of IPv6"], &[]),
     Rule("sk_net", &["flow.netns (and --netns matches nothing)"], &[]),
+    Rule(
+        "sk_cookie",
+        &["owners that are looked up among open files"],
+        &[],
+    ),
     Rule("sk_type", &["flow.remote of an unconnected send"], &[]),
-    Rule("sk_protocol", &["flow.proto", "every connection event"], &[]),
-    Rule("sk_socket", &["flow.socket", "send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
+    Rule(
+        "sk_protocol",
+        &["flow.proto", "every connection event"],
+        &[],
+    ),
+    Rule(
+        "sk_socket",
+        &[
+            "flow.socket",
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
     Rule("sk_err", &["connection.errno", "connections that die"], &[]),
     Rule("sk_sndbuf", &["tcp.sndbuf_bytes"], &[]),
     Rule("sk_wmem_queued", &["memory of the send queue"], &[]),
-    Rule("net_inum", &["flow.netns (and --netns matches nothing)"], &[]),
+    Rule(
+        "net_inum",
+        &["flow.netns (and --netns matches nothing)"],
+        &[],
+    ),
     Rule("socket_file", &["flow.socket", "owner grade kernel"], &[]),
-    Rule("socket_sk", &["owners of sockets opened before the start", "sends refused by policy"], &["open_sockets", "lsm_refusal"]),
+    Rule(
+        "socket_sk",
+        &[
+            "owners of sockets opened before the start",
+            "sends refused by policy",
+        ],
+        &["open_sockets", "lsm_refusal"],
+    ),
     Rule("socket_flags", &["counts of partial sends"], &[]),
     Rule("file_inode", &["flow.socket"], &[]),
-    Rule("file_private", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("file_refs", &["whether a socket is shared, without looking it up"], &[]),
+    Rule(
+        "file_private",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "file_refs",
+        &["whether a socket is shared, without looking it up"],
+        &[],
+    ),
     Rule("inode_ino", &["flow.socket"], &[]),
     Rule("tcp_ca_state", &["retransmit.cause rto, fast and mtu"], &[]),
     Rule("tcp_pending", &["retransmit.cause rto and tlp"], &[]),
-    Rule("tcp_retransmits", &["retransmit.attempt", "retransmit.cause mtu"], &[]),
+    Rule(
+        "tcp_retransmits",
+        &["retransmit.attempt", "retransmit.cause mtu"],
+        &[],
+    ),
     Rule("tcp_backoff", &["tcp.backoff"], &[]),
     Rule("tcp_rto", &["tcp.rto_us"], &[]),
     Rule("tcp_pmtu", &["tcp.pmtu_bytes"], &[]),
@@ -80,6 +137,11 @@ const RULES: &[Rule] = &[
     Rule("tcp_lsndtime", &["tcp.last_send_us_ago"], &[]),
     Rule("tcp_rcv_tstamp", &["tcp.last_ack_us_ago"], &[]),
     Rule("tcp_undo_marker", &["retransmit.cause mtu"], &[]),
+    Rule(
+        "tcp_sport",
+        &["port of flow.local of a closed connection"],
+        &[],
+    ),
     Rule("req_num_retrans", &["retransmit.attempt of a SYN-ACK"], &[]),
     Rule("req_family", &["flow of a SYN-ACK"], &["synack"]),
     Rule("req_num", &["port of flow.local of a SYN-ACK"], &[]),
@@ -88,15 +150,35 @@ const RULES: &[Rule] = &[
     Rule("req_daddr", &["flow.remote of an IPv4 SYN-ACK"], &[]),
     Rule("req_v6_rcv_saddr", &["flow.local of an IPv6 SYN-ACK"], &[]),
     Rule("req_v6_daddr", &["flow.remote of an IPv6 SYN-ACK"], &[]),
-    Rule("skb_sk", &["drops of sent packets (counted by reason only)"], &["drop_reason", "drop_location"]),
+    Rule(
+        "skb_sk",
+        &["drops of sent packets (counted by reason only)"],
+        &["drop_reason", "drop_location"],
+    ),
     Rule("skb_dev", &["drop.interface"], &[]),
     Rule("skb_len", &["drop.bytes", "retransmit.bytes"], &[]),
     Rule("skb_iif", &["drop.direction"], DROP_PROGRAMS),
-    Rule("skb_head", &["flow of a packet without a connected socket"], &[]),
+    Rule(
+        "skb_head",
+        &["flow of a packet without a connected socket"],
+        &[],
+    ),
     Rule("skb_cb", &["retransmit.segments"], &[]),
-    Rule("skb_protocol", &["flow of a packet without a connected socket"], &[]),
-    Rule("skb_network_header", &["flow of a packet without a connected socket"], &[]),
-    Rule("skb_transport_header", &["flow of a packet without a connected socket"], &[]),
+    Rule(
+        "skb_protocol",
+        &["flow of a packet without a connected socket"],
+        &[],
+    ),
+    Rule(
+        "skb_network_header",
+        &["flow of a packet without a connected socket"],
+        &[],
+    ),
+    Rule(
+        "skb_transport_header",
+        &["flow of a packet without a connected socket"],
+        &[],
+    ),
     Rule("tcp_skb_cb_gso_segs", &["retransmit.segments"], &[]),
     Rule("dev_ifindex", &["index of the interface"], &[]),
     Rule("dev_name", &["drop.interface", "device.interface"], &[]),
@@ -104,36 +186,161 @@ const RULES: &[Rule] = &[
     Rule("task_tgid", &["owner"], &["open_sockets", "fork"]),
     Rule("task_pid", &["owner.tid"], &[]),
     Rule("task_flags", &["owner grade kernel"], &[]),
-    Rule("task_leader", &["owner.started", "owner.comm", "--pid matches nothing"], &["fork"]),
-    Rule("task_start", &["owner.started", "--pid matches nothing"], &["fork"]),
-    Rule("task_comm", &["owner.comm (and --comm matches nothing)"], &[]),
+    Rule(
+        "task_leader",
+        &["owner.started", "owner.comm", "--pid matches nothing"],
+        &["fork"],
+    ),
+    Rule(
+        "task_start",
+        &["owner.started", "--pid matches nothing"],
+        &["fork"],
+    ),
+    Rule(
+        "task_comm",
+        &["owner.comm (and --comm matches nothing)"],
+        &[],
+    ),
     Rule("task_cred", &["owner.uid"], &[]),
-    Rule("task_files", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("task_cgroups", &["owner.cgroup (and --cgroup matches nothing)"], &[]),
+    Rule(
+        "task_files",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "task_cgroups",
+        &["owner.cgroup (and --cgroup matches nothing)"],
+        &[],
+    ),
     Rule("cred_uid", &["owner.uid"], &[]),
-    Rule("css_set_dfl_cgrp", &["owner.cgroup (and --cgroup matches nothing)"], &[]),
-    Rule("cgroup_kn", &["owner.cgroup (and --cgroup matches nothing)"], &[]),
+    Rule(
+        "css_set_dfl_cgrp",
+        &["owner.cgroup (and --cgroup matches nothing)"],
+        &[],
+    ),
+    Rule(
+        "cgroup_kn",
+        &["owner.cgroup (and --cgroup matches nothing)"],
+        &[],
+    ),
     Rule("cgroup_level", &["--cgroup matches nothing"], &[]),
     Rule("cgroup_ancestors", &["--cgroup matches nothing"], &[]),
-    Rule("kernfs_id", &["owner.cgroup (and --cgroup matches nothing)"], &[]),
-    Rule("files_fdt", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("fdt_max_fds", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("fdt_fd", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_orig_ax", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_ax", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_cs", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_di", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_si", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_dx", &["send_error.requested_bytes", "flow.remote of an unconnected send"], &[]),
-    Rule("regs_r10", &["nothing that is shown"], &[]),
-    Rule("regs_r8", &["send_error.requested_bytes and flow.remote of an unconnected sendto"], &[]),
-    Rule("regs_r9", &["send_error.requested_bytes and flow.remote of an unconnected sendto"], &[]),
+    Rule(
+        "kernfs_id",
+        &["owner.cgroup (and --cgroup matches nothing)"],
+        &[],
+    ),
+    Rule(
+        "files_fdt",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "fdt_max_fds",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "fdt_fd",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_orig_ax",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_ax",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_cs",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_di",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_si",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_dx",
+        &[
+            "send_error.requested_bytes",
+            "flow.remote of an unconnected send",
+        ],
+        &[],
+    ),
+    Rule(
+        "regs_r8",
+        &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
+        &[],
+    ),
+    Rule(
+        "regs_r9",
+        &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
+        &[],
+    ),
     Rule("netlink_portid", &["flow.local of netlink"], &[]),
-    Rule("netlink_dst_portid", &["flow.remote of a connected netlink socket"], &[]),
-    Rule("unix_peer", &["flow.remote of a connected unix socket"], &[]),
-    Rule("unix_addr", &["flow.remote of a connected unix socket"], &[]),
-    Rule("unix_address_len", &["flow.remote of a connected unix socket"], &[]),
-    Rule("unix_address_name", &["flow.remote of a connected unix socket"], &[]),
+    Rule(
+        "netlink_dst_portid",
+        &["flow.remote of a connected netlink socket"],
+        &[],
+    ),
+    Rule(
+        "unix_peer",
+        &["flow.remote of a connected unix socket"],
+        &[],
+    ),
+    Rule(
+        "unix_addr",
+        &["flow.remote of a connected unix socket"],
+        &[],
+    ),
+    Rule(
+        "unix_address_len",
+        &["flow.remote of a connected unix socket"],
+        &[],
+    ),
+    Rule(
+        "unix_address_name",
+        &["flow.remote of a connected unix socket"],
+        &[],
+    ),
 ];
 
 /// The losses of a kernel, in the order of [`tracer_common::FIELDS`].
@@ -152,7 +359,10 @@ pub fn field_losses(btf: &BtfFacts) -> Vec<FieldLoss> {
 
 /// Fields without which a program cannot run.
 pub(super) fn needed_by(program: &str) -> impl Iterator<Item = &'static str> {
-    RULES.iter().filter(move |rule| rule.2.contains(&program)).map(|rule| rule.0)
+    RULES
+        .iter()
+        .filter(move |rule| rule.2.contains(&program))
+        .map(|rule| rule.0)
 }
 
 #[cfg(test)]

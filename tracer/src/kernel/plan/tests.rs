@@ -1,0 +1,457 @@
+use tracer_common::{FIELDS, UNRESOLVED};
+
+use super::*;
+use crate::kernel::facts::Limit;
+use crate::kernel::facts::perfect::{host, with_btf};
+
+const EVERYTHING: Wanted = Wanted {
+    follow: true,
+    ..Wanted::ALL
+};
+
+fn programs(plan: &Plan) -> Vec<&'static str> {
+    plan.hooks().map(|hook| hook.program).collect()
+}
+
+/// Programs that a poorer host loses and gains against the perfect one, and its losses.
+fn difference(facts: &Facts) -> (Vec<&'static str>, Vec<&'static str>, Vec<Loss>) {
+    let best = programs(&plan(&host(), EVERYTHING).unwrap());
+    let plan = plan(facts, EVERYTHING).unwrap();
+    let here = programs(&plan);
+    let gone = best
+        .iter()
+        .filter(|program| !here.contains(program))
+        .copied()
+        .collect();
+    let new = here
+        .iter()
+        .filter(|program| !best.contains(program))
+        .copied()
+        .collect();
+    (gone, new, plan.losses)
+}
+
+fn without_field(name: &str) -> Facts {
+    let index = FIELDS.iter().position(|field| field.name == name).unwrap();
+    with_btf(|btf| btf.offsets[index] = UNRESOLVED)
+}
+
+#[test]
+fn a_perfect_host_loses_nothing_and_runs_the_best_form_of_every_hook() {
+    let plan = plan(&host(), EVERYTHING).unwrap();
+    assert_eq!(
+        programs(&plan),
+        [
+            "retransmit_err",
+            "synack",
+            "send_length",
+            "lsm_refusal",
+            "drop_rx_sk",
+            "xmit",
+            "xmit_timeout",
+            "reset_sent_reason",
+            "reset_received",
+            "set_state",
+            "open_sockets",
+            "accept2",
+            "fork",
+        ]
+    );
+    assert_eq!(plan.losses, []);
+    assert_eq!(plan.fields, []);
+    assert!(
+        plan.choices
+            .iter()
+            .all(|choice| choice.passed_over.is_empty())
+    );
+    assert_eq!(plan.offsets, host().btf.unwrap().offsets);
+    assert_eq!(plan.file_refs_bias, 1);
+}
+
+#[test]
+fn each_tracepoint_that_is_gone_costs_its_own_purpose_and_no_other() {
+    for &tracepoint in TRACEPOINTS {
+        let facts = with_btf(|btf| {
+            btf.tracepoints.remove(tracepoint);
+        });
+        let (gone, new, losses) = difference(&facts);
+        let group = GROUPS
+            .iter()
+            .find(|group| group.attach == tracepoint)
+            .unwrap();
+        assert_eq!(gone, [group.variants[0].program]);
+        assert!(new.is_empty());
+        assert_eq!(
+            losses,
+            [Loss {
+                serves: group.serves[0],
+                lost: group.lost.to_owned(),
+                why: format!("this kernel has no tracepoint {tracepoint}"),
+                remedy: group.remedy.to_owned(),
+            }]
+        );
+    }
+}
+
+#[test]
+fn a_prototype_that_nobody_knows_is_not_attached() {
+    for &tracepoint in TRACEPOINTS {
+        let facts = with_btf(|btf| {
+            btf.tracepoints.insert(tracepoint, 9);
+        });
+        let (gone, new, losses) = difference(&facts);
+        assert_eq!(
+            (gone.len(), new.len(), losses.len()),
+            (1, 0, 1),
+            "{tracepoint}"
+        );
+        assert!(
+            losses[0].why.contains("has 9 arguments here"),
+            "{}",
+            losses[0].why
+        );
+    }
+}
+
+#[test]
+fn an_older_prototype_takes_the_form_written_for_it_and_says_what_that_costs() {
+    for (tracepoint, arguments, best, form, lost) in [
+        (
+            "tcp_retransmit_skb",
+            2,
+            "retransmit_err",
+            "retransmit",
+            "failed inside this host",
+        ),
+        (
+            "kfree_skb",
+            3,
+            "drop_rx_sk",
+            "drop_reason",
+            "the owner of some received packets",
+        ),
+        (
+            "kfree_skb",
+            2,
+            "drop_rx_sk",
+            "drop_location",
+            "drop.reason is null",
+        ),
+        (
+            "tcp_send_reset",
+            2,
+            "reset_sent_reason",
+            "reset_sent",
+            "RSTs to closed ports",
+        ),
+    ] {
+        let facts = with_btf(|btf| {
+            btf.tracepoints.insert(tracepoint, arguments);
+        });
+        let (gone, new, losses) = difference(&facts);
+        assert_eq!((gone, new), (vec![best], vec![form]));
+        assert_eq!(losses.len(), 1);
+        assert!(losses[0].lost.contains(lost), "{}", losses[0].lost);
+        assert!(
+            losses[0]
+                .why
+                .contains(&format!("has {arguments} arguments here")),
+            "{}",
+            losses[0].why
+        );
+    }
+}
+
+#[test]
+fn the_older_accept_is_as_good_as_the_newer() {
+    let facts = with_btf(|btf| {
+        btf.functions.insert("inet_csk_accept", 4);
+    });
+    assert_eq!(
+        difference(&facts),
+        (vec!["accept2"], vec!["accept4"], vec![])
+    );
+}
+
+#[test]
+fn a_kernel_without_fexit_loses_the_optional_hooks_only() {
+    let facts = with_btf(|btf| {
+        btf.features.remove(&Feature::Fexit);
+    });
+    let (gone, new, losses) = difference(&facts);
+    assert_eq!((gone, new), (vec!["lsm_refusal", "accept2"], vec![]));
+    let serves: Vec<_> = losses.iter().map(|loss| loss.serves.name()).collect();
+    assert_eq!(serves, ["send_error", "owner"]);
+}
+
+#[test]
+fn a_function_that_is_gone_costs_its_optional_hook() {
+    for (&function, program) in FUNCTIONS.iter().zip(["accept2", "lsm_refusal"]) {
+        let facts = with_btf(|btf| {
+            btf.functions.remove(function);
+        });
+        let (gone, new, losses) = difference(&facts);
+        assert_eq!((gone, new, losses.len()), (vec![program], vec![], 1));
+    }
+}
+
+#[test]
+fn without_the_iterator_older_sockets_have_no_owner_at_first() {
+    let facts = with_btf(|btf| {
+        btf.features.remove(&Feature::TaskFileIterator);
+    });
+    let (gone, new, losses) = difference(&facts);
+    assert_eq!((gone, new, losses.len()), (vec!["open_sockets"], vec![], 1));
+    assert_eq!(losses[0].serves, Serves::Owner);
+}
+
+#[test]
+fn a_kernel_without_the_basics_is_too_old() {
+    for feature in [
+        Feature::RingBuffer,
+        Feature::TypedTracepoint,
+        Feature::TracingSocketStorage,
+    ] {
+        let facts = with_btf(|btf| {
+            btf.features.remove(&feature);
+        });
+        let error = plan(&facts, EVERYTHING).unwrap_err();
+        assert_eq!(error, PlanError::TooOld(vec![feature]));
+        assert!(error.to_string().contains(feature.name()));
+    }
+}
+
+#[test]
+fn each_field_that_is_gone_costs_what_its_line_says_and_nothing_else() {
+    for field in FIELDS {
+        let facts = without_field(field.name);
+        let best = plan(&host(), EVERYTHING).unwrap();
+        let plan = plan(&facts, EVERYTHING).unwrap();
+        let [cost] = plan.fields.as_slice() else {
+            panic!("{}: {:?}", field.name, plan.fields)
+        };
+        assert_eq!(cost.field, field);
+        let gone: Vec<_> = programs(&best)
+            .into_iter()
+            .filter(|program| !plan.loads(program))
+            .collect();
+        let stopped: Vec<_> = programs(&best)
+            .into_iter()
+            .filter(|program| cost.needed_by.contains(program))
+            .collect();
+        assert_eq!(gone, stopped, "{}", field.name);
+        assert_eq!(plan.losses.len(), gone.len(), "{}", field.name);
+        assert!(
+            plan.losses.iter().all(|loss| loss.why.contains(field.name)),
+            "{}",
+            field.name
+        );
+    }
+}
+
+#[test]
+fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
+    let known: Vec<_> = GROUPS
+        .iter()
+        .flat_map(|group| group.variants)
+        .map(|variant| variant.program)
+        .collect();
+    for field in FIELDS {
+        let plan = plan(&without_field(field.name), EVERYTHING).unwrap();
+        assert!(
+            plan.fields[0]
+                .needed_by
+                .iter()
+                .all(|program| known.contains(program)),
+            "{}",
+            field.name
+        );
+    }
+}
+
+#[test]
+fn names_that_cannot_be_read_are_losses_of_names_only() {
+    type Change = fn(&mut Facts);
+    let cases: [(Change, Serves, &str); 5] = [
+        (
+            |facts| facts.cgroup2 = None,
+            Serves::Owner,
+            "owner.cgroup is null",
+        ),
+        (
+            |facts| facts.tick_ns = None,
+            Serves::Signal(signal::RETRANSMIT),
+            "tcp.rto_us",
+        ),
+        (
+            |facts| facts.kptr_restrict = Some(2),
+            Serves::Signal(signal::DROP),
+            "drop.location is null",
+        ),
+        (
+            |facts| facts.btf.as_mut().unwrap().drop_reasons = None,
+            Serves::Signal(signal::DROP),
+            "names of drop reasons",
+        ),
+        (
+            |facts| facts.btf.as_mut().unwrap().reset_reasons = None,
+            Serves::Signal(signal::RESET),
+            "names of reset reasons",
+        ),
+    ];
+    for (change, serves, lost) in cases {
+        let mut facts = host();
+        change(&mut facts);
+        let (gone, new, losses) = difference(&facts);
+        assert!(gone.is_empty() && new.is_empty());
+        assert_eq!(losses.len(), 1, "{lost}");
+        assert_eq!(losses[0].serves, serves);
+        assert!(losses[0].lost.contains(lost), "{}", losses[0].lost);
+    }
+}
+
+#[test]
+fn facts_that_decide_nothing_change_nothing() {
+    type Change = fn(&mut Facts);
+    let changes: [Change; 9] = [
+        |facts| facts.euid = 1000,
+        |facts| facts.capabilities = None,
+        |facts| facts.kernel_release = Some("2.6.32".to_owned()),
+        |facts| facts.jit = Some(false),
+        |facts| facts.lockdown = Some("confidentiality".to_owned()),
+        |facts| facts.unprivileged_bpf_disabled = None,
+        |facts| facts.cpus_possible = None,
+        |facts| facts.open_files = None,
+        |facts| facts.locked_memory = None,
+    ];
+    for change in changes {
+        let mut facts = host();
+        change(&mut facts);
+        assert_eq!(plan(&facts, EVERYTHING), plan(&host(), EVERYTHING));
+    }
+}
+
+#[test]
+fn only_what_is_wanted_is_planned_and_owners_always() {
+    let owners = ["send_length", "set_state", "open_sockets", "accept2"];
+    for (number, own) in [
+        (signal::RETRANSMIT, &["retransmit_err", "synack"][..]),
+        (signal::SEND_ERROR, &["lsm_refusal"]),
+        (signal::DROP, &["drop_rx_sk"]),
+        // The drop of a packet tells whose it was.
+        (signal::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
+        (signal::RESET, &["reset_sent_reason", "reset_received"]),
+        (signal::CONNECTION, &[]),
+    ] {
+        let plan = plan(
+            &host(),
+            Wanted {
+                signals: 1 << number,
+                follow: false,
+            },
+        )
+        .unwrap();
+        let mut expected: Vec<_> = own.iter().chain(&owners).copied().collect();
+        let mut found = programs(&plan);
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_loss_of_an_unwanted_signal_is_none() {
+    let facts = with_btf(|btf| {
+        btf.tracepoints.remove("kfree_skb");
+        btf.drop_reasons = None;
+    });
+    let plan = plan(
+        &facts,
+        Wanted {
+            signals: 1 << signal::RESET,
+            follow: false,
+        },
+    )
+    .unwrap();
+    assert_eq!(plan.losses, []);
+}
+
+#[test]
+fn losing_the_only_wanted_signal_is_an_error_that_says_why() {
+    let facts = with_btf(|btf| {
+        btf.tracepoints.remove("kfree_skb");
+    });
+    let error = plan(
+        &facts,
+        Wanted {
+            signals: 1 << signal::DROP,
+            follow: false,
+        },
+    )
+    .unwrap_err();
+    assert!(matches!(error, PlanError::NoHooks(_)));
+    assert!(
+        error.to_string().contains("no tracepoint kfree_skb"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_optional_hook_alone_does_not_make_a_signal_seen() {
+    let facts = with_btf(|btf| {
+        btf.tracepoints.remove("sock_send_length");
+    });
+    let wanted = Wanted {
+        signals: 1 << signal::SEND_ERROR,
+        follow: false,
+    };
+    assert!(matches!(plan(&facts, wanted), Err(PlanError::NoHooks(_))));
+}
+
+#[test]
+fn without_btf_nothing_can_be_planned() {
+    let facts = Facts {
+        btf: Err("permission denied".to_owned()),
+        ..host()
+    };
+    let error = plan(&facts, EVERYTHING).unwrap_err();
+    assert_eq!(error, PlanError::NoBtf("permission denied".to_owned()));
+    assert!(error.to_string().contains("CONFIG_DEBUG_INFO_BTF"));
+}
+
+#[test]
+fn a_hard_limit_of_open_files_below_the_need_is_an_error_and_a_soft_one_is_not() {
+    let limit = |soft, hard| Facts {
+        open_files: Some(Limit { soft, hard }),
+        ..host()
+    };
+    assert_eq!(
+        plan(&limit(16, 64), EVERYTHING),
+        Err(PlanError::FileLimit(64))
+    );
+    assert_eq!(
+        plan(&limit(16, NEEDED_FILES), EVERYTHING),
+        plan(&host(), EVERYTHING)
+    );
+}
+
+#[test]
+fn what_the_kernel_refuses_at_load_is_a_loss_with_its_own_words() {
+    let plan = plan(&host(), EVERYTHING).unwrap();
+    let refused = ProgramVerdict::Refused {
+        errno: Some(1),
+        text: "Operation not permitted".to_owned(),
+    };
+    let verdicts = [
+        ("send_length".to_owned(), ProgramVerdict::Allowed),
+        ("drop_rx_sk".to_owned(), refused.clone()),
+    ];
+    let losses = plan.losses_after(&verdicts);
+    assert_eq!(losses.len(), 1);
+    assert_eq!(losses[0].lost, "dropped packets");
+    assert_eq!(
+        losses[0].why,
+        "the kernel refuses tp_btf/kfree_skb: Operation not permitted"
+    );
+    assert!(!plan.sees(signal::DROP, &verdicts) && plan.sees(signal::SEND_ERROR, &verdicts));
+}

@@ -24,9 +24,20 @@ impl Writer {
         at
     }
 
-    fn add(&mut self, name: &str, kind: u32, flags: u32, count: usize, target: u32, rest: &[u32]) -> u32 {
+    fn add(
+        &mut self,
+        name: &str,
+        kind: u32,
+        flags: u32,
+        count: usize,
+        target: u32,
+        rest: &[u32],
+    ) -> u32 {
         let name = self.string(name);
-        for word in [name, kind << 24 | flags | count as u32, target].iter().chain(rest) {
+        for word in [name, kind << 24 | flags | count as u32, target]
+            .iter()
+            .chain(rest)
+        {
             self.types.extend_from_slice(&word.to_le_bytes());
         }
         self.count += 1;
@@ -39,7 +50,10 @@ impl Writer {
 
     /// Members are (name, type, raw offset).
     fn members(&mut self, name: &str, kind: u32, flags: u32, members: &[(&str, u32, u32)]) -> u32 {
-        let rest: Vec<_> = members.iter().flat_map(|&(name, ty, at)| [self.string(name), ty, at]).collect();
+        let rest: Vec<_> = members
+            .iter()
+            .flat_map(|&(name, ty, at)| [self.string(name), ty, at])
+            .collect();
         self.add(name, kind, flags, members.len(), 64, &rest)
     }
 
@@ -65,33 +79,73 @@ fn kernel() -> Vec<u8> {
     let mut writer = Writer::default();
     let u16_ = writer.int("short unsigned int", 2);
     let u32_ = writer.int("unsigned int", 4);
-    let inner = writer.members("", kind::STRUCT, 0, &[("skc_daddr", u32_, 0), ("skc_rcv_saddr", u32_, 32)]);
-    let union = writer.members("", kind::UNION, 0, &[("skc_addrpair", u32_, 0), ("", inner, 0)]);
-    let common = writer.members("sock_common", kind::STRUCT, 0, &[("", union, 0), ("skc_family", u16_, 128)]);
+    let inner = writer.members(
+        "",
+        kind::STRUCT,
+        0,
+        &[("skc_daddr", u32_, 0), ("skc_rcv_saddr", u32_, 32)],
+    );
+    let union = writer.members(
+        "",
+        kind::UNION,
+        0,
+        &[("skc_addrpair", u32_, 0), ("", inner, 0)],
+    );
+    let common = writer.members(
+        "sock_common",
+        kind::STRUCT,
+        0,
+        &[("", union, 0), ("skc_family", u16_, 128)],
+    );
     let typedef = writer.add("common_t", kind::TYPEDEF, 0, 0, common, &[]);
     let constant = writer.add("", kind::CONST, 0, 0, typedef, &[]);
-    let sock = writer.members("sock", kind::STRUCT, KIND_FLAG, &[
-        ("__sk_common", constant, 64),
-        ("state", u32_, 5 << 24 | 520),
-        ("pending", u32_, 3 << 24 | 525),
-        ("sk_type", u16_, 544),
-    ]);
+    let sock = writer.members(
+        "sock",
+        kind::STRUCT,
+        KIND_FLAG,
+        &[
+            ("__sk_common", constant, 64),
+            ("state", u32_, 5 << 24 | 520),
+            ("pending", u32_, 3 << 24 | 525),
+            ("sk_type", u16_, 544),
+        ],
+    );
     let const_sock = writer.add("", kind::CONST, 0, 0, sock, &[]);
     let pointer = writer.add("", kind::PTR, 0, 0, const_sock, &[]);
     let void = writer.add("", kind::PTR, 0, 0, 0, &[]);
     let proto = writer.proto(&[void, pointer, u32_, void]);
     let proto_pointer = writer.add("", kind::PTR, 0, 0, proto, &[]);
-    writer.add("btf_trace_kfree_skb", kind::TYPEDEF, 0, 0, proto_pointer, &[]);
+    writer.add(
+        "btf_trace_kfree_skb",
+        kind::TYPEDEF,
+        0,
+        0,
+        proto_pointer,
+        &[],
+    );
     writer.add("inet_csk_accept", kind::FUNC, 0, 0, proto, &[]);
-    let names: Vec<_> = ["SKB_DROP_REASON_NO_SOCKET", "SKB_CONSUMED"].map(|name| writer.string(name)).into();
-    writer.add("skb_drop_reason", kind::ENUM, 0, 2, 4, &[names[0], 3, names[1], 1]);
+    let names: Vec<_> = ["SKB_DROP_REASON_NO_SOCKET", "SKB_CONSUMED"]
+        .map(|name| writer.string(name))
+        .into();
+    writer.add(
+        "skb_drop_reason",
+        kind::ENUM,
+        0,
+        2,
+        4,
+        &[names[0], 3, names[1], 1],
+    );
     let wide = writer.string("WIDE");
     writer.add("wide", kind::ENUM64, 0, 1, 8, &[wide, 7, 1]);
     writer.bytes()
 }
 
 fn offset(paths: &'static [&'static str]) -> Option<u32> {
-    Btf::parse(kernel()).unwrap().offset(&Field { name: "field", container: "sock", paths })
+    Btf::parse(kernel()).unwrap().offset(&Field {
+        name: "field",
+        container: "sock",
+        paths,
+    })
 }
 
 #[test]
@@ -120,9 +174,22 @@ fn an_absent_field_or_type_has_no_offset() {
     assert_eq!(offset(&["sk_type.deeper"]), None);
     assert_eq!(offset(&["__sk_common.sk_type"]), None);
     let btf = Btf::parse(kernel()).unwrap();
-    assert_eq!(btf.offset(&Field { name: "field", container: "sk_buff", paths: &["len"] }), None);
+    assert_eq!(
+        btf.offset(&Field {
+            name: "field",
+            container: "sk_buff",
+            paths: &["len"]
+        }),
+        None
+    );
     let (offsets, unresolved) = btf.offsets();
-    assert_eq!(offsets.iter().filter(|&&offset| offset == UNRESOLVED).count(), unresolved.len());
+    assert_eq!(
+        offsets
+            .iter()
+            .filter(|&&offset| offset == UNRESOLVED)
+            .count(),
+        unresolved.len()
+    );
     assert!(offsets.iter().any(|&offset| offset != UNRESOLVED));
 }
 
@@ -146,8 +213,13 @@ fn functions_and_structs_are_known_by_name_and_kind() {
 #[test]
 fn names_of_an_enumeration_lose_their_common_prefix() {
     let btf = Btf::parse(kernel()).unwrap();
-    let names = btf.enum_names_without("skb_drop_reason", "SKB_DROP_REASON_").unwrap();
-    assert_eq!(names, BTreeMap::from([(3, "NO_SOCKET".to_owned()), (1, "SKB_CONSUMED".to_owned())]));
+    let names = btf
+        .enum_names_without("skb_drop_reason", "SKB_DROP_REASON_")
+        .unwrap();
+    assert_eq!(
+        names,
+        BTreeMap::from([(3, "NO_SOCKET".to_owned()), (1, "SKB_CONSUMED".to_owned())])
+    );
     assert!(btf.has_enum_value("skb_drop_reason", "SKB_CONSUMED"));
     assert_eq!(btf.enum_names("wide").unwrap()[&7], "WIDE");
     assert_eq!(btf.enum_names("sk_rst_reason"), None);
@@ -156,20 +228,33 @@ fn names_of_an_enumeration_lose_their_common_prefix() {
 #[test]
 fn what_is_not_btf_is_refused() {
     assert_eq!(Btf::parse(Vec::new()).err(), Some(BtfError::Truncated));
-    assert!(matches!(Btf::parse(vec![0; 64]).err(), Some(BtfError::Format(_))));
+    assert!(matches!(
+        Btf::parse(vec![0; 64]).err(),
+        Some(BtfError::Format(_))
+    ));
     let mut big_endian = kernel();
     big_endian.swap(0, 1);
-    assert!(matches!(Btf::parse(big_endian).err(), Some(BtfError::Format(_))));
+    assert!(matches!(
+        Btf::parse(big_endian).err(),
+        Some(BtfError::Format(_))
+    ));
     let mut writer = Writer::default();
     writer.add("future", 31, 0, 0, 0, &[]);
-    assert_eq!(Btf::parse(writer.bytes()).err(), Some(BtfError::UnknownKind(31)));
+    assert_eq!(
+        Btf::parse(writer.bytes()).err(),
+        Some(BtfError::UnknownKind(31))
+    );
 }
 
 /// Asks everything, for the panics that it might cause.
 fn exercise(bytes: Vec<u8>) {
     let Ok(btf) = Btf::parse(bytes) else { return };
     let _ = btf.offsets();
-    let _ = btf.offset(&Field { name: "f", container: "sock", paths: &["__sk_common.skc_rcv_saddr", "pending"] });
+    let _ = btf.offset(&Field {
+        name: "f",
+        container: "sock",
+        paths: &["__sk_common.skc_rcv_saddr", "pending"],
+    });
     let _ = btf.tracepoint_arg_types("kfree_skb");
     let _ = btf.func_args("inet_csk_accept");
     let _ = btf.enum_names("skb_drop_reason");
@@ -200,13 +285,25 @@ fn types_that_refer_to_themselves_end() {
     let mut writer = Writer::default();
     writer.add("loop", kind::TYPEDEF, 0, 0, 1, &[]);
     let own = writer.count + 1;
-    writer.members("sock", kind::STRUCT, 0, &[("__sk_common", 1, 0), ("", own, 0)]);
+    writer.members(
+        "sock",
+        kind::STRUCT,
+        0,
+        &[("__sk_common", 1, 0), ("", own, 0)],
+    );
     let proto = writer.proto(&[0, 5]);
     let pointer = writer.add("", kind::PTR, 0, 0, proto, &[]);
     writer.add("", kind::PTR, 0, 0, 5, &[]);
     writer.add("btf_trace_kfree_skb", kind::TYPEDEF, 0, 0, pointer, &[]);
     let btf = Btf::parse(writer.bytes()).unwrap();
-    assert_eq!(btf.offset(&Field { name: "f", container: "sock", paths: &["__sk_common.skc_family", "x"] }), None);
+    assert_eq!(
+        btf.offset(&Field {
+            name: "f",
+            container: "sock",
+            paths: &["__sk_common.skc_family", "x"]
+        }),
+        None
+    );
     assert_eq!(btf.tracepoint_args("kfree_skb"), Some(1));
     assert_eq!(btf.tracepoint_arg_types("kfree_skb"), None);
 }

@@ -1,0 +1,70 @@
+//! Losses of names: the event is seen, but something in it stays a number or null.
+
+use tracer_common::signal;
+
+use super::{Loss, Serves, Wanted};
+use crate::kernel::facts::{BtfFacts, Facts};
+
+/// What cannot be named, although it is seen.
+pub(super) fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    let mut lose = |serves, lost: &str, why: &str, remedy: &str| {
+        losses.push(Loss {
+            serves,
+            lost: lost.to_owned(),
+            why: why.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    };
+    if wanted.has(signal::DROP) {
+        let reasons = btf
+            .tracepoints
+            .get("kfree_skb")
+            .is_some_and(|&count| count >= 3);
+        if reasons && btf.drop_reasons.is_none() {
+            lose(
+                Serves::Signal(signal::DROP),
+                "names of drop reasons (numbers are shown)",
+                "enum skb_drop_reason is not in the kernel's BTF",
+                "none on this kernel; drop.location still tells the place",
+            );
+        }
+        if facts.kptr_restrict == Some(2) {
+            lose(
+                Serves::Signal(signal::DROP),
+                "drop.location is null",
+                "kernel.kptr_restrict is 2, which hides addresses even from root",
+                "`sysctl kernel.kptr_restrict=1` before the start",
+            );
+        }
+    }
+    let reset_reasons = btf
+        .tracepoints
+        .get("tcp_send_reset")
+        .is_some_and(|&count| count == 3);
+    if wanted.has(signal::RESET) && reset_reasons && btf.reset_reasons.is_none() {
+        lose(
+            Serves::Signal(signal::RESET),
+            "names of reset reasons (numbers are shown)",
+            "enum sk_rst_reason is not in the kernel's BTF",
+            "none on this kernel",
+        );
+    }
+    if facts.tick_ns.is_none() {
+        lose(
+            Serves::Signal(signal::RETRANSMIT),
+            "tcp.rto_us, tcp.last_send_us_ago and tcp.last_ack_us_ago are null",
+            "the length of a tick is unknown (clock_getres of CLOCK_MONOTONIC_COARSE)",
+            "none; the other tcp fields are not affected",
+        );
+    }
+    if facts.cgroup2.is_none() {
+        lose(
+            Serves::Owner,
+            "owner.cgroup is null, and --cgroup cannot be used",
+            "no cgroup v2 hierarchy is mounted",
+            "mount one: `mount -t cgroup2 none DIRECTORY`",
+        );
+    }
+    losses
+}

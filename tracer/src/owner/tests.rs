@@ -1,0 +1,179 @@
+//! The decision, with every fact set by hand.
+
+use tracer_common::Flow;
+
+use super::*;
+
+fn stored(pid: u32, grade: u8) -> Stored {
+    let mut comm = [0; 16];
+    comm[..5].copy_from_slice(b"batch");
+    Stored { start_ns: u64::from(pid) * 1000, pid, tid: pid + 1, uid: 7, grade, comm, ..Stored::default() }
+}
+
+fn head(owner: Stored) -> Head {
+    Head { owner, file_refs: 1, flow: Flow { cookie: 9, inode: 4, ..Flow::default() }, ..Head::default() }
+}
+
+fn holder(pid: u32) -> Holder {
+    Holder { cookie: 9, inode: 4, owner: stored(pid, grade::SEEDED), fd: 3, pad: 0 }
+}
+
+fn owners_with(root: &std::path::Path) -> Owners {
+    Owners::new(Holders::new(), Processes::new(root), Cgroups::new(None))
+}
+
+#[test]
+fn the_only_sender_with_the_only_descriptor_is_the_owner_while_it_lives() {
+    let root = tempfile::tempdir().unwrap();
+    let head = head(stored(42, grade::AT_SEND));
+    // No process in this /proc: another must have inherited the socket.
+    assert!(owners_with(root.path()).needs_holders(&head));
+
+    std::fs::create_dir_all(root.path().join("proc/42")).unwrap();
+    let stat = "42 (batch) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0\n";
+    std::fs::write(root.path().join("proc/42/stat"), stat).unwrap();
+    let mut owners = owners_with(root.path());
+    assert!(!owners.needs_holders(&head));
+    let owner = owners.resolve(&head);
+    assert_eq!((owner.grade, owner.pid, owner.tid), (Grade::AtSend, Some(42), Some(43)));
+    assert_eq!((owner.uid, owner.started_boot_ns), (Some(7), Some(42_000)));
+}
+
+#[test]
+fn whoever_makes_the_failing_call_is_the_owner_without_a_look_up() {
+    let mut head = head(stored(42, grade::AT_SEND));
+    head.flags = head_flag::CURRENT;
+    head.file_refs = 5;
+    assert_eq!(decide(&head, Lookup::NotNeeded).grade, Grade::AtSend);
+    assert!(!owners_with(std::path::Path::new("/nowhere")).needs_holders(&head));
+}
+
+#[test]
+fn an_orphaned_socket_keeps_its_last_owner() {
+    let mut head = head(stored(42, grade::AT_SEND));
+    head.flags = head_flag::ORPHAN;
+    let owner = decide(&head, Lookup::NotNeeded);
+    assert_eq!((owner.grade, owner.pid), (Grade::LastKnown, Some(42)));
+}
+
+#[test]
+fn an_orphaned_socket_that_nobody_used_is_unknown_and_says_why() {
+    let mut head = head(Stored::default());
+    head.flags = head_flag::ORPHAN;
+    let owner = decide(&head, Lookup::NotNeeded);
+    assert_eq!((owner.grade, owner.pid), (Grade::Unknown, None));
+    assert!(owner.why.is_some());
+}
+
+#[test]
+fn a_socket_without_a_file_belongs_to_the_kernel() {
+    let mut head = head(Stored::default());
+    head.file_refs = 0;
+    assert_eq!(decide(&head, Lookup::NotNeeded).grade, Grade::Kernel);
+    assert_eq!(decide(&super::tests::head(stored(0, grade::KERNEL)), Lookup::NotNeeded).grade, Grade::Kernel);
+}
+
+#[test]
+fn several_holders_are_all_listed_and_the_sender_comes_first() {
+    let mut head = head(stored(42, grade::AT_SEND));
+    head.file_refs = 2;
+    let holders = [holder(7), holder(42)];
+    let owner = decide(&head, Lookup::Found(&holders));
+    assert_eq!((owner.grade, owner.pid), (Grade::Shared, Some(42)));
+    assert_eq!(owner.holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [7, 42]);
+}
+
+#[test]
+fn among_several_holders_a_sender_that_let_go_is_not_named() {
+    let mut head = head(stored(5, grade::AT_SEND));
+    head.file_refs = 2;
+    let holders = [holder(7), holder(42)];
+    let owner = decide(&head, Lookup::Found(&holders));
+    assert_eq!((owner.grade, owner.pid), (Grade::Shared, Some(7)));
+}
+
+#[test]
+fn a_process_that_reused_the_pid_is_another_process() {
+    let mut head = head(stored(42, grade::AT_CONNECT));
+    head.owner.start_ns += 1;
+    let owner = decide(&head, Lookup::Found(&[holder(42)]));
+    assert_eq!((owner.grade, owner.started_boot_ns), (Grade::Seeded, Some(42_000)));
+}
+
+#[test]
+fn the_child_that_alone_holds_the_socket_of_its_parent_is_the_owner() {
+    let owner = decide(&head(stored(42, grade::AT_CONNECT)), Lookup::Found(&[holder(43)]));
+    assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
+    let owner = decide(&head(stored(42, grade::AT_SEND)), Lookup::Found(&[holder(43)]));
+    assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
+    assert_eq!(owner.why.as_deref(), Some("pid 42 sent last and has given the socket away"));
+}
+
+#[test]
+fn the_stored_grade_stands_when_the_look_up_confirms_it() {
+    for (grade, shown) in [
+        (grade::AT_CONNECT, Grade::AtConnect),
+        (grade::AT_ACCEPT, Grade::AtAccept),
+        (grade::AT_LISTEN, Grade::AtListen),
+        (grade::SEEDED, Grade::Seeded),
+        (grade::AT_CLOSE, Grade::Seeded),
+    ] {
+        let owner = decide(&head(stored(42, grade)), Lookup::Found(&[holder(42)]));
+        assert_eq!((owner.grade, owner.pid), (shown, Some(42)));
+    }
+}
+
+#[test]
+fn a_socket_closed_before_the_look_up_is_last_known_unless_there_was_one_descriptor() {
+    let mut head = head(stored(42, grade::AT_CONNECT));
+    assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::AtConnect);
+    head.file_refs = 2;
+    assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::LastKnown);
+    head.owner = Stored::default();
+    assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::Unknown);
+}
+
+#[test]
+fn a_missed_look_up_lowers_the_grade_and_says_why() {
+    let owner = decide(&head(stored(42, grade::SEEDED)), Lookup::Missed("too many"));
+    assert_eq!((owner.grade, owner.pid, owner.why.as_deref()), (Grade::LastKnown, Some(42), Some("too many")));
+    let owner = decide(&head(Stored::default()), Lookup::Missed("too many"));
+    assert_eq!((owner.grade, owner.pid, owner.why.as_deref()), (Grade::Unknown, None, Some("too many")));
+}
+
+#[test]
+fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
+    let mut holders = Holders::new();
+    let now = std::cell::Cell::new(1_000);
+    let clock = || {
+        now.set(now.get() + 10);
+        now.get()
+    };
+    let walks = std::cell::Cell::new(0);
+    let mut walk = || {
+        walks.set(walks.get() + 1);
+        Ok(vec![holder(42), holder(42)])
+    };
+    let flow = Flow { cookie: 9, ..Flow::default() };
+    holders.refresh(500, &clock, &mut walk);
+    assert!(matches!(holders.of(&flow), Lookup::Found([only]) if only.owner.pid == 42));
+    assert_eq!(holders.of(&Flow { cookie: 8, ..flow }), Lookup::Found(&[]));
+    let by_inode = Flow { cookie: 0, inode: 4, ..flow };
+    assert!(matches!(holders.of(&by_inode), Lookup::Found([_])));
+
+    // An event that is older than the walk needs no other.
+    holders.refresh(900, &clock, &mut walk);
+    assert_eq!(walks.get(), 1);
+    // A younger one does, but the share of time is used up: better no answer than an old one.
+    holders.refresh(now.get(), &clock, &mut walk);
+    assert_eq!(walks.get(), 1);
+    assert!(matches!(holders.of(&flow), Lookup::Missed(_)));
+    now.set(10_000);
+    holders.refresh(9_999, &clock, &mut walk);
+    assert_eq!(walks.get(), 2);
+    assert!(matches!(holders.of(&flow), Lookup::Found([_])));
+
+    now.set(100_000);
+    holders.refresh(99_999, &clock, &mut || anyhow::bail!("no"));
+    assert!(matches!(holders.of(&flow), Lookup::Missed(_)));
+}
