@@ -5,7 +5,8 @@
 //! Volatile accesses keep their order in the compiler; x86 keeps it among stores and among loads.
 
 use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get,
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_sk_storage_get},
 };
 use core::{
     mem::MaybeUninit,
@@ -15,7 +16,7 @@ use tracer_common::{Owner, filter, grade, owner_flag};
 
 use crate::{
     kernel::{Ptr, Words, clear, copy, current_task, load, put},
-    maps::{OWNERS, config},
+    maps::{OWNERS, SENDERS, SENDERS_PER_CPU, config},
 };
 
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -168,10 +169,33 @@ pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
     }
 }
 
-/// A send returned in process context: the sender is the owner. The common case, the same process as last
-/// time, is a look-up and two compares.
+/// A send returned in process context: the sender is the owner. The common case, the same thread on the same
+/// socket as lately, is one array access and two compares.
 #[inline(always)]
 pub fn sent(sk: Ptr) {
+    let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
+    // SAFETY: no arguments, cannot fail.
+    let pid_tgid = unsafe { bpf_get_current_pid_tgid() };
+    let Some(known) = SENDERS.get_ptr_mut(cookie as u32 & (SENDERS_PER_CPU - 1)) else { return };
+    // SAFETY: this CPU's own place; only one program uses it, and it never runs inside itself.
+    unsafe {
+        if cookie != 0 && (*known).cookie == cookie && (*known).pid_tgid == pid_tgid {
+            return;
+        }
+    }
+    remember_sender(sk);
+    // The socket has a cookie since its owner was stored.
+    let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
+    // SAFETY: as above.
+    unsafe {
+        (*known).cookie = cookie;
+        (*known).pid_tgid = pid_tgid;
+    }
+}
+
+/// Stores the sender. Its own function, so that the common case needs no registers saved.
+#[inline(never)]
+fn remember_sender(sk: Ptr) -> i32 {
     let task = current_task();
     let slot = slot(sk);
     if !slot.is_null() {
@@ -181,17 +205,18 @@ pub fn sent(sk: Ptr) {
         unsafe {
             if (*slot).pid == pid && (*slot).grade == grade::AT_SEND {
                 (*slot).tid = tid;
-                return;
+                return 0;
             }
         }
     }
     if is_kernel_thread(task) {
-        return;
+        return 0;
     }
     let mut place = MaybeUninit::uninit();
     let owner = nobody(&mut place);
     describe(task, grade::AT_SEND, owner);
     store(sk, owner, true);
+    0
 }
 
 /// The process that connects or listens, seen in process context; the kernel itself when the socket has no

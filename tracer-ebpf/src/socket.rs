@@ -60,7 +60,9 @@ pub fn is_ip(family: u16) -> bool {
 #[inline(always)]
 pub fn describe(sk: Ptr, head: &mut Head) {
     describe_borrowed(sk, head);
-    head.flow.cookie = cookie(sk);
+    if head.flow.cookie == 0 {
+        head.flow.cookie = cookie(sk);
+    }
 }
 
 /// The id that `ss -e` prints as `sk:`; made now when the socket has none.

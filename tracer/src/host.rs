@@ -41,8 +41,8 @@ impl Host for ThisHost {
             }
             None => facts::netns_of_text(&self.root, netns),
         };
-        let inode = inode.with_context(|| {
-            format!("no network namespace {netns}: list the named ones with `ip netns`, or use pid:N")
+        let inode = inode.map_err(|error| {
+            anyhow!("{error}: list the named ones with `ip netns`, or use pid:N")
         })?;
         u32::try_from(inode).with_context(|| format!("{netns} is no network namespace"))
     }

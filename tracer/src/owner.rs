@@ -140,7 +140,7 @@ fn among(stored: &Stored, nobody: bool, file_refs: u32, holders: &[Holder]) -> O
         [only] => {
             let mut owner = process(&only.owner, Grade::Seeded);
             if stored.grade == grade::AT_SEND {
-                owner.why = Some(format!("pid {} sent last and has given the socket away", stored.pid));
+                owner.why = Some(format!("pid {} has sent on it and given it away", stored.pid));
             }
             owner
         }

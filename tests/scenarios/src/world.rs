@@ -102,10 +102,10 @@ impl Host {
         self.ip(&format!("addr add {v4} dev {interface}"));
         self.ip(&format!("addr add {v6} dev {interface} nodad"));
         self.ip(&format!("link set {interface} up"));
-        // The first question to a neighbour may be lost while the link comes up; asked again after 1 s, as
-        // by default, it would cost the first SYN.
+        // IPv6 starts on a link up to a second after it came up. Until then questions to the neighbour are
+        // lost: ask often, so that this does not cost the first SYN.
         self.sh(&format!(
-            "echo 50 > /proc/sys/net/ipv6/neigh/{interface}/retrans_time_ms"
+            "cd /proc/sys/net/ipv6/neigh/{interface}; echo 20 > retrans_time_ms; echo 200 > mcast_solicit"
         ));
     }
 

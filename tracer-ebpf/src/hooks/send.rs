@@ -41,6 +41,13 @@ pub fn send_length(ctx: BtfTracePointContext) -> i32 {
         }
         return 0;
     }
+    send_failed(sk, ret);
+    0
+}
+
+/// Its own function, so that a successful send needs no registers saved.
+#[inline(never)]
+fn send_failed(sk: Ptr, ret: i32) -> i32 {
     failed(sk, ret.unsigned_abs(), syscall::request(sk), Place::Send);
     0
 }

@@ -24,9 +24,10 @@ pub fn xmit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[inline(always)]
-fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) {
-    let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else { return };
+/// Its own function, so that a packet that was taken needs no registers saved.
+#[inline(never)]
+fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
+    let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else { return 0 };
     head.flags |= head_flag::NO_SOCKET;
     head.flow.netns = netns(dev);
     if rc == NETDEV_TX_BUSY {
@@ -43,6 +44,7 @@ fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) {
         recall(skb, head);
     }
     deliver(pass, head, rc, dev, bytes, NO_U32);
+    0
 }
 
 /// The packet is freed by now: its drop, just before on this CPU, told whose it was.

@@ -163,7 +163,9 @@ async fn follow(mut session: Session, duration: Option<Duration>, signals: &[&st
 
     session.start();
     let how_to_end = if duration.is_some() { "" } else { " Hit Ctrl-C to end." };
-    let _ = writeln!(io::stderr(), "Ready: {}.{how_to_end}", signals.join(", "));
+    // In one piece: the output thread writes to the same terminal.
+    let ready = format!("Ready: {}.{how_to_end}\n", signals.join(", "));
+    let _ = io::stderr().write_all(ready.as_bytes());
     loop {
         let step = tokio::select! {
             _ = interrupt.recv() => { interrupted = true; Step::End }

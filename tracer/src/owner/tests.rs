@@ -106,7 +106,7 @@ fn the_child_that_alone_holds_the_socket_of_its_parent_is_the_owner() {
     assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
     let owner = decide(&head(stored(42, grade::AT_SEND)), Lookup::Found(&[holder(43)]));
     assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
-    assert_eq!(owner.why.as_deref(), Some("pid 42 sent last and has given the socket away"));
+    assert_eq!(owner.why.as_deref(), Some("pid 42 has sent on it and given it away"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One run: takes records from the rings to the output, and counts every one of them.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tracer_common::{BEYOND_MAP, CodeKey, Head, filter as bit, signal};
@@ -256,8 +256,8 @@ impl Session {
             let totals = self.tally.totals(&counters, &missed, self.resolved.config.signals);
             self.print(self.renderer.totals(&totals).into_bytes());
         }
-        self.flush_until(timeout);
-        Ok(self.output.finish(timeout)?)
+        self.flush_while_read(timeout);
+        Ok(self.output.finish(Duration::ZERO)?)
     }
 
     fn deliver_aggregates_now(&mut self) -> Result<()> {
@@ -269,10 +269,21 @@ impl Session {
         Ok(())
     }
 
-    /// Hands the rest to the output while it takes it.
-    fn flush_until(&mut self, timeout: Duration) {
-        let deadline = std::time::Instant::now() + timeout;
-        while !self.flush_waiting() && std::time::Instant::now() < deadline {
+    /// Hands the rest to the output for as long as somebody reads: a reader that takes nothing for `patience`
+    /// ends it.
+    fn flush_while_read(&mut self, patience: Duration) {
+        let mut left = usize::MAX;
+        let mut deadline = Instant::now() + patience;
+        loop {
+            self.flush_waiting();
+            let waiting = self.output.waiting_bytes() + self.waiting.as_ref().map_or(0, Vec::len);
+            if waiting == 0 || self.output.is_closed() || Instant::now() >= deadline {
+                return;
+            }
+            if waiting < left {
+                left = waiting;
+                deadline = Instant::now() + patience;
+            }
             self.output.wait_for_room(deadline);
         }
     }
