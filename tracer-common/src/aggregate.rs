@@ -10,7 +10,11 @@ pub mod code {
     }
     /// (cause, timer, err) of [`retransmit`].
     pub const fn retransmit_parts(code: u32) -> (u8, bool, i32) {
-        (code as u8, code & 0x100 != 0, (code >> 16) as u16 as i16 as i32)
+        (
+            code as u8,
+            code & 0x100 != 0,
+            (code >> 16) as u16 as i16 as i32,
+        )
     }
     /// Connection: old state, new state, errno.
     pub const fn connection(from: u8, to: u8, errno: u16) -> u32 {

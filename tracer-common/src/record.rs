@@ -156,7 +156,10 @@ pub struct DestinationPath {
 
 impl Default for DestinationPath {
     fn default() -> Self {
-        Self { len: 0, path: [0; 108] }
+        Self {
+            len: 0,
+            path: [0; 108],
+        }
     }
 }
 

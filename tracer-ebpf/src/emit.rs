@@ -10,8 +10,8 @@ use aya_ebpf::{
 };
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use tracer_common::{
-    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Flow, Head, NO_U32, Owner, filter,
-    head_flag, owner_flag, signal, START_TICK_NS,
+    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Flow, Head, NO_U32, Owner,
+    START_TICK_NS, filter, head_flag, owner_flag, signal,
 };
 
 use crate::{
@@ -57,7 +57,14 @@ pub fn see(signal: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
     clear(head);
     head.signal = signal;
     head.file_refs = NO_U32;
-    Some((Pass { counters, signal, scratch }, head))
+    Some((
+        Pass {
+            counters,
+            signal,
+            scratch,
+        },
+        head,
+    ))
 }
 
 /// What an event weighs beside its count.
@@ -165,7 +172,9 @@ impl Pass {
     /// May this event be listed? Else it is aggregated.
     #[inline(always)]
     pub fn within_rate(&self, now: u64) -> bool {
-        let Some(window) = WINDOWS.get_ptr_mut(self.signal) else { return true };
+        let Some(window) = WINDOWS.get_ptr_mut(self.signal) else {
+            return true;
+        };
         let rate = config!(rate);
         // SAFETY: the pointer comes from the map. CPUs may race for the window: a few events more or less
         // are listed then, none is miscounted.
@@ -197,7 +206,11 @@ impl Pass {
         // SAFETY: every field of a record is written by `fill`; all bit patterns are valid.
         fill(unsafe { entry.assume_init_mut() });
         let unread = ring.query(BPF_RB_AVAIL_DATA as u64);
-        let wake = if unread >= config!(wake_bytes) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        let wake = if unread >= config!(wake_bytes) {
+            BPF_RB_FORCE_WAKEUP
+        } else {
+            BPF_RB_NO_WAKEUP
+        };
         entry.submit(wake as u64);
     }
 }
@@ -234,7 +247,9 @@ pub fn errno_unwanted(errno: u32) -> bool {
             // SAFETY: inside the array; a static that nobody writes after loading.
             bits = unsafe {
                 core::ptr::read_volatile(
-                    (&raw const crate::maps::CONFIG.errnos).cast::<u64>().add(word),
+                    (&raw const crate::maps::CONFIG.errnos)
+                        .cast::<u64>()
+                        .add(word),
                 )
             };
         }
@@ -279,11 +294,19 @@ pub fn unwanted(head: &Head) -> bool {
 fn protocol_wanted(flow: &Flow) -> bool {
     if flow.family == AF_INET || flow.family == AF_INET6 {
         // MPTCP (262) is TCP to the user.
-        let protocol = if flow.protocol == 262 { 6 } else { flow.protocol };
+        let protocol = if flow.protocol == 262 {
+            6
+        } else {
+            flow.protocol
+        };
         let word = (protocol / 64) as usize & 3;
         // SAFETY: inside the array; a static that nobody writes after loading.
         let bits = unsafe {
-            core::ptr::read_volatile((&raw const crate::maps::CONFIG.protocols).cast::<u64>().add(word))
+            core::ptr::read_volatile(
+                (&raw const crate::maps::CONFIG.protocols)
+                    .cast::<u64>()
+                    .add(word),
+            )
         };
         return match flow.sock_type {
             SOCK_RAW => config!(families) & 1 != 0,
@@ -302,7 +325,9 @@ fn remote_wanted(head: &Head) -> bool {
     let mut data = flow.remote;
     if flow.family == AF_INET {
         let v4 = flow.remote;
-        data = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]];
+        data = [
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3],
+        ];
     } else if flow.family != AF_INET6 {
         return false;
     }

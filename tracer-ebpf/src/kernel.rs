@@ -42,7 +42,11 @@ macro_rules! load_bits {
                 core::ptr::read_volatile(($ptr as *const u8).add((slot & 0xffff) as usize))
             };
             let width = slot >> 24;
-            let mask = if width == 0 || width >= 8 { 0xff } else { (1u32 << width) - 1 };
+            let mask = if width == 0 || width >= 8 {
+                0xff
+            } else {
+                (1u32 << width) - 1
+            };
             Some(((byte as u32) >> ((slot >> 16) & 7)) & mask)
         }
     }};
@@ -55,7 +59,11 @@ pub fn probe<T: Copy>(address: u64) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes `size_of::<T>()` bytes or fails.
     let result = unsafe {
-        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _)
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
     };
     // SAFETY: written in full when the helper returned 0.
     (result == 0).then(|| unsafe { value.assume_init() })
@@ -67,7 +75,11 @@ pub fn probe_user<T: Copy>(address: u64) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes `size_of::<T>()` bytes or fails.
     let result = unsafe {
-        bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _)
+        bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
     };
     // SAFETY: written in full when the helper returned 0.
     (result == 0).then(|| unsafe { value.assume_init() })
@@ -76,7 +88,7 @@ pub fn probe_user<T: Copy>(address: u64) -> Option<T> {
 /// Clears a place word by word: the compiler's memset is a loop over bytes here.
 #[inline(always)]
 pub fn clear<T: tracer_common::Wire>(place: &mut T) {
-    const { assert!(size_of::<T>() % 8 == 0) };
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
     let words = core::ptr::from_mut(place).cast::<u64>();
     let mut index = 0;
     while index < size_of::<T>() / 8 {
@@ -90,7 +102,7 @@ pub fn clear<T: tracer_common::Wire>(place: &mut T) {
 /// Copies a place word by word, for the same reason; both sides keep their order, see [`crate::owner`].
 #[inline(always)]
 pub fn copy<T: tracer_common::Wire>(to: &mut T, from: *const T) {
-    const { assert!(size_of::<T>() % 8 == 0) };
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
     let (to, from) = (core::ptr::from_mut(to).cast::<u64>(), from.cast::<u64>());
     let mut index = 0;
     while index < size_of::<T>() / 8 {

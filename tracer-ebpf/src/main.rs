@@ -8,6 +8,8 @@
 // atomic add that every kernel has is only reachable as an intrinsic.
 #![feature(core_intrinsics)]
 #![allow(internal_features)]
+// A map's key by value would be copied onto the stack first.
+#![allow(clippy::needless_borrows_for_generic_args)]
 
 mod emit;
 mod hooks;

@@ -6,8 +6,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use tracer_common::{
-    AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets, Owner,
-    UNRESOLVED, signal,
+    AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
+    Owner, UNRESOLVED, signal,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
@@ -56,8 +56,7 @@ pub static EVENTS_CONNECTION: RingBuf = RingBuf::with_byte_size(4096, 0);
 
 /// Exact counters, indexed by signal.
 #[map]
-pub static COUNTERS: PerCpuArray<Counters> =
-    PerCpuArray::with_max_entries(signal::COUNT as u32, 0);
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(signal::COUNT as u32, 0);
 
 /// The rate limit's window of one signal, all CPUs together.
 #[repr(C)]

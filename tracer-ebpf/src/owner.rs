@@ -48,7 +48,10 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
     owner.tid = load!(task, task_pid: u32).unwrap_or(0);
     if let Some(leader) = load!(task, task_leader: Ptr) {
         owner.start_ns = load!(leader, task_start: u64).unwrap_or(0);
-        put(&mut owner.comm, load!(leader, task_comm: Words).unwrap_or([0; 4]));
+        put(
+            &mut owner.comm,
+            load!(leader, task_comm: Words).unwrap_or([0; 4]),
+        );
     }
     if let Some(cred) = load!(task, task_cred: Ptr) {
         owner.uid = load!(cred, cred_uid: u32).unwrap_or(u32::MAX);
@@ -58,9 +61,15 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
 
 #[inline(always)]
 fn describe_cgroup(task: Ptr, owner: &mut Owner) {
-    let Some(set) = load!(task, task_cgroups: Ptr) else { return };
-    let Some(cgroup) = load!(set, css_set_dfl_cgrp: Ptr) else { return };
-    let Some(kn) = load!(cgroup, cgroup_kn: Ptr) else { return };
+    let Some(set) = load!(task, task_cgroups: Ptr) else {
+        return;
+    };
+    let Some(cgroup) = load!(set, css_set_dfl_cgrp: Ptr) else {
+        return;
+    };
+    let Some(kn) = load!(cgroup, cgroup_kn: Ptr) else {
+        return;
+    };
     owner.cgroup = load!(kn, kernfs_id: u64).unwrap_or(0);
     if config!(filters) & filter::CGROUP != 0 && cgroup_matches(cgroup) {
         owner.flags |= owner_flag::CGROUP_MATCH;
@@ -80,7 +89,9 @@ fn cgroup_matches(cgroup: Ptr) -> bool {
         return false;
     }
     let slot = cgroup as u64 + base as u64 + level * 8;
-    let Some(ancestor) = crate::kernel::probe::<u64>(slot) else { return false };
+    let Some(ancestor) = crate::kernel::probe::<u64>(slot) else {
+        return false;
+    };
     // SAFETY: as above.
     let kn = unsafe { read_volatile(&raw const crate::maps::OFFSETS.cgroup_kn) };
     // SAFETY: as above.
@@ -176,7 +187,9 @@ pub fn sent(sk: Ptr) {
     let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
     // SAFETY: no arguments, cannot fail.
     let pid_tgid = unsafe { bpf_get_current_pid_tgid() };
-    let Some(known) = SENDERS.get_ptr_mut(cookie as u32 & (SENDERS_PER_CPU - 1)) else { return };
+    let Some(known) = SENDERS.get_ptr_mut(cookie as u32 & (SENDERS_PER_CPU - 1)) else {
+        return;
+    };
     // SAFETY: this CPU's own place; only one program uses it, and it never runs inside itself.
     unsafe {
         if cookie != 0 && (*known).cookie == cookie && (*known).pid_tgid == pid_tgid {
@@ -265,4 +278,3 @@ pub fn kernel_owned(sk: Ptr) -> bool {
         _ => false,
     }
 }
-

@@ -137,7 +137,9 @@ pub fn complete(flow: &mut Flow, packet: &Addresses, direction: u32) {
 /// Inode number of the network namespace of the packet's device, 0 without one.
 #[inline(always)]
 pub fn netns(skb: Ptr) -> u32 {
-    let Some(dev) = load!(skb, skb_dev: Ptr) else { return 0 };
+    let Some(dev) = load!(skb, skb_dev: Ptr) else {
+        return 0;
+    };
     match load!(dev, dev_net: Ptr) {
         Some(net) => load!(net, net_inum: u32).unwrap_or(0),
         None => 0,
@@ -156,7 +158,9 @@ pub fn device(dev: Ptr) -> (u32, Words) {
 #[inline(always)]
 pub fn interface(skb: Ptr) -> (u32, Words) {
     let received_on = load!(skb, skb_iif: u32).unwrap_or(0);
-    let Some(dev) = load!(skb, skb_dev: Ptr) else { return (received_on, [0; 4]) };
+    let Some(dev) = load!(skb, skb_dev: Ptr) else {
+        return (received_on, [0; 4]);
+    };
     if dev.is_null() {
         return (received_on, [0; 4]);
     }

@@ -1,8 +1,6 @@
 //! Reads a socket: its flow, its file and its TCP state.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock,
-};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
 use tracer_common::{Head, NO_U32, TcpState, head_flag};
 
 use crate::{
@@ -89,11 +87,20 @@ pub fn describe_borrowed(sk: Ptr, head: &mut Head) {
         flow.remote_port = load!(sk, sk_dport: u16).unwrap_or(0);
     }
     if family == AF_INET {
-        put(&mut flow.local, v4(load!(sk, sk_rcv_saddr: u32).unwrap_or(0)));
+        put(
+            &mut flow.local,
+            v4(load!(sk, sk_rcv_saddr: u32).unwrap_or(0)),
+        );
         put(&mut flow.remote, v4(load!(sk, sk_daddr: u32).unwrap_or(0)));
     } else if family == AF_INET6 {
-        put(&mut flow.local, load!(sk, sk_v6_rcv_saddr: Words).unwrap_or([0; 4]));
-        put(&mut flow.remote, load!(sk, sk_v6_daddr: Words).unwrap_or([0; 4]));
+        put(
+            &mut flow.local,
+            load!(sk, sk_v6_rcv_saddr: Words).unwrap_or([0; 4]),
+        );
+        put(
+            &mut flow.remote,
+            load!(sk, sk_v6_daddr: Words).unwrap_or([0; 4]),
+        );
     }
     describe_file(sk, head);
 }

@@ -58,8 +58,16 @@ pub fn request(sk: Ptr) -> Option<Request> {
     let second = load!(regs, regs_si: u64)?;
     let third = load!(regs, regs_dx: u64)?;
     match number {
-        WRITE => Some(Request { bytes: third, name: 0, name_len: 0 }),
-        WRITEV | PWRITEV2 => Some(Request { bytes: sum_parts(second, third), name: 0, name_len: 0 }),
+        WRITE => Some(Request {
+            bytes: third,
+            name: 0,
+            name_len: 0,
+        }),
+        WRITEV | PWRITEV2 => Some(Request {
+            bytes: sum_parts(second, third),
+            name: 0,
+            name_len: 0,
+        }),
         SENDTO => Some(Request {
             bytes: third,
             name: load!(regs, regs_r8: u64)?,
@@ -109,14 +117,26 @@ fn sum_parts(address: u64, count: u64) -> u64 {
 fn descriptor_is(task: Ptr, fd: u32, sk: Ptr) -> bool {
     // SAFETY: a read of a static that nobody writes after loading.
     let private = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.file_private) };
-    let Some(socket) = load!(sk, sk_socket: u64) else { return false };
-    let Some(files) = load!(task, task_files: Ptr) else { return false };
-    let Some(table) = load!(files, files_fdt: Ptr) else { return false };
-    let Some(max) = load!(table, fdt_max_fds: u32) else { return false };
-    let Some(array) = load!(table, fdt_fd: u64) else { return false };
+    let Some(socket) = load!(sk, sk_socket: u64) else {
+        return false;
+    };
+    let Some(files) = load!(task, task_files: Ptr) else {
+        return false;
+    };
+    let Some(table) = load!(files, files_fdt: Ptr) else {
+        return false;
+    };
+    let Some(max) = load!(table, fdt_max_fds: u32) else {
+        return false;
+    };
+    let Some(array) = load!(table, fdt_fd: u64) else {
+        return false;
+    };
     if private == tracer_common::UNRESOLVED || socket == 0 || fd >= max {
         return false;
     }
-    let Some(file) = probe::<u64>(array + fd as u64 * 8) else { return false };
+    let Some(file) = probe::<u64>(array + fd as u64 * 8) else {
+        return false;
+    };
     file != 0 && probe::<u64>(file + private as u64) == Some(socket)
 }

@@ -19,7 +19,11 @@ pub struct ThisHost {
 impl ThisHost {
     /// `cgroup2` is where the cgroup v2 hierarchy is mounted.
     pub fn new(root: &Path, cgroup2: Option<PathBuf>) -> Self {
-        Self { root: root.to_owned(), processes: Processes::new(root), cgroup2 }
+        Self {
+            root: root.to_owned(),
+            processes: Processes::new(root),
+            cgroup2,
+        }
     }
 }
 
@@ -35,7 +39,9 @@ impl Host for ThisHost {
         let inode = match netns.strip_prefix("pid:") {
             Some(pid) => {
                 let pid = pid.parse().map_err(|_| {
-                    anyhow!("--netns {netns}: expected a process id after pid:, for example pid:4242")
+                    anyhow!(
+                        "--netns {netns}: expected a process id after pid:, for example pid:4242"
+                    )
                 })?;
                 facts::netns_of_pid(&self.root, pid)
             }
@@ -52,12 +58,26 @@ impl Host for ThisHost {
             "no cgroup v2 hierarchy is mounted, so --cgroup cannot be used: filter by --pid or --comm",
         )?;
         let given = Path::new(path);
-        let relative = given.strip_prefix(mount).or_else(|_| given.strip_prefix("/")).unwrap_or(given);
+        let relative = given
+            .strip_prefix(mount)
+            .or_else(|_| given.strip_prefix("/"))
+            .unwrap_or(given);
         let dir = mount.join(relative);
-        let metadata = dir.metadata().ok().filter(std::fs::Metadata::is_dir).with_context(|| {
-            format!("no cgroup {path} below {}: list them with `systemd-cgls`", mount.display())
-        })?;
+        let metadata = dir
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_dir)
+            .with_context(|| {
+                format!(
+                    "no cgroup {path} below {}: list them with `systemd-cgls`",
+                    mount.display()
+                )
+            })?;
         let levels = relative.components().count() as u64;
-        Ok(Cgroup { id: metadata.ino(), level: levels, path: format!("/{}", relative.display()) })
+        Ok(Cgroup {
+            id: metadata.ino(),
+            level: levels,
+            path: format!("/{}", relative.display()),
+        })
     }
 }

@@ -10,7 +10,9 @@ use tracer::commands::{self, Failure};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let log = env_logger::Env::default().default_filter_or("error");
-    env_logger::Builder::from_env(log).format_timestamp(None).init();
+    env_logger::Builder::from_env(log)
+        .format_timestamp(None)
+        .init();
     let result = match &cli.command {
         Command::Live(args) => commands::live::run(args),
         Command::Doctor(args) => commands::doctor::run(args),

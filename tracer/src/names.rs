@@ -8,8 +8,14 @@ use crate::decode::Names;
 use crate::kernel::facts::{self, Facts, Symbols};
 
 /// Reasons that free a packet without losing anything: duplicates, and what was merely consumed.
-const BENIGN: [&str; 6] =
-    ["CONSUMED", "NOT_DROPPED_YET", "TCP_OLD_DATA", "TCP_OLD_SEQUENCE", "TCP_OFOMERGE", "TCP_OLD_ACK"];
+const BENIGN: [&str; 6] = [
+    "CONSUMED",
+    "NOT_DROPPED_YET",
+    "TCP_OLD_DATA",
+    "TCP_OLD_SEQUENCE",
+    "TCP_OFOMERGE",
+    "TCP_OLD_ACK",
+];
 
 /// Names of the running kernel.
 pub struct KernelNames {
@@ -26,14 +32,18 @@ impl KernelNames {
     /// Opens what must be opened while privileges last.
     pub fn open(root: &Path, facts: &Facts) -> Self {
         let btf = facts.btf.as_ref().ok();
-        let names = |names: Option<&Option<BTreeMap<u32, String>>>| names.cloned().flatten().unwrap_or_default();
+        let names = |names: Option<&Option<BTreeMap<u32, String>>>| {
+            names.cloned().flatten().unwrap_or_default()
+        };
         Self {
             drop_reasons: names(btf.map(|btf| &btf.drop_reasons)),
             drop_subsystems: names(btf.map(|btf| &btf.drop_subsystems)),
             reset_reasons: names(btf.map(|btf| &btf.reset_reasons)),
             symbols: RefCell::new(Symbols::open(root)),
             root: root.to_owned(),
-            netns: facts::netns_of_self(root).ok().and_then(|inode| u32::try_from(inode).ok()),
+            netns: facts::netns_of_self(root)
+                .ok()
+                .and_then(|inode| u32::try_from(inode).ok()),
             hz: facts.hz().map_or(0, u64::from),
         }
     }
@@ -41,7 +51,11 @@ impl KernelNames {
     /// Numbers of the reasons that lose nothing.
     pub fn benign_reasons(&self) -> Vec<u32> {
         let benign = |(_, name): &(&u32, &String)| BENIGN.contains(&name.as_str());
-        self.drop_reasons.iter().filter(benign).map(|(number, _)| *number).collect()
+        self.drop_reasons
+            .iter()
+            .filter(benign)
+            .map(|(number, _)| *number)
+            .collect()
     }
 }
 
@@ -67,7 +81,11 @@ impl Names for KernelNames {
 
     fn interface(&self, netns: u32, ifindex: u32) -> Option<String> {
         // Other namespaces number their interfaces alike.
-        if Some(netns) == self.netns { facts::interface_name(&self.root, ifindex) } else { None }
+        if Some(netns) == self.netns {
+            facts::interface_name(&self.root, ifindex)
+        } else {
+            None
+        }
     }
 
     fn hz(&self) -> u64 {

@@ -26,7 +26,11 @@ pub struct Owners {
 impl Owners {
     /// Puts the parts together.
     pub fn new(holders: Holders, processes: Processes, cgroups: Cgroups) -> Self {
-        Self { holders, processes, cgroups }
+        Self {
+            holders,
+            processes,
+            cgroups,
+        }
     }
 
     /// Must the open files be asked about this event?
@@ -79,7 +83,11 @@ enum Certain {
 fn certain(head: &Head) -> Certain {
     let stored = &head.owner;
     let has = |flag| head.flags & flag != 0;
-    if has(head_flag::CURRENT) || has(head_flag::NO_SOCKET) || has(head_flag::ORPHAN) || is_kernel(head) {
+    if has(head_flag::CURRENT)
+        || has(head_flag::NO_SOCKET)
+        || has(head_flag::ORPHAN)
+        || is_kernel(head)
+    {
         Certain::Yes
     } else if stored.grade == grade::AT_SEND
         && stored.flags & owner_flag::SEVERAL == 0
@@ -102,14 +110,19 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
     let stored = &head.owner;
     let nobody = stored.grade == grade::NONE;
     if is_kernel(head) {
-        return Owner { grade: Grade::Kernel, ..Owner::default() };
+        return Owner {
+            grade: Grade::Kernel,
+            ..Owner::default()
+        };
     }
     if head.flags & head_flag::CURRENT != 0 {
         return process(stored, Grade::AtSend);
     }
     if head.flags & head_flag::ORPHAN != 0 {
         if nobody {
-            return Owner::unknown("the socket has no file: not accepted yet, or closed before its owner was seen");
+            return Owner::unknown(
+                "the socket has no file: not accepted yet, or closed before its owner was seen",
+            );
         }
         return process(stored, Grade::LastKnown);
     }
@@ -121,7 +134,11 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
         Lookup::NotNeeded => process(stored, stored_grade(stored)),
         Lookup::Missed(why) => {
             // The stored process did what its grade says, but it may not be alone.
-            let mut owner = if nobody { Owner::default() } else { process(stored, Grade::LastKnown) };
+            let mut owner = if nobody {
+                Owner::default()
+            } else {
+                process(stored, Grade::LastKnown)
+            };
             owner.why = Some(why.to_owned());
             owner
         }
@@ -140,12 +157,18 @@ fn among(stored: &Stored, nobody: bool, file_refs: u32, holders: &[Holder]) -> O
         [only] => {
             let mut owner = process(&only.owner, Grade::Seeded);
             if stored.grade == grade::AT_SEND {
-                owner.why = Some(format!("pid {} has sent on it and given it away", stored.pid));
+                owner.why = Some(format!(
+                    "pid {} has sent on it and given it away",
+                    stored.pid
+                ));
             }
             owner
         }
         several => {
-            let main = several.iter().find(is_stored).map_or(&several[0].owner, |_| stored);
+            let main = several
+                .iter()
+                .find(is_stored)
+                .map_or(&several[0].owner, |_| stored);
             Owner {
                 holders: several.iter().map(event_holder).collect(),
                 ..process(main, Grade::Shared)

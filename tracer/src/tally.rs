@@ -60,7 +60,10 @@ impl Tally {
             signal: counted.signal,
             kind: counted.kind,
             code: counted.code.clone(),
-            process: counted.owner.as_ref().and_then(|owner| Some((owner.pid?, owner.started_boot_ns))),
+            process: counted
+                .owner
+                .as_ref()
+                .and_then(|owner| Some((owner.pid?, owner.started_boot_ns))),
             proto: counted.flow.as_ref().map(|flow| flow.proto.to_string()),
             remote: counted.flow.as_ref().and_then(|flow| flow.remote.clone()),
         };
@@ -69,8 +72,17 @@ impl Tally {
         } else if self.rows.len() < MOST_ROWS {
             self.rows.insert(row, counted);
         } else {
-            let rest = Row { process: None, proto: None, remote: None, ..row };
-            let counted = Counted { owner: None, flow: None, ..counted };
+            let rest = Row {
+                process: None,
+                proto: None,
+                remote: None,
+                ..row
+            };
+            let counted = Counted {
+                owner: None,
+                flow: None,
+                ..counted
+            };
             match self.rows.get_mut(&rest) {
                 Some(known) => merge(known, &counted),
                 None => drop(self.rows.insert(rest, counted)),
@@ -120,7 +132,10 @@ fn merge(known: &mut Counted, more: &Counted) {
         (Some(a), Some(b)) => Some(a + b),
         (a, b) => a.or(b),
     };
-    known.first_boot_ns = known.first_boot_ns.min(more.first_boot_ns).or(more.first_boot_ns);
+    known.first_boot_ns = known
+        .first_boot_ns
+        .min(more.first_boot_ns)
+        .or(more.first_boot_ns);
     known.last_boot_ns = known.last_boot_ns.max(more.last_boot_ns);
     if let (Some(flow), Some(other)) = (&mut known.flow, &more.flow) {
         // One destination by several sockets: neither is the local end.
@@ -147,7 +162,11 @@ mod tests {
             bytes: None,
             first_boot_ns: Some(u64::from(pid)),
             last_boot_ns: Some(u64::from(pid)),
-            owner: Some(Owner { grade: Grade::AtSend, pid: Some(pid), ..Owner::default() }),
+            owner: Some(Owner {
+                grade: Grade::AtSend,
+                pid: Some(pid),
+                ..Owner::default()
+            }),
             flow: None,
         }
     }
@@ -158,7 +177,11 @@ mod tests {
         tally.count(row(1, 2));
         tally.count(row(2, 10));
         tally.count(row(1, 3));
-        let counts: Vec<_> = tally.counted().iter().map(|counted| counted.count).collect();
+        let counts: Vec<_> = tally
+            .counted()
+            .iter()
+            .map(|counted| counted.count)
+            .collect();
         assert_eq!(counts, [10, 5]);
     }
 
@@ -171,7 +194,10 @@ mod tests {
         }
         let rows = tally.counted();
         assert_eq!(rows.len(), MOST_ROWS + 1);
-        assert_eq!(rows.iter().map(|row| row.count).sum::<u64>(), u64::from(total));
+        assert_eq!(
+            rows.iter().map(|row| row.count).sum::<u64>(),
+            u64::from(total)
+        );
         assert_eq!(rows[0].count, 100);
         assert_eq!(rows[0].owner, None);
     }
@@ -181,7 +207,13 @@ mod tests {
         let mut tally = Tally::default();
         let index = signal::DROP as usize;
         let mut counters = [Counters::default(); signal::COUNT];
-        counters[index] = Counters { seen: 100, filtered: 10, emitted: 60, aggregated: 30, lost: 5 };
+        counters[index] = Counters {
+            seen: 100,
+            filtered: 10,
+            emitted: 60,
+            aggregated: 30,
+            lost: 5,
+        };
         for _ in 0..40 {
             tally.delivered(signal::DROP);
         }

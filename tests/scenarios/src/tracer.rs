@@ -236,8 +236,24 @@ impl Said {
     }
 }
 
-fn collect(pipe: impl Read, said: &Said) {
-    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+/// Takes lines as fast as they come: parsing them must never make the program wait for its reader.
+fn collect(pipe: impl Read + Send, said: &Said) {
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            let mut lines = BufReader::with_capacity(1 << 16, pipe).lines();
+            while let Some(Ok(line)) = lines.next() {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        parse(lines, said);
+    });
+}
+
+fn parse(lines: std::sync::mpsc::Receiver<String>, said: &Said) {
+    for line in lines {
         let full = said.lock().lines.len() >= KEEP;
         // Rare lines are kept at any load: the end of a run, what was counted, what was lost.
         let keep = !full

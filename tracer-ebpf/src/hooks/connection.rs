@@ -9,7 +9,8 @@ use crate::{
     maps::{EVENTS_CONNECTION, Place},
     owner,
     socket::{
-        self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT,
+        self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
+        TCP_LISTEN, TCP_SYN_SENT,
     },
 };
 
@@ -31,7 +32,8 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
         owner::closed(sk);
     } else if to == TCP_CLOSE as u32 {
         let open = from == TCP_ESTABLISHED as u32 || from == TCP_CLOSE_WAIT as u32;
-        if open && load!(sk, sk_err: u32) == Some(0) && load!(sk, sk_socket: u64).unwrap_or(0) != 0 {
+        if open && load!(sk, sk_err: u32) == Some(0) && load!(sk, sk_socket: u64).unwrap_or(0) != 0
+        {
             owner::closed(sk);
         }
         if emit::wanted(CONNECTION) {
@@ -51,7 +53,9 @@ fn ended(sk: Ptr, from: u32) {
     if load!(sk, sk_protocol: u16).unwrap_or(0) != IPPROTO_TCP {
         return;
     }
-    let Some((pass, head)) = emit::see(CONNECTION, Place::SetState) else { return };
+    let Some((pass, head)) = emit::see(CONNECTION, Place::SetState) else {
+        return;
+    };
     if emit::errno_unwanted(errno) {
         return pass.filtered();
     }
@@ -65,7 +69,14 @@ fn ended(sk: Ptr, from: u32) {
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
         let code = code::connection(from as u8, TCP_CLOSE, errno as u16);
-        return pass.aggregate(head, code, Weight { bytes: 0, segments: 0 });
+        return pass.aggregate(
+            head,
+            code,
+            Weight {
+                bytes: 0,
+                segments: 0,
+            },
+        );
     }
     pass.emit(&EVENTS_CONNECTION, |record: &mut ConnectionRecord| {
         copy(&mut record.head, head);

@@ -35,9 +35,14 @@ pub fn drop_location(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn dropped(skb: Ptr, location: u64, reason: u32, rx_sk: Ptr) {
-    let Some((pass, head)) = emit::see(DROP, Place::Drop) else { return };
-    // SAFETY: a lookup of a plain value.
-    let benign = unsafe { BENIGN_REASONS.get(reason) }.is_some();
+    let Some((pass, head)) = emit::see(DROP, Place::Drop) else {
+        return;
+    };
+    // Duplicates lose nothing, and neither does an empty packet: the FIN that a closed socket leaves in its
+    // receive queue.
+    let benign =
+        // SAFETY: a lookup of a plain value.
+        load!(skb, skb_len: u32) == Some(0) || unsafe { BENIGN_REASONS.get(reason) }.is_some();
     if !rx_sk.is_null() {
         if !benign && socket::is_full(rx_sk) {
             return of_socket(pass, head, skb, location, reason, rx_sk, true);
@@ -97,7 +102,14 @@ fn of_socket(
     let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
-        return pass.aggregate(head, reason, Weight { bytes: bytes as u64, segments: 0 });
+        return pass.aggregate(
+            head,
+            reason,
+            Weight {
+                bytes: bytes as u64,
+                segments: 0,
+            },
+        );
     }
     pass.emit(&EVENTS_DROP, |record: &mut DropRecord| {
         copy(&mut record.head, head);

@@ -8,8 +8,7 @@ use tracer_common::{Holder, grade};
 
 use crate::{
     kernel::{Ptr, load},
-    owner,
-    socket,
+    owner, socket,
 };
 
 /// `struct bpf_iter_meta`.
@@ -32,8 +31,7 @@ pub struct TaskFile {
 #[unsafe(link_section = "iter/task_file")]
 pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
     // SAFETY: the kernel passes a context of this shape.
-    let (meta, task, fd, file) =
-        unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
+    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
     if task.is_null() || file.is_null() {
         return 0;
     }
@@ -42,7 +40,9 @@ pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
     if sock.is_null() {
         return 0;
     }
-    let Some(sk) = load!(sock, socket_sk: Ptr) else { return 0 };
+    let Some(sk) = load!(sock, socket_sk: Ptr) else {
+        return 0;
+    };
     if sk.is_null() {
         return 0;
     }

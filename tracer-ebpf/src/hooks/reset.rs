@@ -4,7 +4,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{Head, NO_U32, ResetRecord, code, direction, head_flag};
 
 use crate::{
-    emit::{self, RESET, Pass, Weight},
+    emit::{self, Pass, RESET, Weight},
     kernel::{Ptr, clear, copy},
     maps::{EVENTS_RESET, Place},
     owner, packet,
@@ -30,7 +30,9 @@ pub fn reset_sent(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
     let sk: Ptr = ctx.arg(0);
-    let Some((pass, head)) = emit::see(RESET, Place::ResetReceived) else { return 0 };
+    let Some((pass, head)) = emit::see(RESET, Place::ResetReceived) else {
+        return 0;
+    };
     socket::describe(sk, head);
     owner::stored(sk, &mut head.owner);
     deliver(pass, head, sk, direction::RECEIVED, NO_U32);
@@ -39,7 +41,9 @@ pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn sent(sk: Ptr, skb: Ptr, reason: u32) {
-    let Some((pass, head)) = emit::see(RESET, Place::ResetSent) else { return };
+    let Some((pass, head)) = emit::see(RESET, Place::ResetSent) else {
+        return;
+    };
     let mut of_socket = core::ptr::null();
     if !sk.is_null() && socket::is_full(sk) {
         of_socket = sk;
@@ -68,7 +72,14 @@ fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
         let code = code::reset(direction, reason);
-        return pass.aggregate(head, code, Weight { bytes: 0, segments: 0 });
+        return pass.aggregate(
+            head,
+            code,
+            Weight {
+                bytes: 0,
+                segments: 0,
+            },
+        );
     }
     pass.emit(&EVENTS_RESET, |record: &mut ResetRecord| {
         copy(&mut record.head, head);
@@ -84,4 +95,3 @@ fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
         record.reason = reason;
     });
 }
-

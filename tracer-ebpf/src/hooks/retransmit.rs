@@ -66,19 +66,28 @@ fn retransmitted(sk: Ptr, skb: Ptr, err: i32) {
     if !emit::wanted(RETRANSMIT) {
         return;
     }
-    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Retransmit) else { return };
+    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Retransmit) else {
+        return;
+    };
     socket::describe(sk, head);
     owner::stored(sk, &mut head.owner);
     if emit::unwanted(head) {
         return pass.filtered();
     }
     let tcp = socket::tcp_sock(sk);
-    let (cause, timer) = if tcp.is_null() { (cause::UNKNOWN, false) } else { why(sk, tcp) };
+    let (cause, timer) = if tcp.is_null() {
+        (cause::UNKNOWN, false)
+    } else {
+        why(sk, tcp)
+    };
     let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
     let segments = segments(skb);
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
-        let weight = Weight { bytes: bytes as u64, segments: segments as u64 };
+        let weight = Weight {
+            bytes: bytes as u64,
+            segments: segments as u64,
+        };
         return pass.aggregate(head, code::retransmit(cause, timer, err), weight);
     }
     pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
@@ -126,7 +135,9 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
     if !emit::wanted(RETRANSMIT) {
         return 0;
     }
-    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Synack) else { return 0 };
+    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Synack) else {
+        return 0;
+    };
     socket::describe(sk, head);
     describe_request(req, head);
     owner::stored(sk, &mut head.owner);
@@ -136,7 +147,10 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
     }
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
-        let weight = Weight { bytes: 0, segments: 1 };
+        let weight = Weight {
+            bytes: 0,
+            segments: 1,
+        };
         pass.aggregate(head, code::retransmit(cause::SYNACK, true, 0), weight);
         return 0;
     }
@@ -164,10 +178,22 @@ fn describe_request(req: Ptr, head: &mut Head) {
     flow.remote_port = load!(req, req_dport: u16).unwrap_or(0);
     flow.local_port = load!(req, req_num: u16).unwrap_or(0).to_be();
     if family == AF_INET6 {
-        put(&mut flow.local, load!(req, req_v6_rcv_saddr: Words).unwrap_or([0; 4]));
-        put(&mut flow.remote, load!(req, req_v6_daddr: Words).unwrap_or([0; 4]));
+        put(
+            &mut flow.local,
+            load!(req, req_v6_rcv_saddr: Words).unwrap_or([0; 4]),
+        );
+        put(
+            &mut flow.remote,
+            load!(req, req_v6_daddr: Words).unwrap_or([0; 4]),
+        );
     } else {
-        put(&mut flow.local, socket::v4(load!(req, req_rcv_saddr: u32).unwrap_or(0)));
-        put(&mut flow.remote, socket::v4(load!(req, req_daddr: u32).unwrap_or(0)));
+        put(
+            &mut flow.local,
+            socket::v4(load!(req, req_rcv_saddr: u32).unwrap_or(0)),
+        );
+        put(
+            &mut flow.remote,
+            socket::v4(load!(req, req_daddr: u32).unwrap_or(0)),
+        );
     }
 }

@@ -62,12 +62,16 @@ pub fn lsm_refusal(ctx: FExitContext) -> i32 {
     if ret >= 0 || !emit::wanted(SEND_ERROR) {
         return 0;
     }
-    let Some(sk) = load!(sock, socket_sk: Ptr) else { return 0 };
+    let Some(sk) = load!(sock, socket_sk: Ptr) else {
+        return 0;
+    };
     if sk.is_null() {
         return 0;
     }
-    let request = syscall::request(sk)
-        .map(|request| Request { bytes: size as u32 as u64, ..request });
+    let request = syscall::request(sk).map(|request| Request {
+        bytes: size as u32 as u64,
+        ..request
+    });
     failed(sk, ret.unsigned_abs(), request, Place::LsmRefusal);
     0
 }
@@ -83,11 +87,15 @@ fn met_full_buffer(sk: Ptr) -> bool {
 /// Counts a send that took less than it was given, per owner and destination.
 #[inline(never)]
 fn partial(sk: Ptr, sent: u64) -> i32 {
-    let Some(request) = syscall::request(sk) else { return 0 };
+    let Some(request) = syscall::request(sk) else {
+        return 0;
+    };
     if request.bytes == NO_U64 || request.bytes <= sent {
         return 0;
     }
-    let Some((pass, head)) = emit::see(SEND_ERROR, Place::Send) else { return 0 };
+    let Some((pass, head)) = emit::see(SEND_ERROR, Place::Send) else {
+        return 0;
+    };
     if emit::errno_unwanted(0) {
         pass.filtered();
         return 0;
@@ -98,7 +106,10 @@ fn partial(sk: Ptr, sent: u64) -> i32 {
         return 0;
     }
     head.boot_ns = emit::now();
-    let weight = Weight { bytes: request.bytes - sent, segments: 0 };
+    let weight = Weight {
+        bytes: request.bytes - sent,
+        segments: 0,
+    };
     pass.aggregate(head, code::PARTIAL_SEND, weight);
     0
 }
@@ -132,14 +143,21 @@ fn describe(sk: Ptr, request: Option<Request>, head: &mut Head) {
     }
     if flow.family == AF_NETLINK {
         // SAFETY: a read of a static that nobody writes after loading.
-        let offset = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_portid) };
-        put(&mut flow.local, socket::v4(socket::embedded_u32(sk, offset)));
+        let offset =
+            unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_portid) };
+        put(
+            &mut flow.local,
+            socket::v4(socket::embedded_u32(sk, offset)),
+        );
         if head.flags & (head_flag::NAMED_REMOTE | head_flag::NO_REMOTE) == 0 {
             // SAFETY: as above.
             let offset = unsafe {
                 core::ptr::read_volatile(&raw const crate::maps::OFFSETS.netlink_dst_portid)
             };
-            put(&mut flow.remote, socket::v4(socket::embedded_u32(sk, offset)));
+            put(
+                &mut flow.remote,
+                socket::v4(socket::embedded_u32(sk, offset)),
+            );
         }
     }
 }
@@ -155,7 +173,9 @@ fn is_connected(flow: &Flow) -> bool {
 /// Reads the destination that the caller named into the flow.
 #[inline(always)]
 fn named(request: &Request, flow: &mut Flow) -> bool {
-    let Some(words) = probe_user::<[u32; 2]>(request.name) else { return false };
+    let Some(words) = probe_user::<[u32; 2]>(request.name) else {
+        return false;
+    };
     let family = words[0] as u16;
     let port = (words[0] >> 16) as u16;
     if flow.family == AF_INET && request.name_len >= 16 && (family == AF_INET || family == 0) {
@@ -167,7 +187,9 @@ fn named(request: &Request, flow: &mut Flow) -> bool {
         put(&mut flow.remote, socket::mapped_v4(words[1]));
         true
     } else if flow.family == AF_INET6 && family == AF_INET6 && request.name_len >= 24 {
-        let Some(address) = probe_user::<Words>(request.name + 8) else { return false };
+        let Some(address) = probe_user::<Words>(request.name + 8) else {
+            return false;
+        };
         flow.remote_port = port;
         put(&mut flow.remote, address);
         true
@@ -190,7 +212,9 @@ fn failed(sk: Ptr, errno: u32, request: Option<Request>, place: Place) {
     if errno > MAX_ERRNO {
         return;
     }
-    let Some((pass, head)) = emit::see(SEND_ERROR, place) else { return };
+    let Some((pass, head)) = emit::see(SEND_ERROR, place) else {
+        return;
+    };
     if emit::errno_unwanted(errno) {
         return pass.filtered();
     }
@@ -258,15 +282,21 @@ fn unix_path(sk: Ptr, request: Option<Request>, record: &mut SendErrorRecord) {
     if [peer, addr, len, name].contains(&tracer_common::UNRESOLVED) {
         return;
     }
-    let Some(other) = probe::<u64>(sk as u64 + peer as u64) else { return };
+    let Some(other) = probe::<u64>(sk as u64 + peer as u64) else {
+        return;
+    };
     if other == 0 {
         return;
     }
-    let Some(address) = probe::<u64>(other + addr as u64) else { return };
+    let Some(address) = probe::<u64>(other + addr as u64) else {
+        return;
+    };
     if address == 0 {
         return;
     }
-    let Some(total) = probe::<u32>(address + len as u64) else { return };
+    let Some(total) = probe::<u32>(address + len as u64) else {
+        return;
+    };
     if total <= 2 {
         return;
     }

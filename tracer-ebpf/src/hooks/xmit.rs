@@ -27,7 +27,9 @@ pub fn xmit(ctx: BtfTracePointContext) -> i32 {
 /// Its own function, so that a packet that was taken needs no registers saved.
 #[inline(never)]
 fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
-    let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else { return 0 };
+    let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else {
+        return 0;
+    };
     head.flags |= head_flag::NO_SOCKET;
     head.flow.netns = netns(dev);
     if rc == NETDEV_TX_BUSY {
@@ -50,7 +52,9 @@ fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
 /// The packet is freed by now: its drop, just before on this CPU, told whose it was.
 #[inline(always)]
 fn recall(skb: Ptr, head: &mut Head) {
-    let Some(last) = LAST_DROP.get_ptr_mut(0) else { return };
+    let Some(last) = LAST_DROP.get_ptr_mut(0) else {
+        return;
+    };
     // SAFETY: this CPU's own place.
     unsafe {
         if (*last).skb != skb as u64 {
@@ -69,7 +73,9 @@ fn recall(skb: Ptr, head: &mut Head) {
 pub fn xmit_timeout(ctx: BtfTracePointContext) -> i32 {
     let dev: Ptr = ctx.arg(0);
     let queue: u32 = ctx.arg(1);
-    let Some((pass, head)) = emit::see(DEVICE, Place::XmitTimeout) else { return 0 };
+    let Some((pass, head)) = emit::see(DEVICE, Place::XmitTimeout) else {
+        return 0;
+    };
     head.flags |= head_flag::NO_SOCKET;
     head.flow.netns = netns(dev);
     deliver(pass, head, -ETIMEDOUT, dev, NO_U32, queue);
@@ -92,7 +98,14 @@ fn deliver(pass: Pass, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u3
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
         let weight = if bytes == NO_U32 { 0 } else { bytes as u64 };
-        return pass.aggregate(head, rc as u32, Weight { bytes: weight, segments: 0 });
+        return pass.aggregate(
+            head,
+            rc as u32,
+            Weight {
+                bytes: weight,
+                segments: 0,
+            },
+        );
     }
     pass.emit(&EVENTS_DEVICE, |record: &mut DeviceRecord| {
         copy(&mut record.head, head);

@@ -44,12 +44,16 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     if let Some(problem) = plan::privileges(&facts).problem() {
         return Err(anyhow!(problem).into());
     }
-    let settings = Settings { rate: args.rate, would_block: args.would_block };
+    let settings = Settings {
+        rate: args.rate,
+        would_block: args.would_block,
+    };
     let host = ThisHost::new(root, facts.cgroup2.clone());
-    let resolved = filter::resolve(&args.filters, settings, &host).map_err(|error| match error {
-        filter::Error::Usage(message) => Failure::Usage(message),
-        filter::Error::Host(error) => Failure::Failed(error),
-    })?;
+    let resolved =
+        filter::resolve(&args.filters, settings, &host).map_err(|error| match error {
+            filter::Error::Usage(message) => Failure::Usage(message),
+            filter::Error::Host(error) => Failure::Failed(error),
+        })?;
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {
@@ -66,7 +70,9 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     }
     // Seeds the owners of sockets that are older than we are.
     loaded.walk().unwrap_or_else(|error| {
-        warn(&format!("owners of sockets opened before now are not known: {error:#}"));
+        warn(&format!(
+            "owners of sockets opened before now are not known: {error:#}"
+        ));
         Vec::new()
     });
     let keep = sys::needed_for(|| loaded.counters().is_ok() && loaded.walk().is_ok());
@@ -76,10 +82,20 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let renderer = renderer(args);
     let clock = Clock {
         wall_minus_boot_ns: sys::wall_minus_boot_ns(),
-        zone: if args.utc { TimeZone::UTC } else { TimeZone::system() },
+        zone: if args.utc {
+            TimeZone::UTC
+        } else {
+            TimeZone::system()
+        },
     };
-    let owners = Owners::new(Holders::new(), Processes::new(root), Cgroups::new(facts.cgroup2.clone()));
-    let session = Session::new(loaded, owners, names, resolved, renderer, clock, output, args.count);
+    let owners = Owners::new(
+        Holders::new(),
+        Processes::new(root),
+        Cgroups::new(facts.cgroup2.clone()),
+    );
+    let session = Session::new(
+        loaded, owners, names, resolved, renderer, clock, output, args.count,
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -88,9 +104,14 @@ pub fn run(args: &Live) -> Result<(), Failure> {
 }
 
 /// Warns about every signal that this host does not give; fails when nothing is left.
-fn report_losses(plan: &Plan, loaded: &Loaded, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
+fn report_losses(
+    plan: &Plan,
+    loaded: &Loaded,
+    resolved: &Resolved,
+) -> anyhow::Result<Vec<&'static str>> {
     let optional = |program: &str| {
-        plan.hooks().any(|hook| hook.program == program && hook.need == Need::Optional)
+        plan.hooks()
+            .any(|hook| hook.program == program && hook.need == Need::Optional)
     };
     let refused: Vec<_> = loaded
         .verdicts
@@ -101,18 +122,29 @@ fn report_losses(plan: &Plan, loaded: &Loaded, resolved: &Resolved) -> anyhow::R
         .cloned()
         .collect();
     for loss in plan.losses_after(&refused) {
-        warn(&format!("{}: {} ({}); {}", loss.serves.name(), loss.lost, loss.why, loss.remedy));
+        warn(&format!(
+            "{}: {} ({}); {}",
+            loss.serves.name(),
+            loss.lost,
+            loss.why,
+            loss.remedy
+        ));
     }
     let seen: Vec<_> = (0..number::COUNT as u32)
-        .filter(|&signal| resolved.config.signals >> signal & 1 != 0 && plan.sees(signal, &loaded.verdicts))
+        .filter(|&signal| {
+            resolved.config.signals >> signal & 1 != 0 && plan.sees(signal, &loaded.verdicts)
+        })
         .filter_map(Signal::from_number)
         .map(Signal::name)
         .collect();
     if seen.is_empty() {
-        let why = loaded.verdicts.iter().find_map(|(program, verdict)| match verdict {
-            ProgramVerdict::Refused { text, .. } => Some(format!("{program}: {text}")),
-            _ => None,
-        });
+        let why = loaded
+            .verdicts
+            .iter()
+            .find_map(|(program, verdict)| match verdict {
+                ProgramVerdict::Refused { text, .. } => Some(format!("{program}: {text}")),
+                _ => None,
+            });
         bail!(
             "the kernel refused every hook ({}): run `sendtrace doctor` to see what this host allows",
             why.unwrap_or_else(|| "no reason given".to_owned())
@@ -130,7 +162,9 @@ fn renderer(args: &Live) -> Renderer {
     let colour = match args.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        Color::Auto => {
+            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
     };
     match args.format {
         Format::Text => Renderer::Text { colour },
@@ -140,7 +174,8 @@ fn renderer(args: &Live) -> Renderer {
 
 /// One descriptor that is readable when any ring asks for its reader.
 fn wake_up(session: &Session) -> anyhow::Result<AsyncFd<OwnedFd>> {
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot create an epoll descriptor")?;
+    let epoll =
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot create an epoll descriptor")?;
     for fd in session.ring_fds() {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
         epoll.add(fd, event).context("cannot poll a ring")?;
@@ -149,7 +184,11 @@ fn wake_up(session: &Session) -> anyhow::Result<AsyncFd<OwnedFd>> {
 }
 
 /// The loop: rings, clock and signals, until something ends it.
-async fn follow(mut session: Session, duration: Option<Duration>, signals: &[&str]) -> Result<(), Failure> {
+async fn follow(
+    mut session: Session,
+    duration: Option<Duration>,
+    signals: &[&str],
+) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
@@ -162,7 +201,11 @@ async fn follow(mut session: Session, duration: Option<Duration>, signals: &[&st
     let mut interrupted = false;
 
     session.start();
-    let how_to_end = if duration.is_some() { "" } else { " Hit Ctrl-C to end." };
+    let how_to_end = if duration.is_some() {
+        ""
+    } else {
+        " Hit Ctrl-C to end."
+    };
     // In one piece: the output thread writes to the same terminal.
     let ready = format!("Ready: {}.{how_to_end}\n", signals.join(", "));
     let _ = io::stderr().write_all(ready.as_bytes());
@@ -186,8 +229,17 @@ async fn follow(mut session: Session, duration: Option<Duration>, signals: &[&st
     match session.finish(FLUSH)? {
         FinishOutcome::Complete | FinishOutcome::ReaderGone => Ok(()),
         FinishOutcome::Incomplete { unwritten_bytes } => {
-            warn(&format!("{unwritten_bytes} bytes of output were not read in time and are gone"));
-            if interrupted { Ok(()) } else { Err(anyhow!("stdout does not take the rest of the output: read it, or write to a file").into()) }
+            warn(&format!(
+                "{unwritten_bytes} bytes of output were not read in time and are gone"
+            ));
+            if interrupted {
+                Ok(())
+            } else {
+                Err(anyhow!(
+                    "stdout does not take the rest of the output: read it, or write to a file"
+                )
+                .into())
+            }
         }
     }
 }

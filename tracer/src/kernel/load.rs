@@ -11,13 +11,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::lpm_trie::Key as PrefixKey;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuHashMap};
-use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::fexit::FExitLink;
+use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use tracer_common::{
-    AggregateKey, AggregateValue, CodeKey, Config, Counters, Holder, OFFSET_COUNT, START_TICK_NS, Wire,
-    from_bytes, signal,
+    AggregateKey, AggregateValue, CodeKey, Config, Counters, Holder, OFFSET_COUNT, START_TICK_NS,
+    Wire, from_bytes, signal,
 };
 
 use super::facts::{self, ProgramVerdict};
@@ -126,7 +126,11 @@ pub fn try_load(plan: &Plan) -> Result<Vec<(String, ProgramVerdict)>> {
 
 fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
     let sizes = ring_sizes(ring_bytes);
-    let smallest = sizes.iter().map(|(_, bytes)| *bytes).min().unwrap_or(MIN_RING_BYTES);
+    let smallest = sizes
+        .iter()
+        .map(|(_, bytes)| *bytes)
+        .min()
+        .unwrap_or(MIN_RING_BYTES);
     let config = Plain(Config {
         wake_bytes: u64::from(smallest / 4),
         file_refs_bias: plan.file_refs_bias,
@@ -152,33 +156,43 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
 /// Size of each ring: its share of the total, rounded down to a power of two, at least a page.
 fn ring_sizes(total: u64) -> [(&'static str, u32); signal::COUNT] {
     RINGS.map(|(name, _, sixteenths)| {
-        let share = (total / 16).saturating_mul(u64::from(sixteenths)).max(u64::from(MIN_RING_BYTES));
+        let share = (total / 16)
+            .saturating_mul(u64::from(sixteenths))
+            .max(u64::from(MIN_RING_BYTES));
         let power = 1u32 << share.ilog2().min(30);
         (name, power)
     })
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
-    ebpf.take_map(name).with_context(|| format!("the kernel half has no map {name}"))
+    ebpf.take_map(name)
+        .with_context(|| format!("the kernel half has no map {name}"))
 }
 
 fn fill(ebpf: &mut Ebpf, resolved: &Resolved, benign: &[u32]) -> Result<()> {
     let mut pids: HashMap<_, u32, u64> = HashMap::try_from(map(ebpf, "PIDS")?)?;
     for (pid, start_ns) in &resolved.pids {
-        pids.insert(pid, start_ns / START_TICK_NS, 0).context("too many processes in --pid (4096 at most)")?;
+        pids.insert(pid, start_ns / START_TICK_NS, 0)
+            .context("too many processes in --pid (4096 at most)")?;
     }
     let mut comms: HashMap<_, [u8; 16], u8> = HashMap::try_from(map(ebpf, "COMMS")?)?;
     for comm in &resolved.comms {
-        comms.insert(comm, 1, 0).context("too many names in --comm (64 at most)")?;
+        comms
+            .insert(comm, 1, 0)
+            .context("too many names in --comm (64 at most)")?;
     }
     let mut ports: HashMap<_, u16, u8> = HashMap::try_from(map(ebpf, "PORTS")?)?;
     for port in &resolved.ports {
-        ports.insert(port, 1, 0).context("too many ports in --port (1024 at most)")?;
+        ports
+            .insert(port, 1, 0)
+            .context("too many ports in --port (1024 at most)")?;
     }
     let mut remotes: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map(ebpf, "REMOTES")?)?;
     for (bits, address) in &resolved.remotes {
         let key = PrefixKey::new(*bits, *address);
-        remotes.insert(&key, 1, 0).context("too many prefixes in --remote (1024 at most)")?;
+        remotes
+            .insert(&key, 1, 0)
+            .context("too many prefixes in --remote (1024 at most)")?;
     }
     let mut reasons: HashMap<_, u32, u8> = HashMap::try_from(map(ebpf, "BENIGN_REASONS")?)?;
     for reason in benign {
@@ -188,23 +202,30 @@ fn fill(ebpf: &mut Ebpf, resolved: &Resolved, benign: &[u32]) -> Result<()> {
 }
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
-    ebpf.map_mut(name).with_context(|| format!("the kernel half has no map {name}"))
+    ebpf.map_mut(name)
+        .with_context(|| format!("the kernel half has no map {name}"))
 }
 
 fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, ProgramError> {
     let program = ebpf
         .program_mut(hook.program)
-        .ok_or_else(|| ProgramError::InvalidName { name: hook.program.to_owned() })?;
+        .ok_or_else(|| ProgramError::InvalidName {
+            name: hook.program.to_owned(),
+        })?;
     Ok(match (hook.kind, program) {
         (Kind::TpBtf, Program::BtfTracePoint(program)) => {
             program.load(hook.attach, btf)?;
             let id = program.attach()?;
-            Some(Link::Tracepoint { _link: program.take_link(id)? })
+            Some(Link::Tracepoint {
+                _link: program.take_link(id)?,
+            })
         }
         (Kind::Fexit, Program::FExit(program)) => {
             program.load(hook.attach, btf)?;
             let id = program.attach()?;
-            Some(Link::Exit { _link: program.take_link(id)? })
+            Some(Link::Exit {
+                _link: program.take_link(id)?,
+            })
         }
         (Kind::Iter, Program::Iter(program)) => {
             program.load(hook.attach, btf)?;
@@ -225,7 +246,11 @@ fn signals_of(hook: &Hook) -> Vec<u32> {
 /// One line out of aya's error: the kernel's errno, and the verifier's last words when there are any.
 fn refused(error: &ProgramError) -> ProgramVerdict {
     let (io_error, log) = match error {
-        ProgramError::LoadError { io_error, verifier_log, .. } => (Some(io_error), verifier_log.to_string()),
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+            ..
+        } => (Some(io_error), verifier_log.to_string()),
         ProgramError::SyscallError(call) => (Some(&call.io_error), String::new()),
         _ => (None, String::new()),
     };
@@ -241,7 +266,10 @@ fn refused(error: &ProgramError) -> ProgramVerdict {
     if let Some(last) = last {
         text = format!("{text}: {last}");
     }
-    ProgramVerdict::Refused { errno: io_error.and_then(std::io::Error::raw_os_error), text }
+    ProgramVerdict::Refused {
+        errno: io_error.and_then(std::io::Error::raw_os_error),
+        text,
+    }
 }
 
 impl Loaded {
@@ -271,7 +299,11 @@ impl Loaded {
     /// The programs are first turned to the other map; once none can still hold the old one, it is read and
     /// emptied, so that no count is lost or taken twice.
     pub fn take_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
-        let aggregated = self.counters()?.iter().map(|counters| counters.aggregated).sum();
+        let aggregated = self
+            .counters()?
+            .iter()
+            .map(|counters| counters.aggregated)
+            .sum();
         if aggregated == self.delivered {
             return Ok(Vec::new());
         }
@@ -306,8 +338,14 @@ impl Loaded {
         self.programs
             .iter()
             .map(|(name, signals)| {
-                let fd = self.ebpf.program(name).and_then(|program| program.fd().ok());
-                (signals.clone(), fd.and_then(|fd| facts::recursion_misses(fd.as_fd().as_raw_fd())))
+                let fd = self
+                    .ebpf
+                    .program(name)
+                    .and_then(|program| program.fd().ok());
+                (
+                    signals.clone(),
+                    fd.and_then(|fd| facts::recursion_misses(fd.as_fd().as_raw_fd())),
+                )
             })
             .collect()
     }
@@ -315,15 +353,22 @@ impl Loaded {
     /// More wanted processes: (pid, start in nanoseconds of CLOCK_BOOTTIME).
     pub fn want(&mut self, pids: &[(u32, u64)]) -> Result<()> {
         for (pid, start_ns) in pids {
-            self.pids.insert(pid, start_ns / START_TICK_NS, 0).context("too many processes (4096 at most)")?;
+            self.pids
+                .insert(pid, start_ns / START_TICK_NS, 0)
+                .context("too many processes (4096 at most)")?;
         }
         Ok(())
     }
 
     /// The wanted processes, children under `--follow` included: (pid, start in nanoseconds, cut to ticks).
     pub fn pids(&self) -> Result<Vec<(u32, u64)>> {
-        let entries = self.pids.iter().map(|entry| entry.map(|(pid, ticks)| (pid, ticks * START_TICK_NS)));
-        entries.collect::<Result<_, _>>().context("cannot read the wanted processes")
+        let entries = self
+            .pids
+            .iter()
+            .map(|entry| entry.map(|(pid, ticks)| (pid, ticks * START_TICK_NS)));
+        entries
+            .collect::<Result<_, _>>()
+            .context("cannot read the wanted processes")
     }
 
     /// Detaches every program and waits until none runs any more; the maps can still be read.
@@ -344,7 +389,8 @@ fn iterator(ebpf: &mut Ebpf) -> Result<std::fs::File> {
 
 fn walk(mut file: std::fs::File) -> Result<Vec<Holder>> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).context("cannot walk the open files of all tasks")?;
+    file.read_to_end(&mut bytes)
+        .context("cannot walk the open files of all tasks")?;
     let chunks = bytes.chunks_exact(size_of::<Holder>());
     if !chunks.remainder().is_empty() {
         bail!("the walk over open files ended inside an entry");
@@ -360,8 +406,18 @@ mod tests {
     fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
         for total in [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345] {
             let sizes = ring_sizes(total);
-            assert!(sizes.iter().all(|(_, bytes)| bytes.is_power_of_two() && *bytes >= MIN_RING_BYTES));
-            assert!(sizes.iter().map(|(_, bytes)| u64::from(*bytes)).sum::<u64>() <= total);
+            assert!(
+                sizes
+                    .iter()
+                    .all(|(_, bytes)| bytes.is_power_of_two() && *bytes >= MIN_RING_BYTES)
+            );
+            assert!(
+                sizes
+                    .iter()
+                    .map(|(_, bytes)| u64::from(*bytes))
+                    .sum::<u64>()
+                    <= total
+            );
         }
     }
 }

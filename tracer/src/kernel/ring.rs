@@ -27,8 +27,11 @@ impl Rings {
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
         let mut rings = Vec::with_capacity(RINGS.len());
         for (name, signal, _) in RINGS {
-            let map = ebpf.take_map(name).with_context(|| format!("the kernel half has no map {name}"))?;
-            let ring = RingBuf::try_from(map).with_context(|| format!("cannot map the ring {name}"))?;
+            let map = ebpf
+                .take_map(name)
+                .with_context(|| format!("the kernel half has no map {name}"))?;
+            let ring =
+                RingBuf::try_from(map).with_context(|| format!("cannot map the ring {name}"))?;
             rings.push((signal, ring));
         }
         Ok(Self { rings })
@@ -37,7 +40,9 @@ impl Rings {
     /// Descriptors that become readable when a program wakes the reader (at the watermark).
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         // SAFETY: the ring owns the descriptor and outlives the borrow.
-        self.rings.iter().map(|(_, ring)| unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) })
+        self.rings
+            .iter()
+            .map(|(_, ring)| unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) })
     }
 
     /// Hands over up to `most` records of each ring as (signal, bytes); gives how many there were.

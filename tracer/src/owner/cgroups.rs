@@ -22,7 +22,11 @@ pub struct Cgroups {
 impl Cgroups {
     /// `mount` is where cgroup2 is mounted; without it no cgroup has a name.
     pub fn new(mount: Option<PathBuf>) -> Self {
-        Self { mount, paths: HashMap::new(), walked: None }
+        Self {
+            mount,
+            paths: HashMap::new(),
+            walked: None,
+        }
     }
 
     /// Path below the mount point, `/` for the root; `None` when the cgroup is gone or was never visible.
@@ -30,7 +34,9 @@ impl Cgroups {
         if id == 0 {
             return None;
         }
-        if !self.paths.contains_key(&id) && self.walked.is_none_or(|walked| walked.elapsed() >= REFRESH) {
+        if !self.paths.contains_key(&id)
+            && self.walked.is_none_or(|walked| walked.elapsed() >= REFRESH)
+        {
             self.walk();
         }
         self.paths.get(&id).cloned()
@@ -38,13 +44,17 @@ impl Cgroups {
 
     fn walk(&mut self) {
         self.walked = Some(Instant::now());
-        let Some(mount) = self.mount.clone() else { return };
+        let Some(mount) = self.mount.clone() else {
+            return;
+        };
         if let Ok(root) = fs::metadata(&mount) {
             self.paths.insert(root.ino(), "/".to_owned());
         }
         let mut waiting = vec![mount.clone()];
         while let Some(dir) = waiting.pop() {
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
+            let Ok(entries) = fs::read_dir(&dir) else {
+                continue;
+            };
             for entry in entries.flatten() {
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) || self.paths.len() >= MOST {
                     continue;
@@ -74,8 +84,16 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let id = fs::metadata(&dir).unwrap().ino();
         let mut cgroups = Cgroups::new(Some(root.path().to_owned()));
-        assert_eq!(cgroups.path(id).as_deref(), Some("/system.slice/batch.service"));
-        assert_eq!(cgroups.path(fs::metadata(root.path()).unwrap().ino()).as_deref(), Some("/"));
+        assert_eq!(
+            cgroups.path(id).as_deref(),
+            Some("/system.slice/batch.service")
+        );
+        assert_eq!(
+            cgroups
+                .path(fs::metadata(root.path()).unwrap().ino())
+                .as_deref(),
+            Some("/")
+        );
         assert_eq!(cgroups.path(u64::MAX), None);
         assert_eq!(cgroups.path(0), None);
     }

@@ -49,7 +49,13 @@ enum State {
 impl Holders {
     /// Nothing is known until the first [`Self::refresh`].
     pub fn new() -> Self {
-        Self { by_cookie: HashMap::new(), cookies: HashMap::new(), next_ns: 0, walked_ns: 0, state: State::Stale }
+        Self {
+            by_cookie: HashMap::new(),
+            cookies: HashMap::new(),
+            next_ns: 0,
+            walked_ns: 0,
+            state: State::Stale,
+        }
     }
 
     /// Walks again if the last event to be looked up, at `event_ns`, is younger than the last walk, and the
@@ -70,7 +76,10 @@ impl Holders {
         }
         match walk() {
             Ok(found) => {
-                self.cookies = found.iter().map(|holder| (holder.inode, holder.cookie)).collect();
+                self.cookies = found
+                    .iter()
+                    .map(|holder| (holder.inode, holder.cookie))
+                    .collect();
                 self.by_cookie = group(found);
                 self.state = State::Fresh;
             }
@@ -90,7 +99,9 @@ impl Holders {
     pub fn of(&self, flow: &Flow) -> Lookup<'_> {
         match self.state {
             State::Fresh => Lookup::Found(self.entry(flow).map_or(&[], Vec::as_slice)),
-            State::Stale => Lookup::Missed("open files were not looked up in time: too many look-ups"),
+            State::Stale => {
+                Lookup::Missed("open files were not looked up in time: too many look-ups")
+            }
             State::Failed => Lookup::Missed("open files could not be looked up"),
         }
     }
@@ -106,7 +117,10 @@ impl Holders {
     /// Cgroup id of a holder.
     pub fn cgroup_of(&self, flow: &Flow, pid: u32) -> Option<u64> {
         let holders = self.entry(flow)?;
-        holders.iter().find(|holder| holder.owner.pid == pid).map(|holder| holder.owner.cgroup)
+        holders
+            .iter()
+            .find(|holder| holder.owner.pid == pid)
+            .map(|holder| holder.owner.cgroup)
     }
 }
 
@@ -115,7 +129,10 @@ fn group(found: Vec<Holder>) -> HashMap<u64, Vec<Holder>> {
     let mut by_cookie: HashMap<u64, Vec<Holder>> = HashMap::new();
     for holder in found {
         let holders = by_cookie.entry(holder.cookie).or_default();
-        if !holders.iter().any(|known| known.owner.pid == holder.owner.pid) {
+        if !holders
+            .iter()
+            .any(|known| known.owner.pid == holder.owner.pid)
+        {
             holders.push(holder);
         }
     }

@@ -25,16 +25,23 @@ struct Stat {
 impl Processes {
     /// `root` is `/` on a real host.
     pub fn new(root: &Path) -> Self {
-        Self { proc: root.join("proc"), alive: RefCell::default() }
+        Self {
+            proc: root.join("proc"),
+            alive: RefCell::default(),
+        }
     }
 
     /// Does the process of that pid and start (nanoseconds of CLOCK_BOOTTIME) still run? Zombies do not.
     pub fn is_alive(&self, pid: u32, start_ns: u64) -> bool {
-        *self.alive.borrow_mut().entry((pid, start_ns)).or_insert_with(|| {
-            self.stat(pid).is_some_and(|stat| {
-                !matches!(stat.state, 'Z' | 'X') && stat.start_ticks == start_ns / START_TICK_NS
+        *self
+            .alive
+            .borrow_mut()
+            .entry((pid, start_ns))
+            .or_insert_with(|| {
+                self.stat(pid).is_some_and(|stat| {
+                    !matches!(stat.state, 'Z' | 'X') && stat.start_ticks == start_ns / START_TICK_NS
+                })
             })
-        })
     }
 
     /// Asks anew from now on.
@@ -48,14 +55,19 @@ impl Processes {
         let mut family = of.to_vec();
         let mut found = Vec::new();
         loop {
-            let (children, others): (Vec<_>, Vec<_>) =
-                rest.into_iter().partition(|(_, stat)| family.contains(&stat.parent));
+            let (children, others): (Vec<_>, Vec<_>) = rest
+                .into_iter()
+                .partition(|(_, stat)| family.contains(&stat.parent));
             if children.is_empty() {
                 found.retain(|(pid, _)| !of.contains(pid));
                 return found;
             }
             family = children.iter().map(|(pid, _)| *pid).collect();
-            found.extend(children.iter().map(|(pid, stat)| (*pid, stat.start_ticks * START_TICK_NS)));
+            found.extend(
+                children
+                    .iter()
+                    .map(|(pid, stat)| (*pid, stat.start_ticks * START_TICK_NS)),
+            );
             rest = others;
         }
     }
@@ -63,7 +75,8 @@ impl Processes {
     fn all(&self) -> Vec<(u32, Stat)> {
         let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter_map(|pid| Some((pid, self.stat(pid)?))).collect()
+        pids.filter_map(|pid| Some((pid, self.stat(pid)?)))
+            .collect()
     }
 
     /// Start of a process, nanoseconds of CLOCK_BOOTTIME, cut to whole ticks; `None` when there is none.
@@ -80,7 +93,11 @@ impl Processes {
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(17)?.parse().ok()?;
-        Some(Stat { state, parent, start_ticks })
+        Some(Stat {
+            state,
+            parent,
+            start_ticks,
+        })
     }
 }
 
@@ -91,7 +108,10 @@ mod tests {
     fn add(root: &Path, pid: u32, parent: u32) {
         let dir = root.join(format!("proc/{pid}"));
         fs::create_dir_all(&dir).unwrap();
-        let stat = format!("{pid} (a) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n", pid * 10);
+        let stat = format!(
+            "{pid} (a) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n",
+            pid * 10
+        );
         fs::write(dir.join("stat"), stat).unwrap();
     }
 
@@ -116,7 +136,10 @@ mod tests {
         let processes = Processes::new(root.path());
         assert_eq!(processes.start_ns(7), Some(43_210_000_000));
         assert!(processes.is_alive(7, 43_215_000_000));
-        assert!(!processes.is_alive(7, 43_225_000_000), "the pid was given to another process");
+        assert!(
+            !processes.is_alive(7, 43_225_000_000),
+            "the pid was given to another process"
+        );
         assert!(!processes.is_alive(8, 43_215_000_000));
     }
 }

@@ -7,15 +7,38 @@ use super::*;
 fn stored(pid: u32, grade: u8) -> Stored {
     let mut comm = [0; 16];
     comm[..5].copy_from_slice(b"batch");
-    Stored { start_ns: u64::from(pid) * 1000, pid, tid: pid + 1, uid: 7, grade, comm, ..Stored::default() }
+    Stored {
+        start_ns: u64::from(pid) * 1000,
+        pid,
+        tid: pid + 1,
+        uid: 7,
+        grade,
+        comm,
+        ..Stored::default()
+    }
 }
 
 fn head(owner: Stored) -> Head {
-    Head { owner, file_refs: 1, flow: Flow { cookie: 9, inode: 4, ..Flow::default() }, ..Head::default() }
+    Head {
+        owner,
+        file_refs: 1,
+        flow: Flow {
+            cookie: 9,
+            inode: 4,
+            ..Flow::default()
+        },
+        ..Head::default()
+    }
 }
 
 fn holder(pid: u32) -> Holder {
-    Holder { cookie: 9, inode: 4, owner: stored(pid, grade::SEEDED), fd: 3, pad: 0 }
+    Holder {
+        cookie: 9,
+        inode: 4,
+        owner: stored(pid, grade::SEEDED),
+        fd: 3,
+        pad: 0,
+    }
 }
 
 fn owners_with(root: &std::path::Path) -> Owners {
@@ -35,7 +58,10 @@ fn the_only_sender_with_the_only_descriptor_is_the_owner_while_it_lives() {
     let mut owners = owners_with(root.path());
     assert!(!owners.needs_holders(&head));
     let owner = owners.resolve(&head);
-    assert_eq!((owner.grade, owner.pid, owner.tid), (Grade::AtSend, Some(42), Some(43)));
+    assert_eq!(
+        (owner.grade, owner.pid, owner.tid),
+        (Grade::AtSend, Some(42), Some(43))
+    );
     assert_eq!((owner.uid, owner.started_boot_ns), (Some(7), Some(42_000)));
 }
 
@@ -67,10 +93,14 @@ fn an_orphaned_socket_that_nobody_used_is_unknown_and_says_why() {
 
 #[test]
 fn a_socket_without_a_file_belongs_to_the_kernel() {
-    let mut head = head(Stored::default());
-    head.file_refs = 0;
-    assert_eq!(decide(&head, Lookup::NotNeeded).grade, Grade::Kernel);
-    assert_eq!(decide(&super::tests::head(stored(0, grade::KERNEL)), Lookup::NotNeeded).grade, Grade::Kernel);
+    let mut fileless = head(Stored::default());
+    fileless.file_refs = 0;
+    assert_eq!(decide(&fileless, Lookup::NotNeeded).grade, Grade::Kernel);
+    let sent_by_a_kernel_thread = head(stored(0, grade::KERNEL));
+    assert_eq!(
+        decide(&sent_by_a_kernel_thread, Lookup::NotNeeded).grade,
+        Grade::Kernel
+    );
 }
 
 #[test]
@@ -80,7 +110,14 @@ fn several_holders_are_all_listed_and_the_sender_comes_first() {
     let holders = [holder(7), holder(42)];
     let owner = decide(&head, Lookup::Found(&holders));
     assert_eq!((owner.grade, owner.pid), (Grade::Shared, Some(42)));
-    assert_eq!(owner.holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [7, 42]);
+    assert_eq!(
+        owner
+            .holders
+            .iter()
+            .map(|holder| holder.pid)
+            .collect::<Vec<_>>(),
+        [7, 42]
+    );
 }
 
 #[test]
@@ -97,16 +134,28 @@ fn a_process_that_reused_the_pid_is_another_process() {
     let mut head = head(stored(42, grade::AT_CONNECT));
     head.owner.start_ns += 1;
     let owner = decide(&head, Lookup::Found(&[holder(42)]));
-    assert_eq!((owner.grade, owner.started_boot_ns), (Grade::Seeded, Some(42_000)));
+    assert_eq!(
+        (owner.grade, owner.started_boot_ns),
+        (Grade::Seeded, Some(42_000))
+    );
 }
 
 #[test]
 fn the_child_that_alone_holds_the_socket_of_its_parent_is_the_owner() {
-    let owner = decide(&head(stored(42, grade::AT_CONNECT)), Lookup::Found(&[holder(43)]));
+    let owner = decide(
+        &head(stored(42, grade::AT_CONNECT)),
+        Lookup::Found(&[holder(43)]),
+    );
     assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
-    let owner = decide(&head(stored(42, grade::AT_SEND)), Lookup::Found(&[holder(43)]));
+    let owner = decide(
+        &head(stored(42, grade::AT_SEND)),
+        Lookup::Found(&[holder(43)]),
+    );
     assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
-    assert_eq!(owner.why.as_deref(), Some("pid 42 has sent on it and given it away"));
+    assert_eq!(
+        owner.why.as_deref(),
+        Some("pid 42 has sent on it and given it away")
+    );
 }
 
 #[test]
@@ -136,9 +185,15 @@ fn a_socket_closed_before_the_look_up_is_last_known_unless_there_was_one_descrip
 #[test]
 fn a_missed_look_up_lowers_the_grade_and_says_why() {
     let owner = decide(&head(stored(42, grade::SEEDED)), Lookup::Missed("too many"));
-    assert_eq!((owner.grade, owner.pid, owner.why.as_deref()), (Grade::LastKnown, Some(42), Some("too many")));
+    assert_eq!(
+        (owner.grade, owner.pid, owner.why.as_deref()),
+        (Grade::LastKnown, Some(42), Some("too many"))
+    );
     let owner = decide(&head(Stored::default()), Lookup::Missed("too many"));
-    assert_eq!((owner.grade, owner.pid, owner.why.as_deref()), (Grade::Unknown, None, Some("too many")));
+    assert_eq!(
+        (owner.grade, owner.pid, owner.why.as_deref()),
+        (Grade::Unknown, None, Some("too many"))
+    );
 }
 
 #[test]
@@ -154,11 +209,18 @@ fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
         walks.set(walks.get() + 1);
         Ok(vec![holder(42), holder(42)])
     };
-    let flow = Flow { cookie: 9, ..Flow::default() };
+    let flow = Flow {
+        cookie: 9,
+        ..Flow::default()
+    };
     holders.refresh(500, &clock, &mut walk);
     assert!(matches!(holders.of(&flow), Lookup::Found([only]) if only.owner.pid == 42));
     assert_eq!(holders.of(&Flow { cookie: 8, ..flow }), Lookup::Found(&[]));
-    let by_inode = Flow { cookie: 0, inode: 4, ..flow };
+    let by_inode = Flow {
+        cookie: 0,
+        inode: 4,
+        ..flow
+    };
     assert!(matches!(holders.of(&by_inode), Lookup::Found([_])));
 
     // An event that is older than the walk needs no other.

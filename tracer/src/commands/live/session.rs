@@ -132,9 +132,13 @@ impl Session {
         let unsure = heads.iter().filter(|head| self.owners.needs_holders(head));
         if let Some(latest) = unsure.map(|head| head.boot_ns).max() {
             let loaded = &mut self.loaded;
-            self.owners.holders_mut().refresh(latest, &sys::boot_clock_ns, &mut || loaded.walk());
+            self.owners
+                .holders_mut()
+                .refresh(latest, &sys::boot_clock_ns, &mut || loaded.walk());
         }
-        if self.resolved.config.filters & bit::FOLLOW != 0 && heads.iter().any(|head| !head.owner_is_sure()) {
+        if self.resolved.config.filters & bit::FOLLOW != 0
+            && heads.iter().any(|head| !head.owner_is_sure())
+        {
             self.resolved.pids = self.loaded.pids()?;
         }
         Ok(())
@@ -173,7 +177,10 @@ impl Session {
         // Once per second is also when a step of the wall clock is taken over.
         self.clock.wall_minus_boot_ns = sys::wall_minus_boot_ns();
         let taken = self.loaded.take_aggregates()?;
-        let heads: Vec<_> = taken.iter().map(|(key, value)| value.head(key.signal)).collect();
+        let heads: Vec<_> = taken
+            .iter()
+            .map(|(key, value)| value.head(key.signal))
+            .collect();
         self.look_up(&heads)?;
         let list_would_block = self.resolved.config.list_would_block != 0;
         let mut events = Vec::new();
@@ -195,7 +202,11 @@ impl Session {
         }
         text.push_str(&self.losses()?);
         self.print(text.into_bytes());
-        Ok(if self.left == Some(0) { Step::End } else { Step::Go })
+        Ok(if self.left == Some(0) {
+            Step::End
+        } else {
+            Step::Go
+        })
     }
 
     /// Says at once what the rings had no room for, not only in the totals.
@@ -206,8 +217,16 @@ impl Session {
             let count = counters.lost - self.reported_lost[index];
             if count > 0 {
                 self.reported_lost[index] = counters.lost;
-                let lost = Lost { at: LostAt::Ring, signal: Signal::from_number(index as u32), count };
-                text.push_str(&self.renderer.event(&Event::lost(sys::boot_clock_ns(), lost), &self.clock));
+                let lost = Lost {
+                    at: LostAt::Ring,
+                    signal: Signal::from_number(index as u32),
+                    count,
+                };
+                text.push_str(
+                    &self
+                        .renderer
+                        .event(&Event::lost(sys::boot_clock_ns(), lost), &self.clock),
+                );
             }
         }
         Ok(text)
@@ -228,7 +247,11 @@ impl Session {
     /// Has the output taken everything?
     fn flush_waiting(&mut self) -> bool {
         while let Some(mut bytes) = self.waiting.take() {
-            let rest = if bytes.len() > BATCH_BYTES { bytes.split_off(BATCH_BYTES) } else { Vec::new() };
+            let rest = if bytes.len() > BATCH_BYTES {
+                bytes.split_off(BATCH_BYTES)
+            } else {
+                Vec::new()
+            };
             match self.output.send(bytes) {
                 Ok(()) if rest.is_empty() => {}
                 Ok(()) => self.waiting = Some(rest),
@@ -253,7 +276,9 @@ impl Session {
             let counted = self.counted()?;
             self.print(self.renderer.counted(&counted, &self.clock).into_bytes());
             let counters = self.loaded.counters().context("cannot read the counters")?;
-            let totals = self.tally.totals(&counters, &missed, self.resolved.config.signals);
+            let totals = self
+                .tally
+                .totals(&counters, &missed, self.resolved.config.signals);
             self.print(self.renderer.totals(&totals).into_bytes());
         }
         self.flush_while_read(timeout);
@@ -290,7 +315,11 @@ impl Session {
 
     /// Rows that were counted instead of listed.
     fn counted(&mut self) -> Result<Vec<crate::event::Counted>> {
-        for (key, count) in self.loaded.codes().context("cannot read what was counted by code")? {
+        for (key, count) in self
+            .loaded
+            .codes()
+            .context("cannot read what was counted by code")?
+        {
             let kind = if key.signal & BEYOND_MAP != 0 {
                 CountedKind::BeyondMap
             } else if key.signal == signal::DROP && self.benign.contains(&key.code) {
@@ -298,7 +327,10 @@ impl Session {
             } else {
                 CountedKind::NoLocalSocket
             };
-            let key = CodeKey { signal: key.signal & !BEYOND_MAP, ..key };
+            let key = CodeKey {
+                signal: key.signal & !BEYOND_MAP,
+                ..key
+            };
             match decode::counted_by_code(&key, count, kind, &self.names) {
                 Ok(counted) => self.tally.count(counted),
                 Err(error) => log::warn!("{error}"),
