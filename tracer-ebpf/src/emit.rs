@@ -205,8 +205,12 @@ impl Pass {
         };
         // SAFETY: every field of a record is written by `fill`; all bit patterns are valid.
         fill(unsafe { entry.assume_init_mut() });
-        let unread = ring.query(BPF_RB_AVAIL_DATA as u64);
-        let wake = if unread >= config!(wake_bytes) {
+        // Woken once when the mark is passed, not by every event beyond it; a reader that is woken by nobody
+        // looks by itself a moment later.
+        let beyond = ring
+            .query(BPF_RB_AVAIL_DATA as u64)
+            .wrapping_sub(config!(wake_bytes));
+        let wake = if beyond < 4 * size_of::<R>() as u64 {
             BPF_RB_FORCE_WAKEUP
         } else {
             BPF_RB_NO_WAKEUP

@@ -49,8 +49,19 @@ pub enum Linkage {
 
 /// Builds the program and returns where it is.
 pub fn sendtrace(ready: &Ready, profile: Profile, linkage: Linkage) -> Result<PathBuf> {
+    program(ready, "tracer", "sendtrace", profile, linkage)
+}
+
+/// Builds a program of one crate and returns where it is.
+pub fn program(
+    ready: &Ready,
+    package: &str,
+    name: &str,
+    profile: Profile,
+    linkage: Linkage,
+) -> Result<PathBuf> {
     let mut cargo = ready.cargo()?;
-    cargo.args(["build", "--package", "tracer", "--bin", "sendtrace"]);
+    cargo.args(["build", "--package", package, "--bin", name]);
     // The path of the program comes from cargo: the target folder can be anywhere.
     cargo.arg("--message-format=json-render-diagnostics");
     if profile == Profile::Release {
@@ -75,8 +86,8 @@ pub fn sendtrace(ready: &Ready, profile: Profile, linkage: Linkage) -> Result<Pa
     if !output.status.success() {
         bail!("the build failed; the compiler's words are above");
     }
-    executable(&String::from_utf8_lossy(&output.stdout), "sendtrace")
-        .context("cargo built sendtrace but did not say where")
+    executable(&String::from_utf8_lossy(&output.stdout), name)
+        .with_context(|| format!("cargo built {name} but did not say where"))
 }
 
 /// Finds a program in cargo's messages, one JSON object per line.

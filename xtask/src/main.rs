@@ -2,6 +2,7 @@
 //!
 //! This file holds the command line and the dispatch; each command has a file of its own.
 
+mod bench;
 mod build;
 mod lint;
 mod run;
@@ -32,6 +33,8 @@ enum Command {
     Run(run::Args),
     /// Build and run every test
     Test(test::Args),
+    /// Measure what the kernel programs cost, from real traffic
+    Bench(bench::Args),
     /// Check format, clippy, and the borders between modules
     Lint,
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::command(&args),
         Command::Run(args) => run::command(&args),
         Command::Test(args) => test::command(&args),
+        Command::Bench(args) => bench::command(&args),
         Command::Lint => lint::command(),
     };
     match result {

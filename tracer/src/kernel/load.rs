@@ -35,6 +35,9 @@ static OBJECT: &Aligned<[u8]> =
 /// The smallest ring that holds a few records of any signal.
 pub const MIN_RING_BYTES: u32 = 4096;
 
+/// Deliveries after the last aggregated event until both maps are empty for sure.
+const MAPS_TO_EMPTY: u32 = 2;
+
 /// A wire type that aya may copy in and out of maps.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -60,7 +63,9 @@ pub struct Loaded {
     /// Which aggregation map is written now.
     writing: u32,
     /// Sum of the aggregated counters at the last delivery.
-    delivered: u64,
+    aggregated: u64,
+    /// Deliveries since that sum last changed.
+    quiet_turns: u32,
 }
 
 /// A link is kept only to be dropped.
@@ -114,7 +119,8 @@ pub fn load(plan: &Plan, resolved: &Resolved, ring_bytes: u64, benign: &[u32]) -
         codes,
         pids,
         writing: 0,
-        delivered: 0,
+        aggregated: 0,
+        quiet_turns: 0,
     })
 }
 
@@ -294,31 +300,38 @@ impl Loaded {
         Ok(totals)
     }
 
-    /// What was aggregated per flow since the last call.
+    /// What was aggregated per flow and has not been taken yet.
     ///
     /// The programs are first turned to the other map; once none can still hold the old one, it is read and
-    /// emptied, so that no count is lost or taken twice.
+    /// emptied, so that no count is lost or taken twice. An event that was being counted at the turn is found
+    /// in the other map by the next call.
     pub fn take_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
-        let aggregated = self
+        let aggregated: u64 = self
             .counters()?
             .iter()
             .map(|counters| counters.aggregated)
             .sum();
-        if aggregated == self.delivered {
+        self.quiet_turns = if aggregated == self.aggregated {
+            self.quiet_turns + 1
+        } else {
+            0
+        };
+        self.aggregated = aggregated;
+        if self.quiet_turns > MAPS_TO_EMPTY {
             return Ok(Vec::new());
         }
-        self.delivered = aggregated;
         let full = self.writing;
         self.writing = 1 - full;
         self.active.set(0, self.writing, 0)?;
         sys::grace_period();
-        let map = &mut self.aggregates[full as usize];
-        let keys: Vec<_> = map.keys().collect::<Result<_, _>>()?;
-        let mut taken = Vec::with_capacity(keys.len());
-        for key in keys {
-            taken.push((key.0, map.get(&key, 0)?.0));
-            map.remove(&key)?;
-        }
+        empty(&mut self.aggregates[full as usize])
+    }
+
+    /// What is left in both maps once nothing writes any more, see [`Self::detach`].
+    pub fn take_last_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
+        let [a, b] = &mut self.aggregates;
+        let mut taken = empty(a)?;
+        taken.extend(empty(b)?);
         Ok(taken)
     }
 
@@ -376,6 +389,18 @@ impl Loaded {
         self.links.clear();
         sys::grace_period();
     }
+}
+
+fn empty(
+    map: &mut HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>,
+) -> Result<Vec<(AggregateKey, AggregateValue)>> {
+    let keys: Vec<_> = map.keys().collect::<Result<_, _>>()?;
+    let mut taken = Vec::with_capacity(keys.len());
+    for key in keys {
+        taken.push((key.0, map.get(&key, 0)?.0));
+        map.remove(&key)?;
+    }
+    Ok(taken)
 }
 
 fn iterator(ebpf: &mut Ebpf) -> Result<std::fs::File> {

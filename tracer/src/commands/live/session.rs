@@ -4,7 +4,9 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tracer_common::{BEYOND_MAP, CodeKey, Head, filter as bit, signal};
+use tracer_common::{
+    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Head, filter as bit, signal,
+};
 
 use crate::decode::{self, Aggregated, Record};
 use crate::event::{CountedKind, Event, Lost, LostAt, Signal};
@@ -18,7 +20,7 @@ use crate::sys;
 use crate::tally::Tally;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
-const BATCH_RECORDS: usize = 4096;
+const BATCH_RECORDS: usize = 1024;
 
 /// What the loop does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +179,16 @@ impl Session {
         // Once per second is also when a step of the wall clock is taken over.
         self.clock.wall_minus_boot_ns = sys::wall_minus_boot_ns();
         let taken = self.loaded.take_aggregates()?;
+        self.aggregates(&taken)?;
+        Ok(if self.left == Some(0) {
+            Step::End
+        } else {
+            Step::Go
+        })
+    }
+
+    /// Attributes, filters and prints aggregated events.
+    fn aggregates(&mut self, taken: &[(AggregateKey, AggregateValue)]) -> Result<()> {
         let heads: Vec<_> = taken
             .iter()
             .map(|(key, value)| value.head(key.signal))
@@ -202,11 +214,7 @@ impl Session {
         }
         text.push_str(&self.losses()?);
         self.print(text.into_bytes());
-        Ok(if self.left == Some(0) {
-            Step::End
-        } else {
-            Step::Go
-        })
+        Ok(())
     }
 
     /// Says at once what the rings had no room for, not only in the totals.
@@ -272,7 +280,8 @@ impl Session {
         self.loaded.detach();
         if !self.output.reader_gone() {
             while self.pump_batch()? > 0 {}
-            self.deliver_aggregates_now()?;
+            let last = self.loaded.take_last_aggregates()?;
+            self.aggregates(&last)?;
             let counted = self.counted()?;
             self.print(self.renderer.counted(&counted, &self.clock).into_bytes());
             let counters = self.loaded.counters().context("cannot read the counters")?;
@@ -283,15 +292,6 @@ impl Session {
         }
         self.flush_while_read(timeout);
         Ok(self.output.finish(Duration::ZERO)?)
-    }
-
-    fn deliver_aggregates_now(&mut self) -> Result<()> {
-        self.left = self.left.filter(|left| *left > 0).or(self.left);
-        // Nothing is written any more: both maps are final.
-        for _ in 0..2 {
-            self.deliver_aggregates()?;
-        }
-        Ok(())
     }
 
     /// Hands the rest to the output for as long as somebody reads: a reader that takes nothing for `patience`

@@ -1,0 +1,49 @@
+//! `cargo xtask bench hooks`: what the kernel programs and the program itself cost on this machine.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+
+use crate::build::{self, Linkage, Profile};
+use crate::{setup, workspace};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Nanoseconds of each kernel program above an empty one, and start and rest of `sendtrace live`; needs root
+    Hooks {
+        /// Rounds; each gives one value per line
+        #[arg(long, default_value_t = 24)]
+        rounds: usize,
+        /// One JSON object per line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub fn command(args: &Args) -> Result<()> {
+    let What::Hooks { rounds, json } = args.what;
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "loading programs into the kernel needs root: run \
+             `sudo --preserve-env=PATH cargo xtask bench hooks`"
+        );
+    }
+    let ready = setup::setup()?;
+    let sendtrace = build::sendtrace(&ready, Profile::Release, Linkage::Dynamic)?;
+    let bench = build::program(&ready, "bench", "bench", Profile::Release, Linkage::Dynamic)?;
+    let mut command = Command::new(bench);
+    command.arg("--rounds").arg(rounds.to_string());
+    command.arg("--sendtrace").arg(sendtrace);
+    if json {
+        command.arg("--json");
+    }
+    workspace::clean_environment(&mut command);
+    workspace::run(&mut command)
+}
