@@ -15,8 +15,10 @@ use crate::statistics::{Median, median};
 
 /// Starts; each gives one time.
 pub const STARTS: usize = 10;
-/// How long the processor time at rest is looked at.
-pub const REST: Duration = Duration::from_secs(5);
+/// How often the processor time at rest is looked at, and how long each time: the median leaves out moments in
+/// which the host has events to report.
+pub const WATCHES: usize = 10;
+const WATCH: Duration = Duration::from_secs(1);
 
 /// What was found.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +26,7 @@ pub struct Rest {
     /// From the start of the process to `Ready`, milliseconds.
     pub ready_ms: Median,
     /// Processor time of all threads at rest, percent of one core.
-    pub cpu_percent: f64,
+    pub cpu_percent: Median,
     /// Resident memory without the rings, MiB.
     pub memory_mib: f64,
     /// Resident part of the rings, MiB; aya maps each ring's data twice, one after the other, as the kernel
@@ -43,13 +45,17 @@ pub fn measure(sendtrace: &Path) -> Result<Rest> {
     let (live, time) = Live::start(sendtrace)?;
     times.push(time);
     sleep(Duration::from_secs(1));
-    let (start, before) = (Instant::now(), live.cpu_ns()?);
-    sleep(REST);
-    let (wall, used) = (start.elapsed(), live.cpu_ns()? - before);
+    let mut shares = Vec::with_capacity(WATCHES);
+    for _ in 0..WATCHES {
+        let (start, before) = (Instant::now(), live.cpu_ns()?);
+        sleep(WATCH);
+        let used = live.cpu_ns()? - before;
+        shares.push(used as f64 / start.elapsed().as_nanos() as f64 * 100.0);
+    }
     let (memory, rings) = live.memory_kib()?;
     Ok(Rest {
         ready_ms: median(&times).context("no start was timed")?,
-        cpu_percent: used as f64 / wall.as_nanos() as f64 * 100.0,
+        cpu_percent: median(&shares).context("no rest was watched")?,
         memory_mib: memory as f64 / 1024.0,
         rings_mib: rings as f64 / 1024.0,
     })

@@ -106,9 +106,9 @@ pub fn rest(rest: &Rest) -> Vec<Line> {
         line(
             "idle, of one core",
             "%",
-            single(rest.cpu_percent),
+            rest.cpu_percent,
             Some(IDLE_PERCENT),
-            1,
+            crate::rest::WATCHES,
         ),
         line(
             "resident beside the rings",

@@ -69,7 +69,6 @@ offsets! {
     net_inum: "net", "ns.inum";
     socket_file: "socket", "file";
     socket_sk: "socket", "sk";
-    socket_flags: "socket", "flags";
     file_inode: "file", "f_inode";
     file_private: "file", "private_data";
     /// `f_ref` since 6.13, `f_count` before.

@@ -38,6 +38,24 @@ pub struct Request {
     pub name_len: u32,
 }
 
+/// Can the send that returned `sent` bytes have been partial? For write and send the size is in a register;
+/// messages in parts are only worth reading when the send buffer is not nearly empty. A yes is checked with
+/// [`request`]; this costs every successful send a few nanoseconds.
+#[inline(always)]
+pub fn may_be_partial(sk: Ptr, sent: u64) -> bool {
+    // SAFETY: the helper gives the current task's saved registers; for a kernel thread they are whatever, and
+    // `request` says no.
+    let regs = unsafe { bpf_task_pt_regs(current_task() as *mut _) } as Ptr;
+    match load!(regs, regs_orig_ax: u64) {
+        Some(WRITE | SENDTO) => load!(regs, regs_dx: u64).unwrap_or(0) > sent,
+        Some(_) => {
+            let queued = load!(sk, sk_wmem_queued: u32).unwrap_or(0) as u64;
+            queued * 4 >= load!(sk, sk_sndbuf: u32).unwrap_or(0) as u64
+        }
+        None => false,
+    }
+}
+
 /// Reads the request of the send on `sk` that current makes; `None` when it cannot be told for sure.
 #[inline(always)]
 pub fn request(sk: Ptr) -> Option<Request> {

@@ -17,8 +17,6 @@ use crate::{
 };
 
 const EAGAIN: u32 = 11;
-/// `enum socket_flags`: a sender has met a full buffer.
-const SOCK_NOSPACE: u64 = 1 << 2;
 const SOCK_SEQPACKET: u16 = 5;
 /// `MAX_ERRNO` of the kernel.
 const MAX_ERRNO: u32 = 4095;
@@ -35,8 +33,8 @@ pub fn send_length(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     if ret >= 0 {
-        // A full buffer is what makes a send partial, so only then is it worth asking for the size.
-        if met_full_buffer(sk) {
+        let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
+        if is_stream && syscall::may_be_partial(sk, ret as u64) {
             partial(sk, ret as u64);
         }
         return 0;
@@ -74,14 +72,6 @@ pub fn lsm_refusal(ctx: FExitContext) -> i32 {
     });
     failed(sk, ret.unsigned_abs(), request, Place::LsmRefusal);
     0
-}
-
-#[inline(always)]
-fn met_full_buffer(sk: Ptr) -> bool {
-    match load!(sk, sk_socket: Ptr) {
-        Some(socket) => load!(socket, socket_flags: u64).unwrap_or(0) & SOCK_NOSPACE != 0,
-        None => false,
-    }
 }
 
 /// Counts a send that took less than it was given, per owner and destination.

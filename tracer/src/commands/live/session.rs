@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tracer_common::{
-    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Head, filter as bit, signal,
+    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Head, filter as bit, signal,
 };
 
 use crate::decode::{self, Aggregated, Record};
@@ -275,35 +275,42 @@ impl Session {
     }
 
     /// Detaches, takes what is left, prints counts and totals, and waits for the output.
-    pub fn finish(mut self, timeout: Duration) -> Result<FinishOutcome> {
+    pub fn finish(mut self, patience: Duration) -> Result<FinishOutcome> {
         let missed = self.missed();
         self.loaded.detach();
-        if !self.output.reader_gone() {
-            while self.pump_batch()? > 0 {}
+        // A reader that does not read gets no more: the run must end.
+        let mut reads = self.flush_while_read(patience);
+        while reads && self.pump_batch()? > 0 {
+            reads = self.flush_while_read(patience);
+        }
+        if reads {
             let last = self.loaded.take_last_aggregates()?;
             self.aggregates(&last)?;
             let counted = self.counted()?;
-            self.print(self.renderer.counted(&counted, &self.clock).into_bytes());
-            let counters = self.loaded.counters().context("cannot read the counters")?;
-            let totals = self
-                .tally
-                .totals(&counters, &missed, self.resolved.config.signals);
+            let rows = self.renderer.counted(&counted, &self.clock);
+            self.print(rows.into_bytes());
+            let counters = self.counters()?;
+            let wanted = self.resolved.config.signals;
+            let totals = self.tally.totals(&counters, &missed, wanted);
             self.print(self.renderer.totals(&totals).into_bytes());
+            self.flush_while_read(patience);
         }
-        self.flush_while_read(timeout);
         Ok(self.output.finish(Duration::ZERO)?)
     }
 
-    /// Hands the rest to the output for as long as somebody reads: a reader that takes nothing for `patience`
-    /// ends it.
-    fn flush_while_read(&mut self, patience: Duration) {
+    /// Hands everything to the output and waits until it is written, for as long as somebody reads: a reader
+    /// that takes nothing for `patience` is given up. Has everything been written?
+    fn flush_while_read(&mut self, patience: Duration) -> bool {
         let mut left = usize::MAX;
         let mut deadline = Instant::now() + patience;
         loop {
             self.flush_waiting();
             let waiting = self.output.waiting_bytes() + self.waiting.as_ref().map_or(0, Vec::len);
-            if waiting == 0 || self.output.is_closed() || Instant::now() >= deadline {
-                return;
+            if self.output.is_closed() || (waiting > 0 && Instant::now() >= deadline) {
+                return false;
+            }
+            if waiting == 0 {
+                return true;
             }
             if waiting < left {
                 left = waiting;
@@ -311,6 +318,10 @@ impl Session {
             }
             self.output.wait_for_room(deadline);
         }
+    }
+
+    fn counters(&self) -> Result<[Counters; signal::COUNT]> {
+        self.loaded.counters().context("cannot read the counters")
     }
 
     /// Rows that were counted instead of listed.

@@ -99,7 +99,6 @@ const RULES: &[Rule] = &[
         ],
         &["open_sockets", "lsm_refusal"],
     ),
-    Rule("socket_flags", &["counts of partial sends"], &[]),
     Rule("file_inode", &["flow.socket"], &[]),
     Rule(
         "file_private",
