@@ -8,7 +8,8 @@ use crate::wire;
 pub struct Flow {
     /// `bpf_get_socket_cookie`: the id that `ss -e` prints as `sk:`; 0 where there is no full socket.
     pub cookie: u64,
-    /// Inode of the socket's file (`socket:[N]`), 0 when the socket has none (closed, or not accepted yet).
+    /// Inode of the socket's file (`socket:[N]`), read only where there is no cookie; 0 when the socket has no
+    /// file (closed, or not accepted yet).
     pub inode: u64,
     /// Address family, `AF_*`; 0 when there is neither socket nor packet to tell.
     pub family: u16,

@@ -119,21 +119,14 @@ pub static BENIGN_REASONS: HashMap<u32, u8> = HashMap::with_max_entries(64, 0);
 #[btf_map]
 pub static OWNERS: SkStorage<Owner> = SkStorage::new();
 
-/// A socket and the thread that was stored as its sender.
-#[repr(C)]
-pub struct Sender {
-    /// Cookie, never given to another socket; 0 for an empty place.
-    pub cookie: u64,
-    pub pid_tgid: u64,
-}
+/// Places in [`SENDERS`]; a power of two.
+pub const SENDER_PLACES: usize = 1024;
 
-/// Places per CPU in [`SENDERS`]; a power of two.
-pub const SENDERS_PER_CPU: u32 = 512;
-
-/// What a CPU has stored lately, so that the next send of the same thread on the same socket need not look
-/// into the socket's storage. Another process that sends in between sets `owner_flag::SEVERAL` there.
-#[map]
-pub static SENDERS: PerCpuArray<Sender> = PerCpuArray::with_max_entries(SENDERS_PER_CPU, 0);
+/// Which thread was stored last as the sender of a socket, as one word ([`crate::owner::sent`]), so that its
+/// next send on the same socket need not look into the socket's storage. Found without a helper call, and
+/// shared by all CPUs: a place holds one word, so it is never half of one and half of another.
+#[unsafe(no_mangle)]
+pub static mut SENDERS: [u64; SENDER_PLACES] = [0; SENDER_PLACES];
 
 /// The last packet of a local socket that was dropped on its way out, per CPU: `net_dev_xmit` reports its
 /// error after the driver freed the packet, and this tells whose it was.

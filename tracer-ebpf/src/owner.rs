@@ -16,7 +16,7 @@ use tracer_common::{Owner, filter, grade, owner_flag};
 
 use crate::{
     kernel::{Ptr, Words, clear, copy, current_task, load, put},
-    maps::{OWNERS, SENDERS, SENDERS_PER_CPU, config},
+    maps::{OWNERS, SENDER_PLACES, SENDERS, config},
 };
 
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -181,54 +181,59 @@ pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
 }
 
 /// A send returned in process context: the sender is the owner. The common case, the same thread on the same
-/// socket as lately, is one array access and two compares.
+/// socket as last time, is one load and one compare.
 #[inline(always)]
 pub fn sent(sk: Ptr) {
     let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
     // SAFETY: no arguments, cannot fail.
-    let pid_tgid = unsafe { bpf_get_current_pid_tgid() };
-    let Some(known) = SENDERS.get_ptr_mut(cookie as u32 & (SENDERS_PER_CPU - 1)) else {
+    let word = sender_word(cookie, unsafe { bpf_get_current_pid_tgid() });
+    let place = sender_place(cookie);
+    // SAFETY: inside the array; words are read and written whole.
+    if cookie != 0 && unsafe { read_volatile(place) } == word {
         return;
-    };
-    // SAFETY: this CPU's own place; only one program uses it, and it never runs inside itself.
-    unsafe {
-        if cookie != 0 && (*known).cookie == cookie && (*known).pid_tgid == pid_tgid {
-            return;
-        }
     }
     remember_sender(sk);
-    // The socket has a cookie since its owner was stored.
-    let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
-    // SAFETY: as above.
-    unsafe {
-        (*known).cookie = cookie;
-        (*known).pid_tgid = pid_tgid;
-    }
+}
+
+/// Cookies are never given twice, so equal words mean the same thread on the same socket, but for a chance of
+/// one in 2^64.
+#[inline(always)]
+const fn sender_word(cookie: u64, pid_tgid: u64) -> u64 {
+    cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ pid_tgid
+}
+
+#[inline(always)]
+fn sender_place(cookie: u64) -> *mut u64 {
+    let index = cookie as usize & (SENDER_PLACES - 1);
+    // SAFETY: the mask keeps it inside the array.
+    unsafe { (&raw mut SENDERS).cast::<u64>().add(index) }
 }
 
 /// Stores the sender. Its own function, so that the common case needs no registers saved.
 #[inline(never)]
 fn remember_sender(sk: Ptr) -> i32 {
     let task = current_task();
-    let slot = slot(sk);
-    if !slot.is_null() {
-        let pid = load!(task, task_tgid: u32).unwrap_or(0);
-        let tid = load!(task, task_pid: u32).unwrap_or(0);
-        // SAFETY: the slot lives as long as the program runs.
-        unsafe {
-            if (*slot).pid == pid && (*slot).grade == grade::AT_SEND {
-                (*slot).tid = tid;
-                return 0;
-            }
-        }
-    }
     if is_kernel_thread(task) {
         return 0;
     }
-    let mut place = MaybeUninit::uninit();
-    let owner = nobody(&mut place);
-    describe(task, grade::AT_SEND, owner);
-    store(sk, owner, true);
+    let pid = load!(task, task_tgid: u32).unwrap_or(0);
+    let tid = load!(task, task_pid: u32).unwrap_or(0);
+    let slot = slot(sk);
+    // SAFETY: the slot lives as long as the program runs.
+    if !slot.is_null() && unsafe { (*slot).pid == pid && (*slot).grade == grade::AT_SEND } {
+        // SAFETY: as above.
+        unsafe { (*slot).tid = tid };
+    } else {
+        let mut place = MaybeUninit::uninit();
+        let owner = nobody(&mut place);
+        describe(task, grade::AT_SEND, owner);
+        store(sk, owner, true);
+    }
+    // The socket has a cookie since its owner was stored.
+    let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
+    let word = sender_word(cookie, (pid as u64) << 32 | tid as u64);
+    // SAFETY: inside the array; words are read and written whole.
+    unsafe { write_volatile(sender_place(cookie), word) };
     0
 }
 

@@ -124,7 +124,10 @@ fn describe_file(sk: Ptr, head: &mut Head) {
         head.file_refs = 0;
         return;
     }
-    if let Some(inode) = load!(file, file_inode: Ptr) {
+    // The inode tells a socket without a cookie; with one it is not worth the cache line.
+    if head.flow.cookie == 0
+        && let Some(inode) = load!(file, file_inode: Ptr)
+    {
         head.flow.inode = load!(inode, inode_ino: u64).unwrap_or(0);
     }
     if let Some(refs) = load!(file, file_refs: u64) {

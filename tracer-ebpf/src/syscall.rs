@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use tracer_common::NO_U64;
 
 use crate::{
-    kernel::{Ptr, current_task, load, probe, probe_user},
+    kernel::{Ptr, load, probe, probe_user},
     owner::is_kernel_thread,
 };
 
@@ -38,28 +38,22 @@ pub struct Request {
     pub name_len: u32,
 }
 
-/// Can the send that returned `sent` bytes have been partial? For write and send the size is in a register;
-/// messages in parts are only worth reading when the send buffer is not nearly empty. A yes is checked with
-/// [`request`]; this costs every successful send a few nanoseconds.
+/// Can the send that returned `sent` bytes have been partial? Only where the send buffer was full, of which a
+/// good part is either still queued or was filled by this very send. A yes is checked with [`request`].
 #[inline(always)]
-pub fn may_be_partial(sk: Ptr, sent: u64) -> bool {
-    // SAFETY: the helper gives the current task's saved registers; for a kernel thread they are whatever, and
-    // `request` says no.
-    let regs = unsafe { bpf_task_pt_regs(current_task() as *mut _) } as Ptr;
-    match load!(regs, regs_orig_ax: u64) {
-        Some(WRITE | SENDTO) => load!(regs, regs_dx: u64).unwrap_or(0) > sent,
-        Some(_) => {
-            let queued = load!(sk, sk_wmem_queued: u32).unwrap_or(0) as u64;
-            queued * 4 >= load!(sk, sk_sndbuf: u32).unwrap_or(0) as u64
-        }
-        None => false,
-    }
+pub fn may_be_partial(sk: Ptr, sent: u32) -> bool {
+    let Some(queued) = load!(sk, sk_wmem_queued: u32) else {
+        return false;
+    };
+    let Some(room) = load!(sk, sk_sndbuf: u32) else {
+        return false;
+    };
+    queued >= room / 4 || sent >= room / 4
 }
 
-/// Reads the request of the send on `sk` that current makes; `None` when it cannot be told for sure.
+/// Reads the request of the send on `sk` that `task`, the current one, makes; `None` when it cannot be told for sure.
 #[inline(always)]
-pub fn request(sk: Ptr) -> Option<Request> {
-    let task = current_task();
+pub fn request(task: Ptr, sk: Ptr) -> Option<Request> {
     if is_kernel_thread(task) {
         return None;
     }

@@ -12,7 +12,9 @@ use crate::{
     kernel::{Ptr, Words, clear, copy, current_task, load, probe, probe_user, put},
     maps::{EVENTS_SEND_ERROR, Place, config},
     owner,
-    socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, SOCK_RAW, SOCK_STREAM},
+    socket::{
+        self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, IPPROTO_TCP, SOCK_RAW, SOCK_STREAM,
+    },
     syscall::{self, Request},
 };
 
@@ -34,7 +36,7 @@ pub fn send_length(ctx: BtfTracePointContext) -> i32 {
     }
     if ret >= 0 {
         let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
-        if is_stream && syscall::may_be_partial(sk, ret as u64) {
+        if is_stream && syscall::may_be_partial(sk, ret as u32) {
             partial(sk, ret as u64);
         }
         return 0;
@@ -46,7 +48,15 @@ pub fn send_length(ctx: BtfTracePointContext) -> i32 {
 /// Its own function, so that a successful send needs no registers saved.
 #[inline(never)]
 fn send_failed(sk: Ptr, ret: i32) -> i32 {
-    failed(sk, ret.unsigned_abs(), syscall::request(sk), Place::Send);
+    let task = current_task();
+    let errno = ret.unsigned_abs();
+    // What would block is counted, and a stream has one destination: nothing to ask the caller for.
+    let request = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
+        None
+    } else {
+        syscall::request(task, sk)
+    };
+    failed(sk, errno, task, request, Place::Send);
     0
 }
 
@@ -66,18 +76,20 @@ pub fn lsm_refusal(ctx: FExitContext) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let request = syscall::request(sk).map(|request| Request {
+    let task = current_task();
+    let request = syscall::request(task, sk).map(|request| Request {
         bytes: size as u32 as u64,
         ..request
     });
-    failed(sk, ret.unsigned_abs(), request, Place::LsmRefusal);
+    failed(sk, ret.unsigned_abs(), task, request, Place::LsmRefusal);
     0
 }
 
 /// Counts a send that took less than it was given, per owner and destination.
 #[inline(never)]
 fn partial(sk: Ptr, sent: u64) -> i32 {
-    let Some(request) = syscall::request(sk) else {
+    let task = current_task();
+    let Some(request) = syscall::request(task, sk) else {
         return 0;
     };
     if request.bytes == NO_U64 || request.bytes <= sent {
@@ -90,7 +102,7 @@ fn partial(sk: Ptr, sent: u64) -> i32 {
         pass.filtered();
         return 0;
     }
-    describe(sk, Some(request), head);
+    describe(sk, task, Some(request), head);
     if emit::unwanted(head) {
         pass.filtered();
         return 0;
@@ -106,17 +118,19 @@ fn partial(sk: Ptr, sent: u64) -> i32 {
 
 /// Owner, flow and destination of a send by current.
 #[inline(always)]
-fn describe(sk: Ptr, request: Option<Request>, head: &mut Head) {
+fn describe(sk: Ptr, task: Ptr, request: Option<Request>, head: &mut Head) {
     socket::describe(sk, head);
     if owner::kernel_owned(sk) {
         head.owner.grade = grade::KERNEL;
     } else {
-        owner::describe(current_task(), grade::AT_SEND, &mut head.owner);
+        owner::describe(task, grade::AT_SEND, &mut head.owner);
     }
     head.flags |= head_flag::CURRENT;
     let flow = &mut head.flow;
     if flow.sock_type == SOCK_STREAM || flow.sock_type == SOCK_SEQPACKET {
-        socket::keep_local_port(socket::tcp_sock(sk), head);
+        if flow.local_port == 0 {
+            socket::keep_local_port(socket::tcp_sock(sk), head);
+        }
         return;
     }
     match request {
@@ -196,9 +210,15 @@ fn named(request: &Request, flow: &mut Flow) -> bool {
     }
 }
 
+/// Is this a send that is counted, not listed?
+#[inline(always)]
+fn would_block(errno: u32) -> bool {
+    errno == EAGAIN && config!(list_would_block) == 0
+}
+
 /// One failed send.
 #[inline(always)]
-fn failed(sk: Ptr, errno: u32, request: Option<Request>, place: Place) {
+fn failed(sk: Ptr, errno: u32, task: Ptr, request: Option<Request>, place: Place) {
     if errno > MAX_ERRNO {
         return;
     }
@@ -208,20 +228,23 @@ fn failed(sk: Ptr, errno: u32, request: Option<Request>, place: Place) {
     if emit::errno_unwanted(errno) {
         return pass.filtered();
     }
-    describe(sk, request, head);
+    describe(sk, task, request, head);
     if emit::unwanted(head) {
         return pass.filtered();
     }
     head.boot_ns = emit::now();
     let requested = request.map_or(NO_U64, |request| request.bytes);
-    let would_block = errno == EAGAIN && config!(list_would_block) == 0;
-    if would_block || !pass.within_rate(head.boot_ns) {
+    if would_block(errno) || !pass.within_rate(head.boot_ns) {
         let bytes = if requested == NO_U64 { 0 } else { requested };
         return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
     }
     pass.emit(&EVENTS_SEND_ERROR, |record: &mut SendErrorRecord| {
         copy(&mut record.head, head);
-        let tcp = socket::tcp_sock(sk);
+        let tcp = if head.flow.protocol == IPPROTO_TCP {
+            socket::tcp_sock(sk)
+        } else {
+            core::ptr::null()
+        };
         if tcp.is_null() {
             clear(&mut record.tcp);
         } else {

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracer_common::{filter as bit, signal as number};
 
 use super::Failure;
@@ -30,8 +30,9 @@ use crate::render::{Clock, Renderer};
 use crate::sys;
 use session::{Session, Step};
 
-/// How often the rings are looked at when nobody wakes us.
+/// How often the rings are looked at when nobody wakes us: while there are events, and after a while without.
 const POLL: Duration = Duration::from_millis(50);
+const IDLE_POLL: Duration = Duration::from_millis(200);
 /// How often aggregated events are delivered.
 const DELIVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for a reader that does not read.
@@ -193,8 +194,6 @@ async fn follow(
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
     let rings = wake_up(&session)?;
-    let mut poll = interval(POLL);
-    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut delivery = interval(DELIVERY);
     delivery.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let deadline = duration.map(|duration| Instant::now() + duration);
@@ -216,7 +215,7 @@ async fn follow(
             _ = hang_up.recv() => { interrupted = true; Step::End }
             () = async { sleep_until(deadline.unwrap_or_else(Instant::now)).await }, if deadline.is_some() => Step::End,
             _ = delivery.tick() => session.deliver_aggregates()?,
-            _ = poll.tick() => session.pump()?,
+            () = sleep(if session.is_idle() { IDLE_POLL } else { POLL }) => session.pump()?,
             ready = rings.readable() => {
                 ready.context("cannot poll the rings")?.clear_ready();
                 session.pump()?

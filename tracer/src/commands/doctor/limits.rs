@@ -42,8 +42,8 @@ const LIMITS: &[Limit] = &[
     limit(
         "send_error",
         "requested_bytes, and the destination of an unconnected send, come from the registers of the system \
-         call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages, not more than 8 \
-         parts. Elsewhere they are null.",
+         call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages. Elsewhere \
+         they are null; so is requested_bytes of more than 8 parts.",
     ),
     limit(
         "send_error",

@@ -22,6 +22,9 @@ use crate::tally::Tally;
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
 const BATCH_RECORDS: usize = 1024;
 
+/// A difference between wall clock and boot clock beyond this is a step, not noise or slewing.
+const CLOCK_STEP_NS: u128 = 10_000_000;
+
 /// What the loop does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -44,6 +47,8 @@ pub struct Session {
     tally: Tally,
     /// Loss that was printed already, per signal.
     reported_lost: [u64; signal::COUNT],
+    /// Looks at the rings since something was in them.
+    empty_pumps: u64,
     /// Event lines still to print.
     left: Option<u64>,
 }
@@ -73,6 +78,7 @@ impl Session {
             waiting: None,
             tally: Tally::default(),
             reported_lost: [0; signal::COUNT],
+            empty_pumps: 0,
             left: count,
         }
     }
@@ -87,6 +93,11 @@ impl Session {
         if let Some(header) = self.renderer.header() {
             self.print(header.into_bytes());
         }
+    }
+
+    /// Has nothing come for a while?
+    pub fn is_idle(&self) -> bool {
+        self.empty_pumps > 20
     }
 
     /// Takes what the rings hold now.
@@ -117,6 +128,7 @@ impl Session {
                 }
             }
         });
+        self.empty_pumps = if taken == 0 { self.empty_pumps + 1 } else { 0 };
         records.sort_by_key(|record| record.head().boot_ns);
         let heads = records.iter().map(|record| *record.head());
         self.look_up(heads.collect::<Vec<_>>().as_slice())?;
@@ -176,8 +188,7 @@ impl Session {
         if !self.flush_waiting() {
             return Ok(Step::Go);
         }
-        // Once per second is also when a step of the wall clock is taken over.
-        self.clock.wall_minus_boot_ns = sys::wall_minus_boot_ns();
+        self.follow_wall_clock();
         let taken = self.loaded.take_aggregates()?;
         self.aggregates(&taken)?;
         Ok(if self.left == Some(0) {
@@ -185,6 +196,15 @@ impl Session {
         } else {
             Step::Go
         })
+    }
+
+    /// Takes over a step of the wall clock, but not the nanoseconds by which two readings differ: a process must
+    /// keep its start.
+    fn follow_wall_clock(&mut self) {
+        let now = sys::wall_minus_boot_ns();
+        if now.abs_diff(self.clock.wall_minus_boot_ns) > CLOCK_STEP_NS {
+            self.clock.wall_minus_boot_ns = now;
+        }
     }
 
     /// Attributes, filters and prints aggregated events.
