@@ -1,0 +1,42 @@
+//! Drivers that refuse a packet: which device, what it said, and whose packet it was.
+
+use scenarios::{SOON, Tracer, World, assert_flow, assert_owner, number, requires, text};
+
+/// A veth whose other end takes no packet of this size: `veth_xmit` frees it and returns NET_XMIT_DROP.
+#[test]
+fn root_a_driver_that_refuses_a_packet_is_named_with_the_sender() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    world.b.ip("link set eth0 mtu 1000");
+    let tracer = Tracer::start(&[]);
+    let mut sender = world.a.peer("dev-sender");
+    sender.ok("open u udp4");
+    sender.ok("bind u 10.99.1.1:6100");
+    // A send that fits makes the sender known, so the next packets find their owner.
+    sender.ok("sendto u 10 10.99.1.2:9");
+    for _ in 0..3 {
+        sender.ok("sendto u 1400 10.99.1.2:9");
+    }
+    let refused = tracer.wait_for_count("refused packets", 3, SOON, |event| {
+        event["signal"] == "device" && event["flow"]["netns"] == world.a.netns()
+    });
+    for event in &refused {
+        assert_owner(event, &sender.id, &["at_send"]);
+        assert_flow(event, "udp", "10.99.1.1:6100", "10.99.1.2:9", &world.a);
+        assert_eq!(text(event, "device.name"), "NET_XMIT_DROP");
+        assert_eq!(number(event, "device.code"), 1);
+        assert_eq!(text(event, "device.interface"), "eth0");
+        assert_eq!(event["device"]["requeued"], false);
+        assert_eq!(
+            number(event, "device.bytes"),
+            1400 + 8 + 20 + 14,
+            "UDP, IP and Ethernet headers are part of the frame"
+        );
+    }
+    let run = tracer.stop();
+    let drops = run.events("drop", |event| event["owner"]["pid"] == sender.id.pid);
+    assert_eq!(drops.len(), 3, "the same packets as drops: {drops:?}");
+    run.assert_complete();
+}
