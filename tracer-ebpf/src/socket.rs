@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc
 use tracer_common::{Head, NO_U32, TcpState, head_flag};
 
 use crate::{
-    kernel::{Ptr, Words, load, load_bits, probe, put},
+    kernel::{Ptr, Words, clear, load, load_bits, probe, put},
     maps::config,
 };
 
@@ -181,9 +181,13 @@ pub fn keep_local_port(tcp: Ptr, head: &mut Head) {
     }
 }
 
-/// Takes the TCP state; 18 direct loads, no copies.
+/// Takes the TCP state into a record, in 18 direct loads; clears its place when `tcp` is null.
 #[inline(always)]
-pub fn tcp_state(sk: Ptr, tcp: Ptr, to: &mut TcpState) {
+pub fn tcp_state(sk: Ptr, tcp: Ptr, head: &mut Head, to: &mut TcpState) {
+    if tcp.is_null() {
+        return clear(to);
+    }
+    head.flags |= head_flag::TCP;
     // SAFETY: no arguments, cannot fail; the low half is what the kernel calls tcp_jiffies32.
     let now = unsafe { bpf_jiffies64() } as u32;
     to.state = state(sk) as u32;

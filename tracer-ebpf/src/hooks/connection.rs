@@ -1,11 +1,11 @@
 //! Connections that fail or die; and who opened, listened and closed.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{ConnectionRecord, code, grade, head_flag};
+use tracer_common::{ConnectionRecord, code, grade};
 
 use crate::{
     emit::{self, CONNECTION, Weight},
-    kernel::{Ptr, clear, copy, load},
+    kernel::{Ptr, copy, load},
     maps::{EVENTS_CONNECTION, Place},
     owner,
     socket::{
@@ -80,13 +80,9 @@ fn ended(sk: Ptr, from: u32) {
     }
     pass.emit(&EVENTS_CONNECTION, |record: &mut ConnectionRecord| {
         copy(&mut record.head, head);
-        clear(&mut record.tcp);
-        if !tcp.is_null() {
-            record.head.flags |= head_flag::TCP;
-            socket::tcp_state(sk, tcp, &mut record.tcp);
-            // The state is set after this tracepoint.
-            record.tcp.state = from;
-        }
+        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+        // The state is set after this tracepoint.
+        record.tcp.state = from;
         record.from = from;
         record.to = TCP_CLOSE as u32;
         record.errno = errno;

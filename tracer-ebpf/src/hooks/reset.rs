@@ -5,7 +5,7 @@ use tracer_common::{Head, NO_U32, ResetRecord, code, direction, head_flag};
 
 use crate::{
     emit::{self, Pass, RESET, Weight},
-    kernel::{Ptr, clear, copy},
+    kernel::{Ptr, copy},
     maps::{EVENTS_RESET, Place},
     owner, packet,
     socket::{self, TCP_LISTEN},
@@ -83,14 +83,12 @@ fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
     }
     pass.emit(&EVENTS_RESET, |record: &mut ResetRecord| {
         copy(&mut record.head, head);
-        clear(&mut record.tcp);
-        if !sk.is_null() {
-            let tcp = socket::tcp_sock(sk);
-            if !tcp.is_null() {
-                record.head.flags |= head_flag::TCP;
-                socket::tcp_state(sk, tcp, &mut record.tcp);
-            }
-        }
+        let tcp = if sk.is_null() {
+            sk
+        } else {
+            socket::tcp_sock(sk)
+        };
+        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
         record.direction = direction as u32;
         record.reason = reason;
     });

@@ -92,12 +92,7 @@ fn retransmitted(sk: Ptr, skb: Ptr, err: i32) {
     }
     pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
         copy(&mut record.head, head);
-        if tcp.is_null() {
-            clear(&mut record.tcp);
-        } else {
-            record.head.flags |= tracer_common::head_flag::TCP;
-            socket::tcp_state(sk, tcp, &mut record.tcp);
-        }
+        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
         record.cause = cause as u32;
         record.timer = timer as u32;
         record.err = err;

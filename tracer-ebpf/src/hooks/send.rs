@@ -245,12 +245,7 @@ fn failed(sk: Ptr, errno: u32, task: Ptr, request: Option<Request>, place: Place
         } else {
             core::ptr::null()
         };
-        if tcp.is_null() {
-            clear(&mut record.tcp);
-        } else {
-            record.head.flags |= head_flag::TCP;
-            socket::tcp_state(sk, tcp, &mut record.tcp);
-        }
+        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
         record.errno = errno;
         record.pad = 0;
         record.requested_bytes = requested;

@@ -1,30 +1,28 @@
-//! Applies a plan: loads the programs, fills the maps, attaches, and reads the maps back.
+//! Applies a plan: loads the programs, fills the maps, attaches; [`Loaded`] reads the maps back.
 //!
 //! Together with [`super::ring`] the only place that knows aya. Memory in the kernel is bounded: the rings
 //! (`--ring`), two aggregation maps of 8192 flows (about 4 MiB), and one owner (48 bytes and the storage's
 //! own head) per open IP socket, freed with the socket. Nothing is pinned: when the process ends, however it
 //! ends, its descriptors are closed and the kernel detaches and frees everything.
 
-use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+mod loaded;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use aya::maps::lpm_trie::Key as PrefixKey;
-use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuHashMap};
+use aya::maps::{HashMap, LpmTrie};
 use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::{Iter, Program, ProgramError};
-use aya::{Btf, Ebpf, EbpfLoader, Pod};
-use tracer_common::{
-    AggregateKey, AggregateValue, CodeKey, Config, Counters, Holder, OFFSET_COUNT, START_TICK_NS,
-    Wire, from_bytes, signal,
-};
+use aya::programs::{Program, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader};
+use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, signal};
 
-use super::facts::{self, ProgramVerdict};
+use super::facts::ProgramVerdict;
 use super::plan::{Hook, Kind, Plan, Serves};
-use super::ring::{RINGS, Rings};
+use super::ring::RINGS;
 use crate::filter::Resolved;
-use crate::sys;
+
+pub use loaded::Loaded;
+use loaded::Plain;
 
 /// The object that `build.rs` made.
 #[repr(C, align(8))]
@@ -34,39 +32,6 @@ static OBJECT: &Aligned<[u8]> =
 
 /// The smallest ring that holds a few records of any signal.
 pub const MIN_RING_BYTES: u32 = 4096;
-
-/// Deliveries after the last aggregated event until both maps are empty for sure.
-const MAPS_TO_EMPTY: u32 = 2;
-
-/// A wire type that aya may copy in and out of maps.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Plain<T>(T);
-
-// SAFETY: `Wire` promises a plain type without padding for which every bit pattern is valid.
-unsafe impl<T: Wire> Pod for Plain<T> {}
-
-/// The loaded kernel half. Dropping it detaches and frees everything.
-pub struct Loaded {
-    ebpf: Ebpf,
-    links: Vec<Link>,
-    programs: Vec<(&'static str, Vec<u32>)>,
-    /// What the kernel said to each program of the plan.
-    pub verdicts: Vec<(String, ProgramVerdict)>,
-    /// The rings.
-    pub rings: Rings,
-    counters: PerCpuArray<MapData, Plain<Counters>>,
-    active: Array<MapData, u32>,
-    aggregates: [HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>; 2],
-    codes: PerCpuHashMap<MapData, Plain<CodeKey>, u64>,
-    pids: HashMap<MapData, u32, u64>,
-    /// Which aggregation map is written now.
-    writing: u32,
-    /// Sum of the aggregated counters at the last delivery.
-    aggregated: u64,
-    /// Deliveries since that sum last changed.
-    quiet_turns: u32,
-}
 
 /// A link is kept only to be dropped.
 enum Link {
@@ -98,30 +63,7 @@ pub fn load(plan: &Plan, resolved: &Resolved, ring_bytes: u64, benign: &[u32]) -
         verdicts.push((hook.program.to_owned(), verdict));
     }
 
-    let rings = Rings::take(&mut ebpf)?;
-    let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)?;
-    let active = Array::try_from(take(&mut ebpf, "ACTIVE")?)?;
-    let aggregates = [
-        HashMap::try_from(take(&mut ebpf, "AGGREGATE_A")?)?,
-        HashMap::try_from(take(&mut ebpf, "AGGREGATE_B")?)?,
-    ];
-    let codes = PerCpuHashMap::try_from(take(&mut ebpf, "CODES")?)?;
-    let pids = HashMap::try_from(take(&mut ebpf, "PIDS")?)?;
-    Ok(Loaded {
-        ebpf,
-        links,
-        programs,
-        verdicts,
-        rings,
-        counters,
-        active,
-        aggregates,
-        codes,
-        pids,
-        writing: 0,
-        aggregated: 0,
-        quiet_turns: 0,
-    })
+    Loaded::new(ebpf, links, programs, verdicts)
 }
 
 /// Tries every program of the plan and lets go of it again, for `doctor`.
@@ -276,151 +218,6 @@ fn refused(error: &ProgramError) -> ProgramVerdict {
         errno: io_error.and_then(std::io::Error::raw_os_error),
         text,
     }
-}
-
-impl Loaded {
-    /// Walks the open files of all tasks: stores an owner with sockets that have none, and gives every
-    /// descriptor that is a socket.
-    pub fn walk(&mut self) -> Result<Vec<Holder>> {
-        walk(iterator(&mut self.ebpf)?)
-    }
-
-    /// The counters of all CPUs together.
-    pub fn counters(&self) -> Result<[Counters; signal::COUNT]> {
-        let mut totals = [Counters::default(); signal::COUNT];
-        for (index, total) in totals.iter_mut().enumerate() {
-            for cpu in self.counters.get(&(index as u32), 0)?.iter() {
-                total.seen += cpu.0.seen;
-                total.filtered += cpu.0.filtered;
-                total.emitted += cpu.0.emitted;
-                total.aggregated += cpu.0.aggregated;
-                total.lost += cpu.0.lost;
-            }
-        }
-        Ok(totals)
-    }
-
-    /// What was aggregated per flow and has not been taken yet.
-    ///
-    /// The programs are first turned to the other map; once none can still hold the old one, it is read and
-    /// emptied, so that no count is lost or taken twice. An event that was being counted at the turn is found
-    /// in the other map by the next call.
-    pub fn take_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
-        let aggregated: u64 = self
-            .counters()?
-            .iter()
-            .map(|counters| counters.aggregated)
-            .sum();
-        self.quiet_turns = if aggregated == self.aggregated {
-            self.quiet_turns + 1
-        } else {
-            0
-        };
-        self.aggregated = aggregated;
-        if self.quiet_turns > MAPS_TO_EMPTY {
-            return Ok(Vec::new());
-        }
-        let full = self.writing;
-        self.writing = 1 - full;
-        self.active.set(0, self.writing, 0)?;
-        sys::grace_period();
-        empty(&mut self.aggregates[full as usize])
-    }
-
-    /// What is left in both maps once nothing writes any more, see [`Self::detach`].
-    pub fn take_last_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
-        let [a, b] = &mut self.aggregates;
-        let mut taken = empty(a)?;
-        taken.extend(empty(b)?);
-        Ok(taken)
-    }
-
-    /// What was counted without a flow, since the start.
-    pub fn codes(&self) -> Result<Vec<(CodeKey, u64)>> {
-        let mut found = Vec::new();
-        for entry in self.codes.iter() {
-            let (key, values) = entry?;
-            found.push((key.0, values.iter().sum()));
-        }
-        Ok(found)
-    }
-
-    /// Runs that the kernel skipped because the program was already running on that CPU, with the signals of
-    /// the program.
-    pub fn misses(&self) -> Vec<(Vec<u32>, Option<u64>)> {
-        self.programs
-            .iter()
-            .map(|(name, signals)| {
-                let fd = self
-                    .ebpf
-                    .program(name)
-                    .and_then(|program| program.fd().ok());
-                (
-                    signals.clone(),
-                    fd.and_then(|fd| facts::recursion_misses(fd.as_fd().as_raw_fd())),
-                )
-            })
-            .collect()
-    }
-
-    /// More wanted processes: (pid, start in nanoseconds of CLOCK_BOOTTIME).
-    pub fn want(&mut self, pids: &[(u32, u64)]) -> Result<()> {
-        for (pid, start_ns) in pids {
-            self.pids
-                .insert(pid, start_ns / START_TICK_NS, 0)
-                .context("too many processes (4096 at most)")?;
-        }
-        Ok(())
-    }
-
-    /// The wanted processes, children under `--follow` included: (pid, start in nanoseconds, cut to ticks).
-    pub fn pids(&self) -> Result<Vec<(u32, u64)>> {
-        let entries = self
-            .pids
-            .iter()
-            .map(|entry| entry.map(|(pid, ticks)| (pid, ticks * START_TICK_NS)));
-        entries
-            .collect::<Result<_, _>>()
-            .context("cannot read the wanted processes")
-    }
-
-    /// Detaches every program and waits until none runs any more; the maps can still be read.
-    pub fn detach(&mut self) {
-        self.links.clear();
-        sys::grace_period();
-    }
-}
-
-fn empty(
-    map: &mut HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>,
-) -> Result<Vec<(AggregateKey, AggregateValue)>> {
-    let keys: Vec<_> = map.keys().collect::<Result<_, _>>()?;
-    let mut taken = Vec::with_capacity(keys.len());
-    for key in keys {
-        taken.push((key.0, map.get(&key, 0)?.0));
-        map.remove(&key)?;
-    }
-    Ok(taken)
-}
-
-fn iterator(ebpf: &mut Ebpf) -> Result<std::fs::File> {
-    let program: &mut Iter = ebpf
-        .program_mut("open_sockets")
-        .context("the kernel half has no program open_sockets")?
-        .try_into()?;
-    let id = program.attach()?;
-    Ok(program.take_link(id)?.into_file()?)
-}
-
-fn walk(mut file: std::fs::File) -> Result<Vec<Holder>> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)
-        .context("cannot walk the open files of all tasks")?;
-    let chunks = bytes.chunks_exact(size_of::<Holder>());
-    if !chunks.remainder().is_empty() {
-        bail!("the walk over open files ended inside an entry");
-    }
-    Ok(chunks.filter_map(from_bytes).collect())
 }
 
 #[cfg(test)]

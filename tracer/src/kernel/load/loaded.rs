@@ -1,0 +1,230 @@
+//! The loaded kernel half: reads its maps back, walks open files, and lets go.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use aya::programs::Iter;
+use aya::{Ebpf, Pod};
+use tracer_common::{
+    AggregateKey, AggregateValue, CodeKey, Counters, Holder, START_TICK_NS, Wire, from_bytes,
+    signal,
+};
+
+use super::{Link, take};
+use crate::kernel::facts::{self, ProgramVerdict};
+use crate::kernel::ring::Rings;
+use crate::sys;
+
+/// Deliveries after the last aggregated event until both maps are empty for sure.
+const MAPS_TO_EMPTY: u32 = 2;
+
+/// A wire type that aya may copy in and out of maps.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct Plain<T>(pub(super) T);
+
+// SAFETY: `Wire` promises a plain type without padding for which every bit pattern is valid.
+unsafe impl<T: Wire> Pod for Plain<T> {}
+
+/// The loaded kernel half. Dropping it detaches and frees everything.
+pub struct Loaded {
+    ebpf: Ebpf,
+    links: Vec<Link>,
+    programs: Vec<(&'static str, Vec<u32>)>,
+    /// What the kernel said to each program of the plan.
+    pub verdicts: Vec<(String, ProgramVerdict)>,
+    /// The rings.
+    pub rings: Rings,
+    counters: PerCpuArray<MapData, Plain<Counters>>,
+    active: Array<MapData, u32>,
+    aggregates: [HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>; 2],
+    codes: PerCpuHashMap<MapData, Plain<CodeKey>, u64>,
+    pids: HashMap<MapData, u32, u64>,
+    /// Which aggregation map is written now.
+    writing: u32,
+    /// Sum of the aggregated counters at the last delivery.
+    aggregated: u64,
+    /// Deliveries since that sum last changed.
+    quiet_turns: u32,
+}
+
+impl Loaded {
+    /// Takes the maps out of the object.
+    pub(super) fn new(
+        mut ebpf: Ebpf,
+        links: Vec<Link>,
+        programs: Vec<(&'static str, Vec<u32>)>,
+        verdicts: Vec<(String, ProgramVerdict)>,
+    ) -> Result<Self> {
+        let rings = Rings::take(&mut ebpf)?;
+        let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)?;
+        let active = Array::try_from(take(&mut ebpf, "ACTIVE")?)?;
+        let aggregates = [
+            HashMap::try_from(take(&mut ebpf, "AGGREGATE_A")?)?,
+            HashMap::try_from(take(&mut ebpf, "AGGREGATE_B")?)?,
+        ];
+        let codes = PerCpuHashMap::try_from(take(&mut ebpf, "CODES")?)?;
+        let pids = HashMap::try_from(take(&mut ebpf, "PIDS")?)?;
+        Ok(Self {
+            ebpf,
+            links,
+            programs,
+            verdicts,
+            rings,
+            counters,
+            active,
+            aggregates,
+            codes,
+            pids,
+            writing: 0,
+            aggregated: 0,
+            quiet_turns: 0,
+        })
+    }
+
+    /// Walks the open files of all tasks: stores an owner with sockets that have none, and gives every
+    /// descriptor that is a socket.
+    pub fn walk(&mut self) -> Result<Vec<Holder>> {
+        walk(iterator(&mut self.ebpf)?)
+    }
+
+    /// The counters of all CPUs together.
+    pub fn counters(&self) -> Result<[Counters; signal::COUNT]> {
+        let mut totals = [Counters::default(); signal::COUNT];
+        for (index, total) in totals.iter_mut().enumerate() {
+            for cpu in self.counters.get(&(index as u32), 0)?.iter() {
+                total.seen += cpu.0.seen;
+                total.filtered += cpu.0.filtered;
+                total.emitted += cpu.0.emitted;
+                total.aggregated += cpu.0.aggregated;
+                total.lost += cpu.0.lost;
+            }
+        }
+        Ok(totals)
+    }
+
+    /// What was aggregated per flow and has not been taken yet.
+    ///
+    /// The programs are first turned to the other map; once none can still hold the old one, it is read and
+    /// emptied, so that no count is lost or taken twice. An event that was being counted at the turn is found
+    /// in the other map by the next call.
+    pub fn take_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
+        let aggregated: u64 = self
+            .counters()?
+            .iter()
+            .map(|counters| counters.aggregated)
+            .sum();
+        self.quiet_turns = if aggregated == self.aggregated {
+            self.quiet_turns + 1
+        } else {
+            0
+        };
+        self.aggregated = aggregated;
+        if self.quiet_turns > MAPS_TO_EMPTY {
+            return Ok(Vec::new());
+        }
+        let full = self.writing;
+        self.writing = 1 - full;
+        self.active.set(0, self.writing, 0)?;
+        sys::grace_period();
+        empty(&mut self.aggregates[full as usize])
+    }
+
+    /// What is left in both maps once nothing writes any more, see [`Self::detach`].
+    pub fn take_last_aggregates(&mut self) -> Result<Vec<(AggregateKey, AggregateValue)>> {
+        let [a, b] = &mut self.aggregates;
+        let mut taken = empty(a)?;
+        taken.extend(empty(b)?);
+        Ok(taken)
+    }
+
+    /// What was counted without a flow, since the start.
+    pub fn codes(&self) -> Result<Vec<(CodeKey, u64)>> {
+        let mut found = Vec::new();
+        for entry in self.codes.iter() {
+            let (key, values) = entry?;
+            found.push((key.0, values.iter().sum()));
+        }
+        Ok(found)
+    }
+
+    /// Runs that the kernel skipped because the program was already running on that CPU, with the signals of
+    /// the program.
+    pub fn misses(&self) -> Vec<(Vec<u32>, Option<u64>)> {
+        self.programs
+            .iter()
+            .map(|(name, signals)| {
+                let fd = self
+                    .ebpf
+                    .program(name)
+                    .and_then(|program| program.fd().ok());
+                (
+                    signals.clone(),
+                    fd.and_then(|fd| facts::recursion_misses(fd.as_fd().as_raw_fd())),
+                )
+            })
+            .collect()
+    }
+
+    /// More wanted processes: (pid, start in nanoseconds of CLOCK_BOOTTIME).
+    pub fn want(&mut self, pids: &[(u32, u64)]) -> Result<()> {
+        for (pid, start_ns) in pids {
+            self.pids
+                .insert(pid, start_ns / START_TICK_NS, 0)
+                .context("too many processes (4096 at most)")?;
+        }
+        Ok(())
+    }
+
+    /// The wanted processes, children under `--follow` included: (pid, start in nanoseconds, cut to ticks).
+    pub fn pids(&self) -> Result<Vec<(u32, u64)>> {
+        let entries = self
+            .pids
+            .iter()
+            .map(|entry| entry.map(|(pid, ticks)| (pid, ticks * START_TICK_NS)));
+        entries
+            .collect::<Result<_, _>>()
+            .context("cannot read the wanted processes")
+    }
+
+    /// Detaches every program and waits until none runs any more; the maps can still be read.
+    pub fn detach(&mut self) {
+        self.links.clear();
+        sys::grace_period();
+    }
+}
+
+fn empty(
+    map: &mut HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>,
+) -> Result<Vec<(AggregateKey, AggregateValue)>> {
+    let keys: Vec<_> = map.keys().collect::<Result<_, _>>()?;
+    let mut taken = Vec::with_capacity(keys.len());
+    for key in keys {
+        taken.push((key.0, map.get(&key, 0)?.0));
+        map.remove(&key)?;
+    }
+    Ok(taken)
+}
+
+fn iterator(ebpf: &mut Ebpf) -> Result<File> {
+    let program: &mut Iter = ebpf
+        .program_mut("open_sockets")
+        .context("the kernel half has no program open_sockets")?
+        .try_into()?;
+    let id = program.attach()?;
+    Ok(program.take_link(id)?.into_file()?)
+}
+
+fn walk(mut file: File) -> Result<Vec<Holder>> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .context("cannot walk the open files of all tasks")?;
+    let chunks = bytes.chunks_exact(size_of::<Holder>());
+    if !chunks.remainder().is_empty() {
+        bail!("the walk over open files ended inside an entry");
+    }
+    Ok(chunks.filter_map(from_bytes).collect())
+}
