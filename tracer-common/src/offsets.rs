@@ -96,6 +96,8 @@ offsets! {
     /// Stays when a closed socket gives its port back (`inet_num` becomes 0).
     tcp_sport: "tcp_sock", "inet_conn.icsk_inet.inet_sport";
     tcp_undo_marker: "tcp_sock", "undo_marker";
+    /// MTU of the last ICMP message that a packet was too big, 0: there was none.
+    tcp_mtu_info: "tcp_sock", "mtu_info";
 
     // request sockets (SYN-ACK)
     req_num_retrans: "request_sock", "num_retrans";

@@ -317,7 +317,8 @@ fn protocol_wanted(flow: &Flow) -> bool {
             _ => bits >> (protocol % 64) & 1 != 0,
         };
     }
-    config!(families) >> (flow.family & 63) & 1 != 0
+    // Bit 0 stands for raw sockets, not for a packet without a known flow (family 0).
+    flow.family != 0 && config!(families) >> (flow.family & 63) & 1 != 0
 }
 
 #[inline(always)]

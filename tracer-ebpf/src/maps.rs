@@ -134,6 +134,8 @@ pub static mut SENDERS: [u64; SENDER_PLACES] = [0; SENDER_PLACES];
 pub struct LastDrop {
     /// Address of the skb, 0 when taken.
     pub skb: u64,
+    /// When, nanoseconds of CLOCK_BOOTTIME: the address is soon given to another packet.
+    pub at_ns: u64,
     pub owner: Owner,
     pub flow: Flow,
     pub flags: u32,
@@ -145,7 +147,7 @@ pub static LAST_DROP: PerCpuArray<LastDrop> = PerCpuArray::with_max_entries(1, 0
 
 /// Wanted processes: pid to start time in ticks of [`tracer_common::START_TICK_NS`], all that procfs shows.
 #[map]
-pub static PIDS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
+pub static PIDS: HashMap<u32, u64> = HashMap::with_max_entries(16384, 0);
 #[map]
 pub static COMMS: HashMap<[u8; 16], u8> = HashMap::with_max_entries(64, 0);
 /// Ports in host byte order.

@@ -4,10 +4,7 @@
 //! an odd or changing number reports nobody, and user space looks the holders up: never a mixture of two.
 //! Volatile accesses keep their order in the compiler; x86 keeps it among stores and among loads.
 
-use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_sk_storage_get},
-};
+use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
 use core::{
     mem::MaybeUninit,
     ptr::{null_mut, read_volatile, write_volatile},
@@ -53,26 +50,38 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
             load!(leader, task_comm: Words).unwrap_or([0; 4]),
         );
     }
-    if let Some(cred) = load!(task, task_cred: Ptr) {
-        owner.uid = load!(cred, cred_uid: u32).unwrap_or(u32::MAX);
-    }
-    describe_cgroup(task, owner);
-}
-
-#[inline(always)]
-fn describe_cgroup(task: Ptr, owner: &mut Owner) {
-    let Some(set) = load!(task, task_cgroups: Ptr) else {
+    owner.uid = uid(task);
+    let Some(cgroup) = cgroup(task) else {
         return;
     };
-    let Some(cgroup) = load!(set, css_set_dfl_cgrp: Ptr) else {
-        return;
-    };
-    let Some(kn) = load!(cgroup, cgroup_kn: Ptr) else {
-        return;
-    };
-    owner.cgroup = load!(kn, kernfs_id: u64).unwrap_or(0);
+    owner.cgroup = cgroup_id(cgroup);
     if config!(filters) & filter::CGROUP != 0 && cgroup_matches(cgroup) {
         owner.flags |= owner_flag::CGROUP_MATCH;
+    }
+}
+
+/// Real user id, `u32::MAX` when unreadable.
+#[inline(always)]
+fn uid(task: Ptr) -> u32 {
+    match load!(task, task_cred: Ptr) {
+        Some(cred) => load!(cred, cred_uid: u32).unwrap_or(u32::MAX),
+        None => u32::MAX,
+    }
+}
+
+/// The task's cgroup (v2).
+#[inline(always)]
+fn cgroup(task: Ptr) -> Option<Ptr> {
+    let set = load!(task, task_cgroups: Ptr)?;
+    load!(set, css_set_dfl_cgrp: Ptr)
+}
+
+/// Its id: the inode number of its directory, 0 when unreadable.
+#[inline(always)]
+fn cgroup_id(cgroup: Ptr) -> u64 {
+    match load!(cgroup, cgroup_kn: Ptr) {
+        Some(kn) => load!(kn, kernfs_id: u64).unwrap_or(0),
+        None => 0,
     }
 }
 
@@ -181,12 +190,11 @@ pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
 }
 
 /// A send returned in process context: the sender is the owner. The common case, the same thread on the same
-/// socket as last time, is one load and one compare.
+/// socket as last time, is a few loads and one compare.
 #[inline(always)]
 pub fn sent(sk: Ptr) {
     let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
-    // SAFETY: no arguments, cannot fail.
-    let word = sender_word(cookie, unsafe { bpf_get_current_pid_tgid() });
+    let word = sender_word(cookie, current_task());
     let place = sender_place(cookie);
     // SAFETY: inside the array; words are read and written whole.
     if cookie != 0 && unsafe { read_volatile(place) } == word {
@@ -195,11 +203,22 @@ pub fn sent(sk: Ptr) {
     remember_sender(sk);
 }
 
-/// Cookies are never given twice, so equal words mean the same thread on the same socket, but for a chance of
-/// one in 2^64.
+/// What tells a sender, with what a process often changes while it has sockets: its name (prctl, execve) and
+/// its user. Not the cgroup, which is four loads away: it is looked at when one of these changes. Cookies are never given twice, so equal words mean the same
+/// thread as it was, on the same socket, but for a chance of one in 2^64.
 #[inline(always)]
-const fn sender_word(cookie: u64, pid_tgid: u64) -> u64 {
-    cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ pid_tgid
+fn sender_word(cookie: u64, task: Ptr) -> u64 {
+    let pid = load!(task, task_tgid: u32).unwrap_or(0) as u64;
+    let tid = load!(task, task_pid: u32).unwrap_or(0) as u64;
+    let comm = match load!(task, task_leader: Ptr) {
+        Some(leader) => load!(leader, task_comm: [u64; 2]).unwrap_or([0; 2]),
+        None => [0; 2],
+    };
+    cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (pid << 32 | tid)
+        ^ (uid(task) as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        ^ comm[0].wrapping_mul(0xd6e8_feb8_6659_fd93)
+        ^ comm[1].wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 #[inline(always)]
@@ -209,6 +228,28 @@ fn sender_place(cookie: u64) -> *mut u64 {
     unsafe { (&raw mut SENDERS).cast::<u64>().add(index) }
 }
 
+/// Is the stored sender the same in all but the thread?
+///
+/// # Safety
+/// `slot` is a stored owner.
+#[inline(always)]
+unsafe fn is_thread_of(slot: *const Owner, owner: &Owner) -> bool {
+    // SAFETY: the caller's promise; `comm` lies on a multiple of 8 in both.
+    unsafe {
+        let (theirs, ours) = (
+            (&raw const (*slot).comm).cast::<u64>(),
+            (&raw const owner.comm).cast::<u64>(),
+        );
+        (*slot).grade == grade::AT_SEND
+            && (*slot).pid == owner.pid
+            && (*slot).start_ns == owner.start_ns
+            && (*slot).uid == owner.uid
+            && (*slot).cgroup == owner.cgroup
+            && *theirs == *ours
+            && *theirs.add(1) == *ours.add(1)
+    }
+}
+
 /// Stores the sender. Its own function, so that the common case needs no registers saved.
 #[inline(never)]
 fn remember_sender(sk: Ptr) -> i32 {
@@ -216,22 +257,20 @@ fn remember_sender(sk: Ptr) -> i32 {
     if is_kernel_thread(task) {
         return 0;
     }
-    let pid = load!(task, task_tgid: u32).unwrap_or(0);
-    let tid = load!(task, task_pid: u32).unwrap_or(0);
+    let mut place = MaybeUninit::uninit();
+    let owner = nobody(&mut place);
+    describe(task, grade::AT_SEND, owner);
     let slot = slot(sk);
     // SAFETY: the slot lives as long as the program runs.
-    if !slot.is_null() && unsafe { (*slot).pid == pid && (*slot).grade == grade::AT_SEND } {
+    if !slot.is_null() && unsafe { is_thread_of(slot, owner) } {
         // SAFETY: as above.
-        unsafe { (*slot).tid = tid };
+        unsafe { (*slot).tid = owner.tid };
     } else {
-        let mut place = MaybeUninit::uninit();
-        let owner = nobody(&mut place);
-        describe(task, grade::AT_SEND, owner);
         store(sk, owner, true);
     }
     // The socket has a cookie since its owner was stored.
     let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
-    let word = sender_word(cookie, (pid as u64) << 32 | tid as u64);
+    let word = sender_word(cookie, task);
     // SAFETY: inside the array; words are read and written whole.
     unsafe { write_volatile(sender_place(cookie), word) };
     0

@@ -4,7 +4,7 @@ use tracer_common::{Flow, direction};
 
 use crate::{
     kernel::{Ptr, Words, load, probe, put},
-    socket::{AF_INET, AF_INET6, mapped_v4, v4},
+    socket::{AF_INET, AF_INET6, SOCK_RAW, mapped_v4, v4},
 };
 
 const IPPROTO_TCP: u8 = 6;
@@ -40,6 +40,25 @@ impl Addresses {
         self.family != 0
     }
 
+    /// Are these the headers that the socket's own packet has? Not around a packet in a tunnel, and the ports
+    /// are not in a fragment. A raw socket makes any headers.
+    #[inline(always)]
+    pub fn are_of(&self, flow: &Flow, direction: u32) -> bool {
+        if !self.known() || direction == direction::UNKNOWN as u32 {
+            return false;
+        }
+        if flow.sock_type == SOCK_RAW {
+            return true;
+        }
+        let near = if direction == direction::RECEIVED as u32 {
+            self.destination_port
+        } else {
+            self.source_port
+        };
+        self.protocol as u16 == flow.protocol
+            && (!self.has_ports() || flow.local_port == 0 || near == flow.local_port)
+    }
+
     #[inline(always)]
     fn has_ports(&self) -> bool {
         self.protocol == IPPROTO_TCP || self.protocol == IPPROTO_UDP
@@ -62,7 +81,8 @@ pub fn addresses(skb: Ptr) -> Addresses {
     let at = head + network as u64;
     if protocol == ETH_P_IP {
         let header = probe::<[u32; 5]>(at).unwrap_or([0; 5]);
-        if header[0].to_be() >> 28 == 4 {
+        // A fragment after the first has payload where the ports would be.
+        if header[0].to_be() >> 28 == 4 && header[1].to_be() & 0x1fff == 0 {
             found.family = AF_INET;
             found.protocol = (header[2].to_be() >> 16) as u8;
             found.source = v4(header[3]);
@@ -124,6 +144,9 @@ pub fn complete(flow: &mut Flow, packet: &Addresses, direction: u32) {
     } else {
         put(&mut flow.local, local);
         put(&mut flow.remote, remote);
+    }
+    if !packet.has_ports() {
+        return;
     }
     if received {
         flow.local_port = packet.destination_port;

@@ -131,7 +131,10 @@ fn describe_file(sk: Ptr, head: &mut Head) {
         head.flow.inode = load!(inode, inode_ino: u64).unwrap_or(0);
     }
     if let Some(refs) = load!(file, file_refs: u64) {
-        head.file_refs = refs.wrapping_add(config!(file_refs_bias)) as u32;
+        let refs = refs.wrapping_add(config!(file_refs_bias)) as u32;
+        // During the last close a plain `f_count` is 0 already, and `file_ref_t` reads as 1: one holder, who
+        // closes it.
+        head.file_refs = if refs == 0 { 1 } else { refs };
     }
 }
 

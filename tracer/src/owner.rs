@@ -47,6 +47,12 @@ impl Owners {
         self.processes.forget();
     }
 
+    /// Those of the given processes, as (pid, start), that have ended.
+    pub fn ended(&self, of: &[(u32, u64)]) -> Vec<u32> {
+        self.begin();
+        self.processes.ended(of)
+    }
+
     /// The cache of open files, to be refreshed before a batch that needs it.
     pub fn holders_mut(&mut self) -> &mut Holders {
         &mut self.holders
@@ -60,8 +66,12 @@ impl Owners {
             Lookup::NotNeeded
         };
         let mut owner = decide(head, lookup);
+        let stored = &head.owner;
         let cgroup = match owner.pid {
-            Some(pid) if pid == head.owner.pid => Some(head.owner.cgroup),
+            // The same number may be another process by now.
+            Some(pid) if (pid, owner.started_boot_ns) == (stored.pid, Some(stored.start_ns)) => {
+                Some(stored.cgroup)
+            }
             Some(pid) => self.holders.cgroup_of(&head.flow, pid),
             None => None,
         };
@@ -142,18 +152,19 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
             owner.why = Some(why.to_owned());
             owner
         }
-        Lookup::Found(holders) => among(stored, nobody, head.file_refs, holders),
+        Lookup::Found(holders) => among(stored, nobody, holders),
     }
 }
 
-fn among(stored: &Stored, nobody: bool, file_refs: u32, holders: &[Holder]) -> Owner {
+fn among(stored: &Stored, nobody: bool, holders: &[Holder]) -> Owner {
     let is_stored = |holder: &&Holder| same(&holder.owner, stored);
     match holders {
-        // Closed since, but at the event there was a single descriptor.
-        [] if !nobody && file_refs == 1 => process(stored, stored_grade(stored)),
         [] if nobody => Owner::unknown("the socket was closed before its owner could be looked up"),
+        // Closed since. Even a single descriptor may have been another's by then: inherited, or passed on.
         [] => process(stored, Grade::LastKnown),
-        [only] if same(&only.owner, stored) => process(stored, stored_grade(stored)),
+        [only] if same(&only.owner, stored) => {
+            process(&as_it_is(only, stored), stored_grade(stored))
+        }
         [only] => {
             let mut owner = process(&only.owner, Grade::Seeded);
             if stored.grade == grade::AT_SEND {
@@ -168,12 +179,20 @@ fn among(stored: &Stored, nobody: bool, file_refs: u32, holders: &[Holder]) -> O
             let main = several
                 .iter()
                 .find(is_stored)
-                .map_or(&several[0].owner, |_| stored);
+                .map_or(several[0].owner, |holder| as_it_is(holder, stored));
             Owner {
                 holders: several.iter().map(event_holder).collect(),
-                ..process(main, Grade::Shared)
+                ..process(&main, Grade::Shared)
             }
         }
+    }
+}
+
+/// The stored process under the name, user and cgroup that it has now: it may have changed since it was stored.
+const fn as_it_is(holder: &Holder, stored: &Stored) -> Stored {
+    Stored {
+        tid: stored.tid,
+        ..holder.owner
     }
 }
 

@@ -85,6 +85,11 @@ impl Peer {
         }
     }
 
+    /// The program that every peer runs.
+    pub fn program() -> PathBuf {
+        program()
+    }
+
     /// Sends a command and returns the answer.
     pub fn ask(&mut self, command: &str) -> Reply {
         self.tell(command);

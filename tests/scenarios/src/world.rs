@@ -69,13 +69,15 @@ impl World {
         }
     }
 
+    /// The host in the middle of [`World::routed`].
+    pub fn router(&self) -> &Host {
+        self.router.as_ref().expect("World::routed")
+    }
+
     /// Sets the rules that the router applies to what it forwards; they replace the earlier ones.
     /// `ip saddr 10.99.1.1 drop` makes a black hole of one direction; none: everything passes.
     pub fn on_the_path(&self, rules: &[&str]) {
-        self.router
-            .as_ref()
-            .expect("World::routed")
-            .filter("forward", rules);
+        self.router().filter("forward", rules);
     }
 }
 

@@ -144,3 +144,29 @@ fn root_packets_of_nobody_are_counted_by_reason() {
     assert!(counted >= 20, "{:?}", run.counted);
     run.assert_complete();
 }
+
+/// Fragments after the first have payload where the ports would be: 0x7878, which is 30840.
+#[test]
+fn root_fragments_are_not_given_ports_out_of_their_payload() {
+    if !requires(&["tc"]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&[]);
+    let mut sender = world.a.peer("frag-sender");
+    world
+        .a
+        .sh("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 1600");
+    sender.ok("open u udp4");
+    sender.ok("bind u 0.0.0.0:6001");
+    sender.ok("flood u 20 5000 10.99.1.2:9");
+    let drops = tracer.wait_for_count("dropped fragments", 20, SOON, |event| {
+        event["signal"] == "drop" && event["owner"]["pid"] == sender.id.pid
+    });
+    for event in &drops {
+        assert!(text(event, "flow.local").ends_with(":6001"), "{event}");
+        let remote = &event["flow"]["remote"];
+        assert!(remote.is_null() || remote == "10.99.1.2:9", "{event}");
+    }
+    tracer.stop().assert_complete();
+}

@@ -160,3 +160,33 @@ fn root_follow_takes_children_along() {
         assert_eq!(sizes, expected, "{}", run.arguments);
     }
 }
+
+#[test]
+fn root_follow_has_room_for_children_after_thousands() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    // The last child sends; the shell that is followed waits for it.
+    let script =
+        "read go; i=0; while [ $i -lt 5000 ]; do (:); i=$((i+1)); done; \"$0\" \"$@\"; exit 0";
+    let mut parent = std::process::Command::new("sh");
+    parent
+        .args(["-c", script])
+        .arg(Peer::program())
+        .arg(world.a.path())
+        .args(["open u udp4", "sendto u 11 203.0.113.9:9"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null());
+    let mut parent = parent.spawn().expect("sh");
+    let tracer = Tracer::start(&["--pid", &parent.id().to_string(), "--follow"]);
+    drop(parent.stdin.take());
+    let event = tracer.wait_for(
+        "send of the last child",
+        std::time::Duration::from_secs(60),
+        |event| event["signal"] == "send_error",
+    );
+    assert_eq!(event["send_error"]["requested_bytes"], 11, "{event}");
+    let _ = parent.wait();
+    tracer.stop().assert_complete();
+}

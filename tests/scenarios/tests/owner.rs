@@ -232,3 +232,42 @@ fn root_two_hundred_short_lives_are_never_mixed_up() {
     assert!(owners.is_empty(), "{owners:?}");
     tracer.stop().assert_complete();
 }
+
+#[test]
+fn root_a_sender_that_takes_another_name_is_shown_under_it() {
+    if !requires(&["nft"]) {
+        return;
+    }
+    let world = World::routed();
+    let tracer = Tracer::start(&[]);
+    let mut pair = Connection::new(&world, "name-before", "name-server");
+    pair.warm_up();
+    pair.client.rename("name-after");
+    world.on_the_path(&["drop"]);
+    pair.client.ok("send c 3000");
+    let event = retransmit_of(&tracer, &pair.local);
+    assert_owner(&event, &pair.client.id, &["at_send"]);
+    tracer.stop().assert_complete();
+}
+
+#[test]
+fn root_a_child_that_inherited_and_ended_is_not_confused_with_who_connected() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&[]);
+    let mut pair = Connection::new(&world, "left-parent", "left-server");
+    let mut child = pair.client.fork();
+    pair.client.ok("close c");
+    // The tracer sleeps while the child learns of the reset and ends.
+    tracer.signal(nix::sys::signal::Signal::SIGSTOP);
+    pair.server.ok("linger0 s");
+    pair.server.ok("close s");
+    child.fails("recv c", libc::ECONNRESET);
+    child.exit();
+    tracer.signal(nix::sys::signal::Signal::SIGCONT);
+    let event = reset_at(&tracer, &pair.local);
+    assert_eq!(text(&event, "owner.grade"), "last_known", "{event}");
+    tracer.stop().assert_complete();
+}

@@ -239,3 +239,55 @@ fn root_an_unanswered_synack_belongs_to_the_listener() {
     }
     tracer.stop().assert_complete();
 }
+
+#[test]
+fn root_a_path_that_became_narrow_is_mtu() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::routed();
+    let tracer = Tracer::start(&[]);
+    let mut pair = Connection::new(&world, "mtu-sender", "mtu-receiver");
+    pair.warm_up();
+    world.router().ip("link set tob mtu 1000");
+    pair.client.ok("send c 20000");
+    let event = tracer.wait_for("retransmit after the ICMP message", SOON, |event| {
+        event["signal"] == "retransmit" && event["retransmit"]["cause"] == "mtu"
+    });
+    assert_owner(&event, &pair.client.id, &["at_send", "at_connect"]);
+    assert_flow(&event, "tcp", &pair.local, &pair.remote, &world.a);
+    assert_eq!(text(&event, "retransmit.trigger"), "ack");
+    tracer.stop().assert_complete();
+}
+
+/// The kernel retransmits the data of such a SYN by the same way as after an ICMP message.
+#[test]
+fn root_data_of_a_syn_that_was_not_taken_is_not_called_mtu() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    // Without a cookie; the server does not know of it.
+    world.a.sh("echo 5 > /proc/sys/net/ipv4/tcp_fastopen");
+    world.b.sh("echo 0 > /proc/sys/net/ipv4/tcp_fastopen");
+    let tracer = Tracer::start(&[]);
+    let mut server = world.b.peer("tfo-server");
+    for command in ["open l tcp4", "bind l 10.99.1.2:7100", "listen l"] {
+        server.ok(command);
+    }
+    let mut client = world.a.peer("tfo-client");
+    for command in [
+        "open c tcp4",
+        "fast-open c",
+        "connect c 10.99.1.2:7100",
+        "send c 300",
+    ] {
+        client.ok(command);
+    }
+    let event = tracer.wait_for("retransmit of the data", SOON, |event| {
+        event["signal"] == "retransmit" && event["owner"]["pid"] == client.id.pid
+    });
+    assert_eq!(text(&event, "retransmit.cause"), "unknown", "{event}");
+    assert_eq!(number(&event, "retransmit.bytes"), 300);
+    tracer.stop().assert_complete();
+}

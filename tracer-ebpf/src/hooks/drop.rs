@@ -54,6 +54,7 @@ fn dropped(skb: Ptr, location: u64, reason: u32, rx_sk: Ptr) {
     {
         return of_socket(pass, head, skb, location, reason, sk, false);
     }
+    forget(skb);
     if emit::needs_socket() || !emit::wanted(DROP) {
         pass.filtered();
     } else {
@@ -75,7 +76,10 @@ fn of_socket(
     socket::describe_borrowed(sk, head);
     owner::stored(sk, &mut head.owner);
     let sent_here = !received && load!(skb, skb_iif: u32).unwrap_or(0) == 0;
-    let connected = head.flow.protocol == IPPROTO_TCP && socket::state(sk) != TCP_LISTEN;
+    // A closed socket has given its port back, a listening one has many peers: the packet knows.
+    let connected = head.flow.protocol == IPPROTO_TCP
+        && head.flow.local_port != 0
+        && socket::state(sk) != TCP_LISTEN;
     let packet = if socket::is_ip(head.flow.family) && !(connected && (received || sent_here)) {
         packet::addresses(skb)
     } else {
@@ -87,20 +91,22 @@ fn of_socket(
         packet::direction(skb, &head.flow, &packet)
     };
     if !connected && socket::is_ip(head.flow.family) {
-        if packet.known() {
+        if packet.are_of(&head.flow, direction) {
             packet::complete(&mut head.flow, &packet, direction);
         } else if head.flow.remote_port == 0 {
             head.flags |= head_flag::NO_REMOTE;
         }
     }
+    head.boot_ns = emit::now();
     if direction == direction::SENT as u32 {
         remember(skb, head);
+    } else {
+        forget(skb);
     }
     if !emit::wanted(DROP) || emit::unwanted(head) {
         return pass.filtered();
     }
     let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
-    head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
         return pass.aggregate(
             head,
@@ -133,10 +139,27 @@ fn remember(skb: Ptr, head: &Head) {
         // SAFETY: this CPU's own place.
         unsafe {
             (*last).skb = skb as u64;
+            (*last).at_ns = head.boot_ns;
             copy(&mut (*last).owner, &head.owner);
             copy(&mut (*last).flow, &head.flow);
             (*last).flags = head.flags;
             (*last).file_refs = head.file_refs;
+        }
+    }
+}
+
+/// Another packet was freed at the address that is kept: whose that one was says nothing about this one.
+#[inline(always)]
+fn forget(skb: Ptr) {
+    if !emit::wanted(emit::DEVICE) {
+        return;
+    }
+    if let Some(last) = LAST_DROP.get_ptr_mut(0) {
+        // SAFETY: this CPU's own place.
+        unsafe {
+            if (*last).skb == skb as u64 {
+                (*last).skb = 0;
+            }
         }
     }
 }

@@ -34,7 +34,9 @@ pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
 /// Why, and whether a timer did it, from the state that each path of net/ipv4/tcp_{timer,output,input}.c
 /// leaves at this point: the RTO handler runs with nothing armed and in Loss; a tail loss probe runs with
 /// itself armed outside of recovery; `tcp_xmit_retransmit_queue` runs on an ACK in Recovery or Loss;
-/// `tcp_simple_retransmit` enters Loss without a marker to undo.
+/// `tcp_simple_retransmit` enters Loss without a marker to undo, after an ICMP message. Without that message
+/// it was something else that takes the same way (`tcp_non_congestion_loss_retransmit`): the data of a SYN
+/// that the peer did not take.
 #[inline(always)]
 fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
     let pending = load_bits!(tcp, tcp_pending).unwrap_or(NO_U32);
@@ -48,7 +50,10 @@ fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
         if pending == PENDING_NONE {
             (cause::RTO, true)
         } else if undo_marker == 0 && retransmits == 0 {
-            (cause::MTU, false)
+            match load!(tcp, tcp_mtu_info: u32).unwrap_or(0) {
+                0 => (cause::UNKNOWN, false),
+                _ => (cause::MTU, false),
+            }
         } else {
             (cause::RTO, false)
         }

@@ -20,6 +20,7 @@ use crate::{
 
 const EAGAIN: u32 = 11;
 const SOCK_SEQPACKET: u16 = 5;
+const SOCK_PACKET: u16 = 10;
 /// `MAX_ERRNO` of the kernel.
 const MAX_ERRNO: u32 = 4095;
 
@@ -197,11 +198,11 @@ fn named(request: &Request, flow: &mut Flow) -> bool {
         flow.remote_port = port;
         put(&mut flow.remote, address);
         true
-    } else if flow.family == AF_PACKET {
-        // sockaddr_ll: family, protocol, ifindex.
+    } else if flow.family == AF_PACKET && flow.sock_type != SOCK_PACKET && request.name_len >= 8 {
+        // sockaddr_ll: family, protocol, ifindex. (SOCK_PACKET takes a name, in another structure.)
         put(&mut flow.remote, socket::v4(words[1]));
         true
-    } else if flow.family == AF_NETLINK {
+    } else if flow.family == AF_NETLINK && request.name_len >= 8 {
         // sockaddr_nl: family, pad, pid.
         put(&mut flow.remote, socket::v4(words[1]));
         true

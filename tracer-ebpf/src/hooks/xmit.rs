@@ -12,6 +12,8 @@ use crate::{
 
 const NETDEV_TX_BUSY: i32 = 0x10;
 const ETIMEDOUT: i32 = 110;
+/// A driver's refusal is reported within microseconds of its free; an older one was of another packet.
+const JUST_BEFORE_NS: u64 = 1_000_000;
 
 /// `void net_dev_xmit(struct sk_buff *skb, int rc, struct net_device *dev, unsigned int skb_len)`
 #[btf_tracepoint(function = "net_dev_xmit")]
@@ -57,7 +59,7 @@ fn recall(skb: Ptr, head: &mut Head) {
     };
     // SAFETY: this CPU's own place.
     unsafe {
-        if (*last).skb != skb as u64 {
+        if (*last).skb != skb as u64 || emit::now().wrapping_sub((*last).at_ns) > JUST_BEFORE_NS {
             return;
         }
         (*last).skb = 0;

@@ -72,6 +72,14 @@ impl Processes {
         }
     }
 
+    /// Those of the given (pid, start) that have ended.
+    pub fn ended(&self, of: &[(u32, u64)]) -> Vec<u32> {
+        of.iter()
+            .filter(|(pid, start_ns)| !self.is_alive(*pid, *start_ns))
+            .map(|(pid, _)| *pid)
+            .collect()
+    }
+
     fn all(&self) -> Vec<(u32, Stat)> {
         let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -124,6 +132,16 @@ mod tests {
         let mut found = Processes::new(root.path()).descendants(&[5]);
         found.sort_unstable();
         assert_eq!(found, [(6, 600_000_000), (7, 700_000_000)]);
+    }
+
+    #[test]
+    fn ended_are_those_that_are_gone_or_whose_pid_was_given_away() {
+        let root = tempfile::tempdir().unwrap();
+        add(root.path(), 5, 1);
+        add(root.path(), 6, 1);
+        let processes = Processes::new(root.path());
+        let of = [(5, 500_000_000), (6, 500_000_000), (7, 700_000_000)];
+        assert_eq!(processes.ended(&of), [6, 7]);
     }
 
     #[test]

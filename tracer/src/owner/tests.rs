@@ -173,12 +173,17 @@ fn the_stored_grade_stands_when_the_look_up_confirms_it() {
 }
 
 #[test]
-fn a_socket_closed_before_the_look_up_is_last_known_unless_there_was_one_descriptor() {
-    let mut head = head(stored(42, grade::AT_CONNECT));
-    assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::AtConnect);
-    head.file_refs = 2;
-    assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::LastKnown);
-    head.owner = Stored::default();
+fn a_socket_closed_before_the_look_up_is_last_known() {
+    // A single descriptor too: who connected may have left it to a child that has ended since.
+    for grade in [grade::AT_CONNECT, grade::AT_SEND, grade::AT_ACCEPT] {
+        let mut head = head(stored(42, grade));
+        for file_refs in [1, 2] {
+            head.file_refs = file_refs;
+            let owner = decide(&head, Lookup::Found(&[]));
+            assert_eq!((owner.grade, owner.pid), (Grade::LastKnown, Some(42)));
+        }
+    }
+    let head = head(Stored::default());
     assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::Unknown);
 }
 
@@ -238,4 +243,20 @@ fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
     now.set(100_000);
     holders.refresh(99_999, &clock, &mut || anyhow::bail!("no"));
     assert!(matches!(holders.of(&flow), Lookup::Missed(_)));
+}
+
+#[test]
+fn a_process_is_shown_under_the_name_that_it_has_when_it_is_looked_up() {
+    let mut renamed = holder(42);
+    renamed.owner.comm[..5].copy_from_slice(b"newer");
+    renamed.owner.uid = 8;
+    let head = head(stored(42, grade::AT_CONNECT));
+    for holders in [vec![renamed], vec![renamed, holder(43)]] {
+        let owner = decide(&head, Lookup::Found(&holders));
+        assert_eq!(
+            (owner.pid, owner.tid, owner.uid),
+            (Some(42), Some(43), Some(8))
+        );
+        assert_eq!(owner.comm, RawName::from_padded(b"newer"));
+    }
 }

@@ -132,6 +132,8 @@ impl Peer {
             ["linger0", name] => sys::linger_zero(self.socket(name)?.as_fd())?,
             ["user-timeout", name, ms] => self.tcp_option(name, libc::TCP_USER_TIMEOUT, ms)?,
             ["syn-retries", name, count] => self.tcp_option(name, libc::TCP_SYNCNT, count)?,
+            // The next connect only remembers where to: the first send takes its data along in the SYN.
+            ["fast-open", name] => self.tcp_option(name, libc::TCP_FASTOPEN_CONNECT, "1")?,
             ["no-delay", name] => self.tcp_option(name, libc::TCP_NODELAY, "1")?,
             ["sndbuf", name, bytes] => {
                 setsockopt(self.socket(name)?, sockopt::SndBuf, &bytes.parse()?)?

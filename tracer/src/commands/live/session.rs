@@ -25,6 +25,11 @@ const BATCH_RECORDS: usize = 1024;
 /// A difference between wall clock and boot clock beyond this is a step, not noise or slewing.
 const CLOCK_STEP_NS: u128 = 10_000_000;
 
+/// Processes under `--follow`: how many there is room for in the kernel half, and beyond how many those that
+/// have ended are forgotten.
+const PIDS_ROOM: usize = 16_384;
+const PIDS_KEPT: usize = 2048;
+
 /// What the loop does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -51,6 +56,8 @@ pub struct Session {
     empty_pumps: u64,
     /// Event lines still to print.
     left: Option<u64>,
+    /// That children were missed under `--follow` has been said.
+    children_missed: bool,
 }
 
 impl Session {
@@ -80,6 +87,7 @@ impl Session {
             reported_lost: [0; signal::COUNT],
             empty_pumps: 0,
             left: count,
+            children_missed: false,
         }
     }
 
@@ -189,6 +197,7 @@ impl Session {
             return Ok(Step::Go);
         }
         self.follow_wall_clock();
+        self.forget_ended()?;
         let taken = self.loaded.take_aggregates()?;
         self.aggregates(&taken)?;
         Ok(if self.left == Some(0) {
@@ -196,6 +205,25 @@ impl Session {
         } else {
             Step::Go
         })
+    }
+
+    /// Under `--follow` every child is remembered, beyond its end for the sake of data in flight; but not so
+    /// many that there is no room for new ones.
+    fn forget_ended(&mut self) -> Result<()> {
+        if self.resolved.config.filters & bit::FOLLOW == 0 {
+            return Ok(());
+        }
+        let pids = self.loaded.pids()?;
+        if pids.len() >= PIDS_ROOM && !self.children_missed {
+            self.children_missed = true;
+            log::error!(
+                "--follow: {PIDS_ROOM} processes are followed at once, some children are missed"
+            );
+        }
+        if pids.len() > PIDS_KEPT {
+            self.loaded.forget(&self.owners.ended(&pids))?;
+        }
+        Ok(())
     }
 
     /// Takes over a step of the wall clock, but not the nanoseconds by which two readings differ: a process must
@@ -315,7 +343,9 @@ impl Session {
             self.print(self.renderer.totals(&totals).into_bytes());
             self.flush_while_read(patience);
         }
-        Ok(self.output.finish(Duration::ZERO)?)
+        self.output
+            .finish(Duration::ZERO)
+            .context("stdout takes no more output: make room, or write elsewhere")
     }
 
     /// Hands everything to the output and waits until it is written, for as long as somebody reads: a reader

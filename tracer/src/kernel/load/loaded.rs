@@ -174,7 +174,17 @@ impl Loaded {
         for (pid, start_ns) in pids {
             self.pids
                 .insert(pid, start_ns / START_TICK_NS, 0)
-                .context("too many processes (4096 at most)")?;
+                .context("too many processes (16384 at most)")?;
+        }
+        Ok(())
+    }
+
+    /// No longer wanted.
+    pub fn forget(&mut self, pids: &[u32]) -> Result<()> {
+        for pid in pids {
+            self.pids
+                .remove(pid)
+                .context("cannot forget a process that has ended")?;
         }
         Ok(())
     }

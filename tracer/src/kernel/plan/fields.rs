@@ -136,6 +136,7 @@ const RULES: &[Rule] = &[
     Rule("tcp_lsndtime", &["tcp.last_send_us_ago"], &[]),
     Rule("tcp_rcv_tstamp", &["tcp.last_ack_us_ago"], &[]),
     Rule("tcp_undo_marker", &["retransmit.cause mtu"], &[]),
+    Rule("tcp_mtu_info", &["retransmit.cause mtu"], &[]),
     Rule(
         "tcp_sport",
         &["port of flow.local of a closed connection"],

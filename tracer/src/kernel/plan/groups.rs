@@ -33,7 +33,8 @@ pub struct Variant {
     pub short_of_best: &'static str,
 }
 
-const NEWER_KERNEL: &str = "a kernel whose prototype is known; nothing can be set on this one";
+const NEWER_KERNEL: &str =
+    "a newer kernel, or a sendtrace that knows this one; nothing can be set here";
 const POLICY: &str =
     "none needed for the rest; a kernel or policy that allows fexit programs gives it";
 
@@ -117,13 +118,14 @@ pub static GROUPS: &[Group] = &[
             Variant {
                 program: "drop_reason",
                 args: 3,
-                short_of_best: "the owner of some received packets (the kernel does not name the receiving socket)",
+                short_of_best: "many packets dropped by the socket that received them: they are counted by reason, \
+                                    not listed (the kernel does not name that socket)",
             },
             Variant {
                 program: "drop_location",
                 args: 2,
                 short_of_best: "drop.reason is null, consumed packets cannot always be told from drops, \
-                                    and the owner of some received packets is unknown",
+                                    and many packets dropped by their receiving socket are not listed",
             },
         ],
         lost: "dropped packets",

@@ -128,7 +128,7 @@ fn an_older_prototype_takes_the_form_written_for_it_and_says_what_that_costs() {
             3,
             "drop_rx_sk",
             "drop_reason",
-            "the owner of some received packets",
+            "many packets dropped by the socket that received them",
         ),
         (
             "kfree_skb",
