@@ -204,21 +204,17 @@ pub fn sent(sk: Ptr) {
 }
 
 /// What tells a sender, with what a process often changes while it has sockets: its name (prctl, execve) and
-/// its user. Not the cgroup, which is four loads away: it is looked at when one of these changes. Cookies are never given twice, so equal words mean the same
-/// thread as it was, on the same socket, but for a chance of one in 2^64.
+/// its user. As few loads as will do: a thread that is not the leader does not notice that its process was
+/// renamed (user space does), and nobody notices a change of cgroup, until something else changes too. Cookies
+/// are never given twice, so equal words mean the same sender of the same socket, but for a chance of one in
+/// 2^64.
 #[inline(always)]
 fn sender_word(cookie: u64, task: Ptr) -> u64 {
     let pid = load!(task, task_tgid: u32).unwrap_or(0) as u64;
     let tid = load!(task, task_pid: u32).unwrap_or(0) as u64;
-    let comm = match load!(task, task_leader: Ptr) {
-        Some(leader) => load!(leader, task_comm: [u64; 2]).unwrap_or([0; 2]),
-        None => [0; 2],
-    };
-    cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ (pid << 32 | tid)
-        ^ (uid(task) as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-        ^ comm[0].wrapping_mul(0xd6e8_feb8_6659_fd93)
-        ^ comm[1].wrapping_mul(0xff51_afd7_ed55_8ccd)
+    let comm = load!(task, task_comm: [u64; 2]).unwrap_or([0; 2]);
+    let mixed = cookie ^ (comm[0] << 1) ^ (comm[1] << 2) ^ ((uid(task) as u64) << 3);
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (pid << 32 | tid)
 }
 
 #[inline(always)]

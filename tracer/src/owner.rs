@@ -65,8 +65,14 @@ impl Owners {
         } else {
             Lookup::NotNeeded
         };
+        let found = lookup != Lookup::NotNeeded;
         let mut owner = decide(head, lookup);
         let stored = &head.owner;
+        if owner.grade == Grade::AtSend && !found && head.flags & head_flag::CURRENT == 0 {
+            // It may have taken another name since it sent.
+            let now = self.processes.comm(stored.pid, stored.start_ns);
+            owner.comm = now.or(owner.comm);
+        }
         let cgroup = match owner.pid {
             // The same number may be another process by now.
             Some(pid) if (pid, owner.started_boot_ns) == (stored.pid, Some(stored.start_ns)) => {

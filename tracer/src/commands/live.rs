@@ -20,7 +20,7 @@ use crate::cli::{Color, Format, Live};
 use crate::event::Signal;
 use crate::filter::{self, Resolved, Settings};
 use crate::host::ThisHost;
-use crate::kernel::facts::{Facts, ProgramVerdict};
+use crate::kernel::facts::{self, Facts, ProgramVerdict};
 use crate::kernel::load::{self, Loaded};
 use crate::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
 use crate::names::KernelNames;
@@ -43,6 +43,11 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let root = Path::new("/");
     let facts = Facts::probe(root);
     if let Some(problem) = plan::privileges(&facts).problem() {
+        return Err(anyhow!(problem).into());
+    }
+    if !args.filters.pid.is_empty() && facts::in_pid_namespace(root) {
+        let problem = "--pid cannot be used inside a pid namespace, whose pids the kernel does not see: \
+                       run on the host, or filter by --cgroup, --netns or --comm";
         return Err(anyhow!(problem).into());
     }
     let settings = Settings {

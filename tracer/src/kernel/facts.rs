@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 pub use btf::{BtfFacts, Feature};
 pub use capability::{Capabilities, Capability};
 pub use misses::recursion_misses;
-pub use netns::{NetnsError, interface_name, netns_of_pid, netns_of_self, netns_of_text};
+pub use netns::{
+    NetnsError, in_pid_namespace, interface_name, netns_of_pid, netns_of_self, netns_of_text,
+};
 pub use symbols::Symbols;
 
 /// Facts about the host and about this process.

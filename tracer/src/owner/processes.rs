@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 
 use tracer_common::START_TICK_NS;
 
+use crate::event::RawName;
+
 /// Reads processes below a root path, which tests replace.
 #[derive(Clone, Debug)]
 pub struct Processes {
     proc: PathBuf,
     /// Answers of this batch, by pid and start: thousands of events may ask about one process.
-    alive: RefCell<HashMap<(u32, u64), bool>>,
+    alive: RefCell<HashMap<(u32, u64), Option<RawName>>>,
 }
 
 /// The fields of proc_pid_stat(5) that are needed.
 struct Stat {
+    comm: RawName,
     state: char,
     parent: u32,
     start_ticks: u64,
@@ -33,15 +36,20 @@ impl Processes {
 
     /// Does the process of that pid and start (nanoseconds of CLOCK_BOOTTIME) still run? Zombies do not.
     pub fn is_alive(&self, pid: u32, start_ns: u64) -> bool {
-        *self
-            .alive
+        self.comm(pid, start_ns).is_some()
+    }
+
+    /// The name that the process has now; `None` when it has ended.
+    pub fn comm(&self, pid: u32, start_ns: u64) -> Option<RawName> {
+        self.alive
             .borrow_mut()
             .entry((pid, start_ns))
             .or_insert_with(|| {
-                self.stat(pid).is_some_and(|stat| {
-                    !matches!(stat.state, 'Z' | 'X') && stat.start_ticks == start_ns / START_TICK_NS
-                })
+                let stat = self.stat(pid)?;
+                let runs = !matches!(stat.state, 'Z' | 'X');
+                (runs && stat.start_ticks == start_ns / START_TICK_NS).then_some(stat.comm)
             })
+            .clone()
     }
 
     /// Asks anew from now on.
@@ -96,12 +104,17 @@ impl Processes {
     /// the last one.
     fn stat(&self, pid: u32) -> Option<Stat> {
         let bytes = fs::read(self.proc.join(pid.to_string()).join("stat")).ok()?;
-        let text = String::from_utf8_lossy(&bytes);
-        let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+        let open = bytes.iter().position(|byte| *byte == b'(')?;
+        let close = bytes.iter().rposition(|byte| *byte == b')')?;
+        let comm = RawName::new(bytes.get(open + 1..close)?);
+        let mut fields = std::str::from_utf8(&bytes[close + 1..])
+            .ok()?
+            .split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(17)?.parse().ok()?;
         Some(Stat {
+            comm,
             state,
             parent,
             start_ticks,
@@ -153,6 +166,8 @@ mod tests {
         fs::write(dir.join("stat"), stat).unwrap();
         let processes = Processes::new(root.path());
         assert_eq!(processes.start_ns(7), Some(43_210_000_000));
+        let named = processes.comm(7, 43_215_000_000);
+        assert_eq!(named, Some(RawName::new(*b"a) R 1")));
         assert!(processes.is_alive(7, 43_215_000_000));
         assert!(
             !processes.is_alive(7, 43_225_000_000),

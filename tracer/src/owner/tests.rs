@@ -53,7 +53,7 @@ fn the_only_sender_with_the_only_descriptor_is_the_owner_while_it_lives() {
     assert!(owners_with(root.path()).needs_holders(&head));
 
     std::fs::create_dir_all(root.path().join("proc/42")).unwrap();
-    let stat = "42 (batch) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0\n";
+    let stat = "42 (later) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0\n";
     std::fs::write(root.path().join("proc/42/stat"), stat).unwrap();
     let mut owners = owners_with(root.path());
     assert!(!owners.needs_holders(&head));
@@ -63,6 +63,11 @@ fn the_only_sender_with_the_only_descriptor_is_the_owner_while_it_lives() {
         (Grade::AtSend, Some(42), Some(43))
     );
     assert_eq!((owner.uid, owner.started_boot_ns), (Some(7), Some(42_000)));
+    assert_eq!(
+        owner.comm,
+        Some(RawName::new(*b"later")),
+        "the name that it has now"
+    );
 }
 
 #[test]

@@ -31,6 +31,14 @@ impl std::error::Error for NetnsError {
     }
 }
 
+/// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Does this process live in a pid namespace of its own? Its pids are then not those that the kernel half sees.
+pub fn in_pid_namespace(root: &Path) -> bool {
+    inode(root.join("proc/self/ns/pid")).is_ok_and(|inode| inode != INITIAL_PID_NAMESPACE)
+}
+
 /// Inode number of this process's network namespace.
 pub fn netns_of_self(root: &Path) -> Result<u64, NetnsError> {
     inode(root.join("proc/self/ns/net"))
