@@ -24,7 +24,12 @@ pub fn flow(
             let ports = has_ports(wire);
             let local = inet(family, &wire.local, wire.local_port, ports);
             let remote = inet(family, &wire.remote, wire.remote_port, ports);
-            (Some(local), Some(remote).filter(|end| !is_unspecified(end)))
+            // Port 0: not bound yet, or closed and given back.
+            let bound = !ports || wire.local_port != 0;
+            (
+                Some(local).filter(|_| bound),
+                Some(remote).filter(|end| !is_unspecified(end)),
+            )
         }
         libc::AF_UNIX => (None, unix(path)),
         libc::AF_NETLINK => {

@@ -120,3 +120,12 @@ fn netlink_packet_and_unix_sockets_have_their_own_ends() {
         Some("x".repeat(108))
     );
 }
+
+#[test]
+fn a_closed_socket_that_gave_its_port_back_has_no_local_end() {
+    let mut closed = tcp4();
+    closed.local_port = 0;
+    let flow = flow_of(closed, 0);
+    assert_eq!(text(flow.local), None);
+    assert_eq!(text(flow.remote), Some("10.0.0.12:443".to_owned()));
+}
