@@ -74,14 +74,17 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         // Children that are older than we are; later ones are found by the program `fork`.
         loaded.want(&Processes::new(root).descendants(&args.filters.pid))?;
     }
-    // Seeds the owners of sockets that are older than we are.
-    loaded.walk().unwrap_or_else(|error| {
+    // The walk seeds the owners of sockets that are older than we are, and shows what it needs later.
+    let mut seeded = Ok(());
+    let keep = sys::needed_for(|| {
+        seeded = loaded.walk().map(drop);
+        seeded.is_ok() && loaded.counters().is_ok()
+    });
+    if let Err(error) = seeded {
         warn(&format!(
             "owners of sockets opened before now are not known: {error:#}"
         ));
-        Vec::new()
-    });
-    let keep = sys::needed_for(|| loaded.counters().is_ok() && loaded.walk().is_ok());
+    }
     sys::drop_privileges(&keep)?;
 
     let output = Output::stdout().context("cannot write to stdout")?;
