@@ -107,6 +107,9 @@ pub struct Live {
 /// `sendtrace doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct Doctor {
+    /// Only print the facts that hooks are chosen from, as JSON: goes well with a bug report
+    #[arg(long, conflicts_with_all = ["format", "color"])]
+    pub facts: bool,
     /// Text for people, or JSON: one object per line
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: Format,

@@ -13,7 +13,7 @@ use tracer_common::signal;
 
 use super::Failure;
 use crate::cli::{Color, Doctor, Format};
-use crate::kernel::facts::{Facts, ProgramVerdict};
+use crate::kernel::facts::{Facts, ProgramVerdict, recorded};
 use crate::kernel::load;
 use crate::kernel::plan::{self, Hook, Plan, PlanError, Privileges, Serves, Wanted};
 use crate::sys;
@@ -90,10 +90,15 @@ pub fn run(args: &Doctor) -> Result<(), Failure> {
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     };
-    let report = examine(Path::new("/"), try_load, |examination| match args.format {
-        Format::Text => text::render(examination, colour),
-        Format::Json => json::render(examination),
-    });
+    let root = Path::new("/");
+    let report = if args.facts {
+        format!("{:#}\n", recorded::to_json(&Facts::probe(root)))
+    } else {
+        examine(root, try_load, |examination| match args.format {
+            Format::Text => text::render(examination, colour),
+            Format::Json => json::render(examination),
+        })
+    };
     match io::stdout().write_all(report.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

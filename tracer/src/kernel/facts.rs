@@ -7,6 +7,7 @@ mod capability;
 mod host;
 mod misses;
 mod netns;
+pub mod recorded;
 mod symbols;
 
 use std::path::{Path, PathBuf};

@@ -7,3 +7,6 @@ pub mod facts;
 pub mod load;
 pub mod plan;
 pub mod ring;
+
+#[cfg(test)]
+mod recorded_plans;

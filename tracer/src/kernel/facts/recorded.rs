@@ -1,0 +1,145 @@
+//! The facts that the plan is made from, as JSON: what `doctor --facts` prints, and what the planner's tests
+//! read back for kernels that are not at hand (`tests/kernels/`).
+//!
+//! Everything that is asked for has a key; `null` says that the kernel does not have it. So a record that
+//! was made before something new was asked for can be told from a kernel that lacks it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tracer_common::{FIELDS, UNRESOLVED};
+
+use super::{BtfFacts, Facts, Feature};
+use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
+
+/// One object, keys in a fixed order.
+pub fn to_json(facts: &Facts) -> Value {
+    json!({
+        "kernel_release": facts.kernel_release,
+        "knows_cap_bpf": facts.knows_cap_bpf,
+        "lockdown": facts.lockdown,
+        "unprivileged_bpf_disabled": facts.unprivileged_bpf_disabled,
+        "kptr_restrict": facts.kptr_restrict,
+        "tick_ns": facts.tick_ns,
+        "btf": match &facts.btf {
+            Ok(btf) => btf_to_json(btf),
+            Err(why) => Value::String(why.clone()),
+        },
+    })
+}
+
+fn btf_to_json(btf: &BtfFacts) -> Value {
+    let tracepoints = TRACEPOINTS
+        .iter()
+        .map(|&name| (name.to_owned(), json!(btf.tracepoint_types.get(name))));
+    let functions = FUNCTIONS
+        .iter()
+        .map(|&name| (name.to_owned(), json!(btf.functions.get(name))));
+    let features = Feature::ALL.iter().map(|feature| {
+        (
+            feature.name().to_owned(),
+            btf.features.contains(feature).into(),
+        )
+    });
+    let fields = FIELDS.iter().zip(btf.offsets).map(|(field, offset)| {
+        let offset = (offset != UNRESOLVED).then_some(offset);
+        (field.name.to_owned(), json!(offset))
+    });
+    json!({
+        "features": Map::from_iter(features),
+        "tracepoints": Map::from_iter(tracepoints),
+        "functions": Map::from_iter(functions),
+        "file_refs_bias": btf.file_refs_bias,
+        "fields": Map::from_iter(fields),
+        "drop_reasons": names_to_json(&btf.drop_reasons),
+        "drop_subsystems": names_to_json(&btf.drop_subsystems),
+        "reset_reasons": names_to_json(&btf.reset_reasons),
+    })
+}
+
+fn names_to_json(names: &Option<BTreeMap<u32, String>>) -> Value {
+    let Some(names) = names else {
+        return Value::Null;
+    };
+    let entries = names
+        .iter()
+        .map(|(number, name)| (number.to_string(), json!(name)));
+    Value::Object(Map::from_iter(entries))
+}
+
+/// Reads a record back: a root user on that kernel, with what a record does not hold as on a perfect host.
+#[cfg(test)]
+pub(crate) fn from_json(record: &Value) -> Result<Facts, String> {
+    let number = |value: &Value| value.as_u64();
+    let small = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    Ok(Facts {
+        kernel_release: text(&record["kernel_release"]),
+        knows_cap_bpf: record["knows_cap_bpf"].as_bool(),
+        lockdown: text(&record["lockdown"]),
+        unprivileged_bpf_disabled: small(&record["unprivileged_bpf_disabled"]),
+        kptr_restrict: small(&record["kptr_restrict"]),
+        tick_ns: number(&record["tick_ns"]),
+        btf: match &record["btf"] {
+            Value::String(why) => Err(why.clone()),
+            btf => Ok(btf_from_json(btf)?),
+        },
+        ..super::perfect::host()
+    })
+}
+
+#[cfg(test)]
+fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
+    let get = |kind: &str, name: &str| {
+        btf[kind]
+            .get(name)
+            .ok_or_else(|| format!("{kind}.{name} was not asked for when this was recorded"))
+    };
+    let count = |value: &Value| value.as_u64().and_then(|count| usize::try_from(count).ok());
+    let mut offsets = [UNRESOLVED; tracer_common::OFFSET_COUNT];
+    for (slot, field) in offsets.iter_mut().zip(FIELDS) {
+        if let Some(offset) = get("fields", field.name)?.as_u64() {
+            *slot = u32::try_from(offset).map_err(|error| error.to_string())?;
+        }
+    }
+    let mut tracepoint_types = BTreeMap::new();
+    for &name in TRACEPOINTS {
+        if let Some(types) = get("tracepoints", name)?.as_array() {
+            let types: Vec<_> = types.iter().filter_map(Value::as_str).collect();
+            tracepoint_types.insert(name, types.into_iter().map(ToOwned::to_owned).collect());
+        }
+    }
+    let mut functions = BTreeMap::new();
+    for &name in FUNCTIONS {
+        if let Some(arguments) = count(get("functions", name)?) {
+            functions.insert(name, arguments);
+        }
+    }
+    let mut features = std::collections::BTreeSet::new();
+    for feature in Feature::ALL {
+        if get("features", feature.name())?.as_bool() == Some(true) {
+            features.insert(feature);
+        }
+    }
+    let names = |key: &str| {
+        let entries = btf[key].as_object()?;
+        let entry = |(number, name): (&String, &Value)| {
+            Some((number.parse().ok()?, name.as_str()?.to_owned()))
+        };
+        Some(entries.iter().filter_map(entry).collect())
+    };
+    Ok(BtfFacts {
+        offsets,
+        file_refs_bias: btf["file_refs_bias"].as_u64().unwrap_or(0),
+        tracepoints: tracepoint_types
+            .iter()
+            .map(|(&name, types): (_, &Vec<String>)| (name, types.len()))
+            .collect(),
+        tracepoint_types,
+        functions,
+        features,
+        drop_reasons: names("drop_reasons"),
+        drop_subsystems: names("drop_subsystems"),
+        reset_reasons: names("reset_reasons"),
+    })
+}
