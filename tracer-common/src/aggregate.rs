@@ -32,6 +32,8 @@ pub mod code {
     pub const fn reset_parts(code: u32) -> (u8, u32) {
         (code as u8, code >> 16)
     }
+    /// The only code of a send that was taken.
+    pub const SENT: u32 = 0;
     /// The send error code of a partial send: some, but not all bytes were taken.
     pub const PARTIAL_SEND: u32 = 0;
 }
@@ -61,7 +63,7 @@ pub struct AggregateKey {
 pub struct AggregateValue {
     /// Events.
     pub count: u64,
-    /// Bytes: retransmitted, dropped, or (for a partial send) not taken.
+    /// Bytes: retransmitted, dropped, sent, or (for a partial send) not taken.
     pub bytes: u64,
     /// Segments of retransmits.
     pub segments: u64,

@@ -22,7 +22,7 @@ pub use offsets::{FIELDS, Field, OFFSET_COUNT, Offsets, UNRESOLVED};
 pub use owner::{Holder, Owner, START_TICK_NS, grade, owner_flag};
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, TcpState, cause, direction, head_flag,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpState, cause, direction, head_flag,
 };
 
 /// A plain wire type: `repr(C)`, no implicit padding, every bit pattern valid.

@@ -66,6 +66,7 @@ offsets! {
     sk_err: "sock", "sk_err";
     sk_sndbuf: "sock", "sk_sndbuf";
     sk_wmem_queued: "sock", "sk_wmem_queued";
+    sk_kern_sock: "sock", "sk_kern_sock";
     net_inum: "net", "ns.inum";
     socket_file: "socket", "file";
     socket_sk: "socket", "sk";
@@ -155,6 +156,10 @@ offsets! {
     regs_dx: "pt_regs", "dx";
     regs_r8: "pt_regs", "r8";
     regs_r9: "pt_regs", "r9";
+
+    // struct msghdr
+    msghdr_name: "msghdr", "msg_name";
+    msghdr_namelen: "msghdr", "msg_namelen";
 
     // other families
     netlink_portid: "netlink_sock", "portid";

@@ -178,6 +178,19 @@ pub struct SendErrorRecord {
     pub path: DestinationPath,
 }
 
+/// A send that took some bytes, or all.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendRecord {
+    pub head: Head,
+    /// What the caller asked to send, bytes; [`NO_U64`] when not visible.
+    pub requested_bytes: u64,
+    /// What the kernel took, bytes.
+    pub sent_bytes: u64,
+    /// Only for unix sockets.
+    pub path: DestinationPath,
+}
+
 /// A packet of a local socket that was freed undelivered.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,6 +259,7 @@ wire!(
     RetransmitRecord = 232,
     DestinationPath = 112,
     SendErrorRecord = 336,
+    SendRecord = 264,
     DropRecord = 176,
     DeviceRecord = 168,
     ResetRecord = 216,

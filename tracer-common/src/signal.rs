@@ -13,5 +13,10 @@ pub const DEVICE: u32 = 3;
 pub const RESET: u32 = 4;
 /// A connection that failed or died (`inet_sock_set_state`).
 pub const CONNECTION: u32 = 5;
+/// A send that returned without an error.
+pub const SEND: u32 = 6;
 /// How many there are.
-pub const COUNT: usize = 6;
+pub const COUNT: usize = 7;
+
+/// Bits of all that tell of a failure: what is traced when nothing is asked for.
+pub const FAILURES: u64 = (1 << COUNT) - 1 & !(1 << SEND);

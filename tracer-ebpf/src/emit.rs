@@ -364,4 +364,4 @@ pub fn needs_socket() -> bool {
 }
 
 /// Names a signal's number for the hooks.
-pub use signal::{CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND_ERROR};
+pub use signal::{CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND, SEND_ERROR};

@@ -12,7 +12,7 @@ use core::{
 use tracer_common::{Owner, filter, grade, owner_flag};
 
 use crate::{
-    kernel::{Ptr, Words, clear, copy, current_task, load, put},
+    kernel::{Ptr, Words, clear, copy, current_task, load, load_bits, put},
     maps::{OWNERS, SENDER_PLACES, SENDERS, config},
 };
 
@@ -22,6 +22,32 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 #[inline(always)]
 pub fn is_kernel_thread(task: Ptr) -> bool {
     load!(task, task_flags: u32).unwrap_or(0) & PF_KTHREAD != 0
+}
+
+/// `PF_MEMALLOC`: set around a send by those that send on behalf of block devices (NBD, NVMe), in whatever
+/// process happens to wait for the disk; a process's own send never has it when it returns.
+const PF_MEMALLOC: u32 = 0x800;
+
+/// Does the kernel send for itself? Its own sockets (NFS, whose socket has a file all the same), and sockets
+/// that a process made and handed over (NBD).
+#[inline(always)]
+pub fn is_kernels_send(sk: Ptr, task: Ptr) -> bool {
+    load!(task, task_flags: u32).unwrap_or(0) & PF_MEMALLOC != 0
+        || load_bits!(sk, sk_kern_sock).unwrap_or(0) != 0
+        || kernel_owned(sk)
+}
+
+/// Is this a kernel thread that works for a process: io_uring's, before they became threads of the process
+/// (5.12)? Kernel threads are never renamed, so their names tell.
+#[inline(always)]
+pub fn works_for_others(task: Ptr) -> bool {
+    const RING: u64 = u64::from_ne_bytes(*b"io_uring");
+    const WORKER: u64 = u64::from_ne_bytes(*b"io_wqe_w");
+    if !is_kernel_thread(task) {
+        return false;
+    }
+    let name = load!(task, task_comm: [u64; 2]).unwrap_or([0; 2])[0];
+    name == RING || name == WORKER
 }
 
 /// Makes a place on the stack an owner that is nobody; in place, because a copy costs a call.
@@ -250,7 +276,7 @@ unsafe fn is_thread_of(slot: *const Owner, owner: &Owner) -> bool {
 #[inline(never)]
 fn remember_sender(sk: Ptr) -> i32 {
     let task = current_task();
-    if is_kernel_thread(task) {
+    if is_kernel_thread(task) || is_kernels_send(sk, task) {
         return 0;
     }
     let mut place = MaybeUninit::uninit();

@@ -146,7 +146,8 @@ pub struct Filters {
     /// Protocols
     #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
     pub proto: Vec<Proto>,
-    /// Signals: retransmit, send_error, drop, device, reset, connection
+    /// Signals: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
+    /// which is off unless named here
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = signal)]
     pub signal: Vec<Signal>,
     /// Errors of sends and connections, by name or number, for example ECOMM or 70

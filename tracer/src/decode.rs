@@ -13,13 +13,13 @@ use std::fmt;
 
 use tracer_common::{
     ConnectionRecord, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, TcpState as WireTcp, Wire, cause, direction, from_bytes,
-    head_flag,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpState as WireTcp, Wire, cause, direction,
+    from_bytes, head_flag,
 };
 
 use crate::event::{
     CaState, Cause, Connection, Detail, Device, Direction, Drop, Event, Outcome, Owner, RawName,
-    Reset, Retransmit, SendError, Signal, Tcp, TcpState, Trigger,
+    Reset, Retransmit, Send, SendError, Signal, Tcp, TcpState, Trigger,
 };
 pub use flow::flow;
 pub use tally::{Aggregated, aggregated, counted_by_code};
@@ -48,6 +48,7 @@ pub enum Record {
     Device(DeviceRecord),
     Reset(ResetRecord),
     Connection(ConnectionRecord),
+    Send(SendRecord),
 }
 
 impl Record {
@@ -60,6 +61,7 @@ impl Record {
             Self::Device(record) => &record.head,
             Self::Reset(record) => &record.head,
             Self::Connection(record) => &record.head,
+            Self::Send(record) => &record.head,
         }
     }
 }
@@ -132,6 +134,7 @@ pub fn decode(signal: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
         Signal::Device => Record::Device(read(kind, bytes)?),
         Signal::Reset => Record::Reset(read(kind, bytes)?),
         Signal::Connection => Record::Connection(read(kind, bytes)?),
+        Signal::Send => Record::Send(read(kind, bytes)?),
         Signal::Lost => return Err(DecodeError::UnknownSignal(signal)),
     };
     let found = record.head().signal;
@@ -156,6 +159,7 @@ pub fn event(record: &Record, owner: Owner, names: &dyn Names) -> Event {
         Record::Device(r) => (Detail::Device(device(r, names)), None, &no_path),
         Record::Reset(r) => (Detail::Reset(reset(r, names)), Some(&r.tcp), &no_path),
         Record::Connection(r) => (Detail::Connection(connection(r)), Some(&r.tcp), &no_path),
+        Record::Send(r) => (Detail::Send(send(r)), None, &r.path),
     };
     // Until its SYN was answered, a socket's times of the last data and the last ACK mean nothing.
     let connecting = |state| matches!(state, Some(TcpState::SynSent | TcpState::NewSynRecv));
@@ -199,6 +203,13 @@ fn send_error(record: &SendErrorRecord) -> SendError {
         // An error is returned only by a send of which nothing was taken.
         sent_bytes: Some(0),
         blocked_us: None,
+    }
+}
+
+fn send(record: &SendRecord) -> Send {
+    Send {
+        requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
+        sent_bytes: record.sent_bytes,
     }
 }
 

@@ -13,7 +13,7 @@ mod tcp;
 
 pub use detail::{
     Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, Reset, Retransmit,
-    SendError, Trigger, transmit_code_name,
+    Send, SendError, Trigger, transmit_code_name,
 };
 pub use flow::{Endpoint, Flow, proto_name};
 pub use owner::{Grade, Holder, Owner, RawName};

@@ -100,7 +100,6 @@ const MAX_REMOTES: usize = 1024;
 const RESTARTS: [u32; 4] = [512, 513, 514, 516];
 /// Signals that carry an errno.
 const WITH_ERRNO: u64 = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
-const ALL_SIGNALS: u64 = (1 << number::COUNT) - 1;
 
 /// Resolves filters against the host.
 pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result<Resolved, Error> {
@@ -188,7 +187,7 @@ fn signals(wanted: &[Signal], by_errno: bool) -> Result<u64, Error> {
         .filter_map(|signal| signal_bit(*signal))
         .fold(0, |bits, bit| bits | bit);
     let asked = if wanted.is_empty() {
-        ALL_SIGNALS
+        number::FAILURES
     } else {
         asked
     };

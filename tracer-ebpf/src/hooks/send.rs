@@ -1,132 +1,180 @@
-//! Sends that fail, and sends that take only a part.
+//! Sends: those that fail, those that take only a part, and on request those that succeed.
+//!
+//! Each way of seeing the return of a send has its own file; what is made of it is here.
 
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user,
-    macros::{btf_tracepoint, fexit},
-    programs::{BtfTracePointContext, FExitContext},
-};
-use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, code, grade, head_flag};
+mod length;
+mod name;
+mod refusal;
+
+use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag};
 
 use crate::{
-    emit::{self, SEND_ERROR, Weight},
-    kernel::{Ptr, Words, clear, copy, current_task, load, probe, probe_user, put},
-    maps::{EVENTS_SEND_ERROR, Place, config},
+    emit::{self, SEND, SEND_ERROR, Weight},
+    kernel::{Ptr, clear, copy, load, put},
+    maps::{EVENTS_SEND, EVENTS_SEND_ERROR, Place, config},
     owner,
-    socket::{
-        self, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, IPPROTO_TCP, SOCK_RAW, SOCK_STREAM,
-    },
-    syscall::{self, Request},
+    socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, IPPROTO_TCP, SOCK_RAW, SOCK_STREAM},
+    syscall::Request,
 };
 
 const EAGAIN: u32 = 11;
 const SOCK_SEQPACKET: u16 = 5;
-const SOCK_PACKET: u16 = 10;
 /// `MAX_ERRNO` of the kernel.
 const MAX_ERRNO: u32 = 4095;
 
-/// `void sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: the return of every send.
-#[btf_tracepoint(function = "sock_send_length")]
-pub fn send_length(ctx: BtfTracePointContext) -> i32 {
-    let sk: Ptr = ctx.arg(0);
-    let ret: i32 = ctx.arg(1);
-    if socket::is_ip(socket::family(sk)) {
-        owner::sent(sk);
-    }
-    if !emit::wanted(SEND_ERROR) {
-        return 0;
-    }
-    if ret >= 0 {
-        let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
-        if is_stream && syscall::may_be_partial(sk, ret as u32) {
-            partial(sk, ret as u64);
+/// What was asked of one send.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// Bytes to send, [`NO_U64`] when not visible.
+    bytes: u64,
+    /// Address of the destination, 0 when none was named.
+    name: u64,
+    /// Its length.
+    name_len: u32,
+    /// Whether the destination lies in the kernel's memory, or in the caller's.
+    in_kernel: bool,
+}
+
+impl Asked {
+    /// As the registers of the system call tell it.
+    #[inline(always)]
+    fn by_caller(request: Request) -> Self {
+        Self {
+            bytes: request.bytes,
+            name: request.name,
+            name_len: request.name_len,
+            in_kernel: false,
         }
-        return 0;
     }
-    send_failed(sk, ret);
-    0
-}
 
-/// Its own function, so that a successful send needs no registers saved.
-#[inline(never)]
-fn send_failed(sk: Ptr, ret: i32) -> i32 {
-    let task = current_task();
-    let errno = ret.unsigned_abs();
-    // What would block is counted, and a stream has one destination: nothing to ask the caller for.
-    let request = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
-        None
-    } else {
-        syscall::request(task, sk)
-    };
-    failed(sk, errno, task, request, Place::Send);
-    0
-}
-
-/// `int security_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size)`: only a refusal by an
-/// LSM, which `sock_send_length` does not see.
-#[fexit(function = "security_socket_sendmsg")]
-pub fn lsm_refusal(ctx: FExitContext) -> i32 {
-    let sock: Ptr = ctx.arg(0);
-    let size: i32 = ctx.arg(2);
-    let ret: i32 = ctx.arg(3);
-    if ret >= 0 || !emit::wanted(SEND_ERROR) {
-        return 0;
+    /// As a `struct msghdr` of the kernel tells it, after the name was copied in.
+    #[inline(always)]
+    fn by_message(msg: Ptr, bytes: u64) -> Self {
+        let name = load!(msg, msghdr_name: u64).unwrap_or(0);
+        let len = load!(msg, msghdr_namelen: u32).unwrap_or(0);
+        Self {
+            bytes,
+            name,
+            name_len: if name == 0 { 0 } else { len },
+            in_kernel: true,
+        }
     }
-    let Some(sk) = load!(sock, socket_sk: Ptr) else {
-        return 0;
-    };
-    if sk.is_null() {
-        return 0;
-    }
-    let task = current_task();
-    let request = syscall::request(task, sk).map(|request| Request {
-        bytes: size as u32 as u64,
-        ..request
-    });
-    failed(sk, ret.unsigned_abs(), task, request, Place::LsmRefusal);
-    0
 }
 
 /// Counts a send that took less than it was given, per owner and destination.
-#[inline(never)]
-fn partial(sk: Ptr, sent: u64) -> i32 {
-    let task = current_task();
-    let Some(request) = syscall::request(task, sk) else {
-        return 0;
-    };
-    if request.bytes == NO_U64 || request.bytes <= sent {
-        return 0;
+#[inline(always)]
+fn partial(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
+    if asked.bytes == NO_U64 || asked.bytes <= sent {
+        return;
     }
-    let Some((pass, head)) = emit::see(SEND_ERROR, Place::Send) else {
-        return 0;
+    let Some((pass, head)) = emit::see(SEND_ERROR, place) else {
+        return;
     };
     if emit::errno_unwanted(0) {
-        pass.filtered();
-        return 0;
+        return pass.filtered();
     }
-    describe(sk, task, Some(request), head);
+    describe(sk, task, Some(asked), head);
     if emit::unwanted(head) {
-        pass.filtered();
-        return 0;
+        return pass.filtered();
     }
     head.boot_ns = emit::now();
     let weight = Weight {
-        bytes: request.bytes - sent,
+        bytes: asked.bytes - sent,
         segments: 0,
     };
     pass.aggregate(head, code::PARTIAL_SEND, weight);
-    0
+}
+
+/// One send that succeeded.
+#[inline(always)]
+fn sent(sk: Ptr, sent: u64, task: Ptr, asked: Option<Asked>, place: Place) {
+    let Some((pass, head)) = emit::see(SEND, place) else {
+        return;
+    };
+    describe(sk, task, asked, head);
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    head.boot_ns = emit::now();
+    if !pass.within_rate(head.boot_ns) {
+        let weight = Weight {
+            bytes: sent,
+            segments: 0,
+        };
+        return pass.aggregate(head, code::SENT, weight);
+    }
+    pass.emit(&EVENTS_SEND, |record: &mut SendRecord| {
+        copy(&mut record.head, head);
+        record.requested_bytes = asked.map_or(NO_U64, |asked| asked.bytes);
+        record.sent_bytes = sent;
+        clear(&mut record.path);
+        if head.flow.family == AF_UNIX {
+            name::unix_path(sk, asked, &mut record.head, &mut record.path);
+        }
+    });
+}
+
+/// Is this a send that is counted, not listed?
+#[inline(always)]
+fn would_block(errno: u32) -> bool {
+    errno == EAGAIN && config!(list_would_block) == 0
+}
+
+/// One failed send.
+#[inline(always)]
+fn failed(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
+    if errno > MAX_ERRNO {
+        return;
+    }
+    let Some((pass, head)) = emit::see(SEND_ERROR, place) else {
+        return;
+    };
+    if emit::errno_unwanted(errno) {
+        return pass.filtered();
+    }
+    describe(sk, task, asked, head);
+    if emit::unwanted(head) {
+        return pass.filtered();
+    }
+    head.boot_ns = emit::now();
+    let requested = asked.map_or(NO_U64, |asked| asked.bytes);
+    if would_block(errno) || !pass.within_rate(head.boot_ns) {
+        let bytes = if requested == NO_U64 { 0 } else { requested };
+        return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
+    }
+    pass.emit(&EVENTS_SEND_ERROR, |record: &mut SendErrorRecord| {
+        copy(&mut record.head, head);
+        let tcp = if head.flow.protocol == IPPROTO_TCP {
+            socket::tcp_sock(sk)
+        } else {
+            core::ptr::null()
+        };
+        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+        record.errno = errno;
+        record.pad = 0;
+        record.requested_bytes = requested;
+        clear(&mut record.path);
+        if head.flow.family == AF_UNIX {
+            name::unix_path(sk, asked, &mut record.head, &mut record.path);
+        }
+    });
 }
 
 /// Owner, flow and destination of a send by current.
 #[inline(always)]
-fn describe(sk: Ptr, task: Ptr, request: Option<Request>, head: &mut Head) {
+fn describe(sk: Ptr, task: Ptr, asked: Option<Asked>, head: &mut Head) {
     socket::describe(sk, head);
-    if owner::kernel_owned(sk) {
-        head.owner.grade = grade::KERNEL;
+    if owner::works_for_others(task) {
+        // The one it works for is not visible: whoever is stored, or found among the open files.
+        owner::stored(sk, &mut head.owner);
     } else {
-        owner::describe(task, grade::AT_SEND, &mut head.owner);
+        if owner::is_kernels_send(sk, task) {
+            head.owner.grade = grade::KERNEL;
+        } else {
+            owner::describe(task, grade::AT_SEND, &mut head.owner);
+        }
+        head.flags |= head_flag::CURRENT;
     }
-    head.flags |= head_flag::CURRENT;
     let flow = &mut head.flow;
     if flow.sock_type == SOCK_STREAM || flow.sock_type == SOCK_SEQPACKET {
         if flow.local_port == 0 {
@@ -134,9 +182,9 @@ fn describe(sk: Ptr, task: Ptr, request: Option<Request>, head: &mut Head) {
         }
         return;
     }
-    match request {
-        Some(request) if request.name != 0 && request.name_len >= 2 => {
-            if named(&request, flow) {
+    match asked {
+        Some(asked) if asked.name != 0 && asked.name_len >= 2 => {
+            if name::named(&asked, flow) {
                 head.flags |= head_flag::NAMED_REMOTE;
             } else if flow.family != AF_UNIX {
                 head.flags |= head_flag::NO_REMOTE;
@@ -172,153 +220,5 @@ fn is_connected(flow: &Flow) -> bool {
     match flow.family {
         AF_INET | AF_INET6 => flow.remote_port != 0 || flow.sock_type == SOCK_RAW,
         _ => true,
-    }
-}
-
-/// Reads the destination that the caller named into the flow.
-#[inline(always)]
-fn named(request: &Request, flow: &mut Flow) -> bool {
-    let Some(words) = probe_user::<[u32; 2]>(request.name) else {
-        return false;
-    };
-    let family = words[0] as u16;
-    let port = (words[0] >> 16) as u16;
-    if flow.family == AF_INET && request.name_len >= 16 && (family == AF_INET || family == 0) {
-        flow.remote_port = port;
-        put(&mut flow.remote, socket::v4(words[1]));
-        true
-    } else if flow.family == AF_INET6 && family == AF_INET && request.name_len >= 16 {
-        flow.remote_port = port;
-        put(&mut flow.remote, socket::mapped_v4(words[1]));
-        true
-    } else if flow.family == AF_INET6 && family == AF_INET6 && request.name_len >= 24 {
-        let Some(address) = probe_user::<Words>(request.name + 8) else {
-            return false;
-        };
-        flow.remote_port = port;
-        put(&mut flow.remote, address);
-        true
-    } else if flow.family == AF_PACKET && flow.sock_type != SOCK_PACKET && request.name_len >= 8 {
-        // sockaddr_ll: family, protocol, ifindex. (SOCK_PACKET takes a name, in another structure.)
-        put(&mut flow.remote, socket::v4(words[1]));
-        true
-    } else if flow.family == AF_NETLINK && request.name_len >= 8 {
-        // sockaddr_nl: family, pad, pid.
-        put(&mut flow.remote, socket::v4(words[1]));
-        true
-    } else {
-        false
-    }
-}
-
-/// Is this a send that is counted, not listed?
-#[inline(always)]
-fn would_block(errno: u32) -> bool {
-    errno == EAGAIN && config!(list_would_block) == 0
-}
-
-/// One failed send.
-#[inline(always)]
-fn failed(sk: Ptr, errno: u32, task: Ptr, request: Option<Request>, place: Place) {
-    if errno > MAX_ERRNO {
-        return;
-    }
-    let Some((pass, head)) = emit::see(SEND_ERROR, place) else {
-        return;
-    };
-    if emit::errno_unwanted(errno) {
-        return pass.filtered();
-    }
-    describe(sk, task, request, head);
-    if emit::unwanted(head) {
-        return pass.filtered();
-    }
-    head.boot_ns = emit::now();
-    let requested = request.map_or(NO_U64, |request| request.bytes);
-    if would_block(errno) || !pass.within_rate(head.boot_ns) {
-        let bytes = if requested == NO_U64 { 0 } else { requested };
-        return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
-    }
-    pass.emit(&EVENTS_SEND_ERROR, |record: &mut SendErrorRecord| {
-        copy(&mut record.head, head);
-        let tcp = if head.flow.protocol == IPPROTO_TCP {
-            socket::tcp_sock(sk)
-        } else {
-            core::ptr::null()
-        };
-        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
-        record.errno = errno;
-        record.pad = 0;
-        record.requested_bytes = requested;
-        clear(&mut record.path);
-        if head.flow.family == AF_UNIX {
-            unix_path(sk, request, record);
-        }
-    });
-}
-
-/// Where a unix send went: what the caller named, else the name that the peer is bound to.
-#[inline(always)]
-fn unix_path(sk: Ptr, request: Option<Request>, record: &mut SendErrorRecord) {
-    if let Some(request) = request
-        && request.name != 0
-        && request.name_len > 2
-    {
-        let len = (request.name_len - 2).min(108);
-        // SAFETY: writes at most the 108 bytes of the path, or fails.
-        let result = unsafe {
-            bpf_probe_read_user(
-                record.path.path.as_mut_ptr().cast(),
-                len,
-                (request.name + 2) as *const _,
-            )
-        };
-        if result == 0 {
-            record.path.len = len;
-            record.head.flags &= !head_flag::NO_REMOTE;
-        }
-        return;
-    }
-    // SAFETY: reads of a static that nobody writes after loading.
-    let (peer, addr, len, name) = unsafe {
-        (
-            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_peer),
-            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_addr),
-            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_address_len),
-            core::ptr::read_volatile(&raw const crate::maps::OFFSETS.unix_address_name),
-        )
-    };
-    if [peer, addr, len, name].contains(&tracer_common::UNRESOLVED) {
-        return;
-    }
-    let Some(other) = probe::<u64>(sk as u64 + peer as u64) else {
-        return;
-    };
-    if other == 0 {
-        return;
-    }
-    let Some(address) = probe::<u64>(other + addr as u64) else {
-        return;
-    };
-    if address == 0 {
-        return;
-    }
-    let Some(total) = probe::<u32>(address + len as u64) else {
-        return;
-    };
-    if total <= 2 {
-        return;
-    }
-    let total = (total - 2).min(108);
-    // SAFETY: writes at most the 108 bytes of the path, or fails.
-    let result = unsafe {
-        aya_ebpf::helpers::generated::bpf_probe_read_kernel(
-            record.path.path.as_mut_ptr().cast(),
-            total,
-            (address + name as u64 + 2) as *const _,
-        )
-    };
-    if result == 0 {
-        record.path.len = total;
     }
 }

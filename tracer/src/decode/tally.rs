@@ -8,7 +8,7 @@ use super::{
 use crate::errno;
 use crate::event::{
     Connection, Counted, CountedKind, Detail, Device, Drop, Event, Outcome, Owner, Reset,
-    Retransmit, SendError, Signal, TcpState,
+    Retransmit, Send, SendError, Signal, TcpState,
 };
 
 /// What an aggregated count becomes.
@@ -146,6 +146,10 @@ fn detail(
                 errno: (errno != 0 && errno != u16::MAX).then_some(u32::from(errno)),
             })
         }
+        Signal::Send => Detail::Send(Send {
+            requested_bytes: None,
+            sent_bytes: value.bytes,
+        }),
         Signal::Lost => return None,
     })
 }
@@ -192,6 +196,7 @@ fn code_name(signal: Signal, packed: u32, names: &dyn Names) -> String {
                 errno => format!("{from} to {to} {}", errno::display(u32::from(errno))),
             }
         }
+        Signal::Send => "sent".to_owned(),
         Signal::Lost => String::new(),
     }
 }

@@ -15,6 +15,7 @@ pub enum Detail {
     Device(Device),
     Reset(Reset),
     Connection(Connection),
+    Send(Send),
     Lost(Lost),
 }
 
@@ -28,6 +29,7 @@ impl Detail {
             Self::Device(_) => Signal::Device,
             Self::Reset(_) => Signal::Reset,
             Self::Connection(_) => Signal::Connection,
+            Self::Send(_) => Signal::Send,
             Self::Lost(_) => Signal::Lost,
         }
     }
@@ -236,6 +238,15 @@ pub struct Connection {
     pub to: Option<TcpState>,
     /// What the application will see; `None` when the socket carries no error.
     pub errno: Option<u32>,
+}
+
+/// A send that took some bytes, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// What the caller asked to send.
+    pub requested_bytes: Option<u64>,
+    /// What the kernel took; the sum when several events were aggregated.
+    pub sent_bytes: u64,
 }
 
 /// Where events were lost.

@@ -20,19 +20,22 @@ pub enum Signal {
     Reset,
     /// A connection that failed or died.
     Connection,
+    /// A send that took some bytes, or all: no failure, and traced only when asked for.
+    Send,
     /// Events that were lost on their way to the user; made by user space only.
     Lost,
 }
 
 impl Signal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Retransmit,
         Self::SendError,
         Self::Drop,
         Self::Device,
         Self::Reset,
         Self::Connection,
+        Self::Send,
         Self::Lost,
     ];
 
@@ -45,6 +48,7 @@ impl Signal {
             Self::Device => "device",
             Self::Reset => "reset",
             Self::Connection => "connection",
+            Self::Send => "send",
             Self::Lost => "lost",
         }
     }
@@ -58,6 +62,7 @@ impl Signal {
             Self::Device => Some(signal::DEVICE),
             Self::Reset => Some(signal::RESET),
             Self::Connection => Some(signal::CONNECTION),
+            Self::Send => Some(signal::SEND),
             Self::Lost => None,
         }
     }
@@ -71,6 +76,7 @@ impl Signal {
             signal::DEVICE => Some(Self::Device),
             signal::RESET => Some(Self::Reset),
             signal::CONNECTION => Some(Self::Connection),
+            signal::SEND => Some(Self::Send),
             _ => None,
         }
     }
@@ -127,7 +133,7 @@ mod tests {
         assert_eq!(
             error,
             "\"retransmits\" is not a signal; the signals are retransmit, send_error, drop, device, \
-             reset, connection, lost"
+             reset, connection, send, lost"
         );
     }
 }

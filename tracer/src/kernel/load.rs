@@ -73,10 +73,11 @@ pub fn try_load(plan: &Plan) -> Result<Vec<(String, ProgramVerdict)>> {
 }
 
 fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
-    let sizes = ring_sizes(ring_bytes);
-    let smallest = sizes
-        .iter()
-        .map(|(_, bytes)| *bytes)
+    let sizes = ring_sizes(ring_bytes, resolved.config.signals);
+    let used = sizes.iter().zip(RINGS);
+    let smallest = used
+        .filter(|(_, (_, signal, _))| has_share(*signal, resolved.config.signals))
+        .map(|((_, bytes), _)| *bytes)
         .min()
         .unwrap_or(MIN_RING_BYTES);
     let config = Plain(Config {
@@ -101,11 +102,27 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
     })
 }
 
+/// The ring of sends is a single page unless they are wanted; the others always have their share.
+fn has_share(signal: u32, wanted: u64) -> bool {
+    signal != signal::SEND || wanted >> signal::SEND & 1 != 0
+}
+
 /// Size of each ring: its share of the total, rounded down to a power of two, at least a page.
-fn ring_sizes(total: u64) -> [(&'static str, u32); signal::COUNT] {
-    RINGS.map(|(name, _, sixteenths)| {
-        let share = (total / 16)
-            .saturating_mul(u64::from(sixteenths))
+fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); signal::COUNT] {
+    let weight = |signal, weight| {
+        if has_share(signal, wanted) {
+            u64::from(weight)
+        } else {
+            0
+        }
+    };
+    let weights: u64 = RINGS
+        .iter()
+        .map(|(_, signal, own)| weight(*signal, *own))
+        .sum();
+    RINGS.map(|(name, signal, own)| {
+        let share = (total / weights)
+            .saturating_mul(weight(signal, own))
             .max(u64::from(MIN_RING_BYTES));
         let power = 1u32 << share.ilog2().min(30);
         (name, power)
@@ -226,8 +243,15 @@ mod tests {
 
     #[test]
     fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
-        for total in [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345] {
-            let sizes = ring_sizes(total);
+        let totals = [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345];
+        let wanted = [signal::FAILURES, signal::FAILURES | 1 << signal::SEND];
+        for (total, wanted) in totals.into_iter().flat_map(|t| wanted.map(|w| (t, w))) {
+            let sizes = ring_sizes(total, wanted);
+            // A ring that is not wanted is a page beside the others.
+            let unused = RINGS
+                .iter()
+                .filter(|(_, signal, _)| !has_share(*signal, wanted))
+                .count();
             assert!(
                 sizes
                     .iter()
@@ -238,7 +262,7 @@ mod tests {
                     .iter()
                     .map(|(_, bytes)| u64::from(*bytes))
                     .sum::<u64>()
-                    <= total
+                    <= total + unused as u64 * u64::from(MIN_RING_BYTES)
             );
         }
     }

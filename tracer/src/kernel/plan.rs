@@ -68,6 +68,7 @@ impl Serves {
             Self::Signal(signal::DEVICE) => "device",
             Self::Signal(signal::RESET) => "reset",
             Self::Signal(signal::CONNECTION) => "connection",
+            Self::Signal(signal::SEND) => "send",
             Self::Signal(_) => "unknown",
             Self::Owner => "owner",
             Self::DeviceOwner => "device owner",

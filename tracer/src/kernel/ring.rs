@@ -7,7 +7,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use tracer_common::signal;
 
-/// Name and signal of each ring, with its share of the ring memory in sixteenths.
+/// Name and signal of each ring, with the weight of its share of the ring memory.
 pub const RINGS: [(&str, u32, u32); signal::COUNT] = [
     ("EVENTS_RETRANSMIT", signal::RETRANSMIT, 4),
     ("EVENTS_SEND_ERROR", signal::SEND_ERROR, 4),
@@ -15,6 +15,7 @@ pub const RINGS: [(&str, u32, u32); signal::COUNT] = [
     ("EVENTS_DEVICE", signal::DEVICE, 1),
     ("EVENTS_RESET", signal::RESET, 1),
     ("EVENTS_CONNECTION", signal::CONNECTION, 2),
+    ("EVENTS_SEND", signal::SEND, 4),
 ];
 
 /// All rings.

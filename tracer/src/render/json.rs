@@ -145,6 +145,9 @@ fn detail(detail: &Detail) -> Value {
             "from": state(c.from), "to": state(c.to), "errno": c.errno,
             "name": c.errno.and_then(errno::name),
         }),
+        Detail::Send(s) => json!({
+            "requested_bytes": s.requested_bytes, "sent_bytes": s.sent_bytes,
+        }),
         Detail::Lost(l) => json!({
             "where": l.at.name(), "signal": l.signal.map(|signal| signal.name()), "count": l.count,
         }),

@@ -183,6 +183,7 @@ fn colour_of(signal: Signal) -> Style {
         Signal::Drop | Signal::Device => AnsiColor::Magenta,
         Signal::Reset => AnsiColor::Cyan,
         Signal::SendError | Signal::Connection => AnsiColor::Red,
+        Signal::Send => AnsiColor::Green,
         Signal::Lost => return AnsiColor::Red.on_default().bold(),
     };
     colour.on_default()

@@ -85,6 +85,7 @@ const RULES: &[Rule] = &[
     Rule("sk_err", &["connection.errno", "connections that die"], &[]),
     Rule("sk_sndbuf", &["tcp.sndbuf_bytes"], &[]),
     Rule("sk_wmem_queued", &["memory of the send queue"], &[]),
+    Rule("sk_kern_sock", &["owner grade kernel of NFS's sends"], &[]),
     Rule(
         "net_inum",
         &["flow.netns (and --netns matches nothing)"],
@@ -313,6 +314,12 @@ const RULES: &[Rule] = &[
     Rule(
         "regs_r9",
         &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
+        &[],
+    ),
+    Rule("msghdr_name", &["flow.remote of an unconnected send"], &[]),
+    Rule(
+        "msghdr_namelen",
+        &["flow.remote of an unconnected send"],
         &[],
     ),
     Rule("netlink_portid", &["flow.local of netlink"], &[]),

@@ -77,7 +77,11 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "result of a send",
-        serves: &[Serves::Signal(signal::SEND_ERROR), Serves::Owner],
+        serves: &[
+            Serves::Signal(signal::SEND_ERROR),
+            Serves::Signal(signal::SEND),
+            Serves::Owner,
+        ],
         kind: Kind::TpBtf,
         attach: "sock_send_length",
         need: Need::Required,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::errno;
 use crate::event::{
-    Connection, Detail, Device, Direction, Drop, Event, Outcome, RawName, Reset, Retransmit,
+    Connection, Detail, Device, Direction, Drop, Event, Outcome, RawName, Reset, Retransmit, Send,
     SendError, Tcp, TcpState,
 };
 use crate::render::escape;
@@ -23,6 +23,7 @@ pub(super) fn what(event: &Event) -> What {
         Detail::Device(d) => device(d),
         Detail::Reset(r) => reset(r),
         Detail::Connection(c) => connection(c),
+        Detail::Send(s) => sent(s),
         Detail::Lost(lost) => {
             let signal = lost.signal.map_or("", |signal| signal.name());
             let space = if signal.is_empty() { "" } else { " " };
@@ -77,6 +78,17 @@ fn send_error(e: &SendError) -> What {
     What {
         first: errno::display(e.errno).into_owned(),
         more,
+    }
+}
+
+fn sent(s: &Send) -> What {
+    let first = match s.requested_bytes {
+        Some(requested) if requested != s.sent_bytes => format!("{}/{requested} B", s.sent_bytes),
+        _ => size(s.sent_bytes),
+    };
+    What {
+        first,
+        more: Vec::new(),
     }
 }
 

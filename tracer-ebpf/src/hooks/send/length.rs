@@ -1,0 +1,73 @@
+//! The return of every send, where the kernel has a tracepoint for it (6.3 and later).
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+use super::{Asked, failed, partial, sent, would_block};
+use crate::{
+    emit::{SEND, SEND_ERROR},
+    kernel::{Ptr, current_task, load},
+    maps::{Place, config},
+    owner,
+    socket::{self, SOCK_STREAM},
+    syscall,
+};
+
+/// `void sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: the return of every send.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn send_length(ctx: BtfTracePointContext) -> i32 {
+    let sk: Ptr = ctx.arg(0);
+    let ret: i32 = ctx.arg(1);
+    if socket::is_ip(socket::family(sk)) {
+        owner::sent(sk);
+    }
+    // Read once: the verifier removes what is off, and a second load would stay.
+    let signals = config!(signals);
+    if ret < 0 {
+        if signals & (1 << SEND_ERROR) != 0 {
+            send_failed(sk, ret);
+        }
+        return 0;
+    }
+    if signals & (1 << SEND) != 0 {
+        send_succeeded(sk, ret);
+    }
+    if signals & (1 << SEND_ERROR) != 0 {
+        let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
+        if is_stream && syscall::may_be_partial(sk, ret as u32) {
+            partly_sent(sk, ret as u64);
+        }
+    }
+    0
+}
+
+/// Its own function, so that a successful send needs no registers saved.
+#[inline(never)]
+fn send_failed(sk: Ptr, ret: i32) -> i32 {
+    let task = current_task();
+    let errno = ret.unsigned_abs();
+    // What would block is counted, and a stream has one destination: nothing to ask the caller for.
+    let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
+        None
+    } else {
+        syscall::request(task, sk).map(Asked::by_caller)
+    };
+    failed(sk, errno, task, asked, Place::Send);
+    0
+}
+
+#[inline(never)]
+fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
+    let task = current_task();
+    let asked = syscall::request(task, sk).map(Asked::by_caller);
+    sent(sk, ret as u32 as u64, task, asked, Place::Send);
+    0
+}
+
+#[inline(never)]
+fn partly_sent(sk: Ptr, sent: u64) -> i32 {
+    let task = current_task();
+    if let Some(request) = syscall::request(task, sk) {
+        partial(sk, sent, task, Asked::by_caller(request), Place::Send);
+    }
+    0
+}
