@@ -1,7 +1,7 @@
 //! `cargo xtask build`: both halves. The program's build script builds the kernel half.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -68,15 +68,7 @@ pub fn program(
         cargo.arg("--release");
     }
     if linkage == Linkage::Static {
-        // With a named target the flag is for the program only: build scripts and procedural
-        // macros are loaded by rustc and cannot be static.
-        cargo.args(["--target", &ready.toolchain.host]);
-        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
-        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-        cargo.env(
-            "RUSTFLAGS",
-            format!("{flags} -C target-feature=+crt-static").trim(),
-        );
+        make_static(&mut cargo, ready);
     }
     let output = cargo
         .stdin(Stdio::null())
@@ -88,6 +80,19 @@ pub fn program(
     }
     executable(&String::from_utf8_lossy(&output.stdout), name)
         .with_context(|| format!("cargo built {name} but did not say where"))
+}
+
+/// Makes what this cargo builds need no library of the host it runs on.
+pub fn make_static(cargo: &mut Command, ready: &Ready) {
+    // With a named target the flag is for the program only: build scripts and procedural macros are
+    // loaded by rustc and cannot be static.
+    cargo.args(["--target", &ready.toolchain.host]);
+    cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    cargo.env(
+        "RUSTFLAGS",
+        format!("{flags} -C target-feature=+crt-static").trim(),
+    );
 }
 
 /// Finds a program in cargo's messages, one JSON object per line.

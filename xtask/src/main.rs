@@ -9,6 +9,7 @@ mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Test(test::Args),
     /// Measure what the kernel programs cost, from real traffic
     Bench(bench::Args),
+    /// Boot real kernels, old and new, and test on each
+    Vm(vm::Args),
     /// Check format, clippy, and the borders between modules
     Lint,
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::command(&args),
         Command::Test(args) => test::command(&args),
         Command::Bench(args) => bench::command(&args),
+        Command::Vm(args) => vm::command(&args),
         Command::Lint => lint::command(),
     };
     match result {

@@ -4,7 +4,7 @@
 //! of the standard library (`rust-src`) and a linker that speaks BPF (`bpf-linker`). Every other
 //! command calls this one first; when all is there it says nothing and costs a few milliseconds.
 
-mod apt;
+pub mod apt;
 mod linker;
 mod rust_src;
 
@@ -71,7 +71,7 @@ pub fn setup() -> Result<Ready> {
 }
 
 /// Outside of `target/`: a `cargo clean` should not cost a new build of the linker.
-fn cache_dir() -> Result<PathBuf> {
+pub fn cache_dir() -> Result<PathBuf> {
     let absolute = |name: &str| {
         env::var_os(name)
             .map(PathBuf::from)

@@ -1,4 +1,4 @@
-//! One package out of a newer Debian suite, without touching the machine's own apt.
+//! Packages out of another Debian suite, without touching the machine's own apt.
 //!
 //! The mirror and its key come from the machine's apt sources; the sources, lists and cache that
 //! apt uses here are private and are thrown away.
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use self::sources::{Source, codename, find_source, read_sources};
+use self::sources::{Source, codename, find_security, find_source, read_sources};
 use super::say;
 use crate::workspace;
 
@@ -21,30 +21,22 @@ const SUITES: [&str; 4] = ["stable-backports", "testing", "unstable", "stable"];
 
 /// Fetches `package` in the version `release` (of any Debian revision) and unpacks it into `into`.
 pub fn download_and_unpack(package: &str, release: &str, into: &Path) -> Result<()> {
-    let apt_dir = Path::new("/etc/apt");
-    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let codename = codename(&os).context("this is not Debian")?;
-    let sources = read_sources(apt_dir);
-    let source = find_source(&sources, &codename).with_context(|| {
-        format!(
-            "no apt source for {codename} in {}: add one",
-            apt_dir.display()
-        )
-    })?;
-
+    let machine = Machine::read()?;
     let work = into.with_added_extension("partial");
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("cannot empty {}", work.display()))?;
     }
-    let own_backports = format!("{codename}-backports");
+    let own_backports = format!("{}-backports", machine.codename);
     let mut failures = Vec::new();
     for suite in SUITES.into_iter().chain([own_backports.as_str()]) {
-        let private = Private::new(&work.join(suite), source, suite)?;
-        match private.fetch(package, release) {
+        let suite_dir = work.join(suite);
+        let fetched = Suite::new(&suite_dir, &machine, suite)
+            .and_then(|private| private.fetch(package, release));
+        match fetched {
             Ok(deb) => {
                 say(&format!("unpacking {package} {release} of {suite}"));
                 let tree = work.join("tree");
-                workspace::capture(Command::new("dpkg").arg("-x").arg(&deb).arg(&tree))?;
+                unpack(&deb, &tree)?;
                 fs::rename(&tree, into).with_context(|| {
                     format!("cannot move the unpacked package to {}", into.display())
                 })?;
@@ -59,14 +51,55 @@ pub fn download_and_unpack(package: &str, release: &str, into: &Path) -> Result<
     bail!("no suite has {package} {release}:\n{}", failures.join("\n"))
 }
 
-/// An apt of our own: one source, its own lists and cache.
-struct Private {
+/// What the machine's own apt knows.
+pub struct Machine {
+    /// `bookworm`
+    codename: String,
+    sources: Vec<Source>,
+}
+
+impl Machine {
+    /// # Errors
+    /// When this is not Debian: its mirrors are the ones that have what is wanted.
+    pub fn read() -> Result<Self> {
+        let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        Ok(Self {
+            codename: codename(&os).context("this is not Debian")?,
+            sources: read_sources(Path::new("/etc/apt")),
+        })
+    }
+
+    /// The source to derive a suite from: the archive, or for `…-security` the archive of fixes.
+    fn source(&self, suite: &str) -> Result<&Source> {
+        let source = if suite.ends_with("-security") {
+            find_security(&self.sources, &self.codename)
+        } else {
+            find_source(&self.sources, &self.codename)
+        };
+        source.with_context(|| {
+            format!(
+                "no apt source of {} in /etc/apt that {suite} could be derived from: add one",
+                self.codename
+            )
+        })
+    }
+}
+
+/// Unpacks a package; its scripts are not run.
+pub fn unpack(deb: &Path, into: &Path) -> Result<()> {
+    workspace::capture(Command::new("dpkg").arg("-x").arg(deb).arg(into)).map(drop)
+}
+
+/// An apt of our own: one suite, its own lists and cache.
+pub struct Suite {
     dir: PathBuf,
     config: PathBuf,
 }
 
-impl Private {
-    fn new(dir: &Path, source: &Source, suite: &str) -> Result<Self> {
+impl Suite {
+    /// Prepares the folder; nothing is fetched yet.
+    pub fn new(dir: &Path, machine: &Machine, suite: &str) -> Result<Self> {
+        let source = machine.source(suite)?;
         let config = dir.join("apt.conf");
         let write = || {
             for sub in ["lists/partial", "cache/archives/partial", "deb"] {
@@ -83,16 +116,34 @@ impl Private {
     }
 
     fn fetch(&self, package: &str, release: &str) -> Result<PathBuf> {
-        workspace::capture(self.apt("apt-get").args(["-q", "update"]))?;
+        self.update()?;
         let known = workspace::capture(self.apt("apt-cache").args(["madison", package]))?;
         let version =
             pick_version(&known, release).with_context(|| format!("has no {package} {release}"))?;
+        self.download(&format!("{package}={version}"))
+    }
+
+    /// Fetches the list of packages.
+    pub fn update(&self) -> Result<()> {
+        workspace::capture(self.apt("apt-get").args(["-q", "update"])).map(drop)
+    }
+
+    /// Names of packages that match a regular expression.
+    pub fn search(&self, pattern: &str) -> Result<Vec<String>> {
+        let mut search = self.apt("apt-cache");
+        let found = workspace::capture(search.args(["search", "--names-only", pattern]))?;
+        let names = found.lines().filter_map(|line| line.split(' ').next());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Downloads one package, `NAME` or `NAME=VERSION`, and returns its file.
+    pub fn download(&self, package: &str) -> Result<PathBuf> {
+        let into = self.dir.join("deb").join(package.replace('/', "_"));
+        fs::create_dir_all(&into).with_context(|| format!("cannot make {}", into.display()))?;
         let mut get = self.apt("apt-get");
-        get.arg("-q")
-            .arg("download")
-            .arg(format!("{package}={version}"));
-        workspace::capture(get.current_dir(self.dir.join("deb")))?;
-        let debs = fs::read_dir(self.dir.join("deb")).context("cannot list the download")?;
+        get.args(["-q", "download", package]).current_dir(&into);
+        workspace::capture(&mut get)?;
+        let debs = fs::read_dir(&into).context("cannot list the download")?;
         let mut debs = debs.flatten().map(|entry| entry.path());
         let deb = debs.find(|path| path.extension().is_some_and(|e| e == "deb"));
         deb.context("apt-get download left no package behind")

@@ -117,6 +117,14 @@ pub fn find_source<'a>(sources: &'a [Source], codename: &str) -> Option<&'a Sour
     })
 }
 
+/// The archive of security fixes of the machine's own Debian.
+pub fn find_security<'a>(sources: &'a [Source], codename: &str) -> Option<&'a Source> {
+    let named = |suite: &String| *suite == format!("{codename}-security");
+    sources
+        .iter()
+        .find(|source| source.suites.iter().any(named))
+}
+
 pub fn codename(os_release: &str) -> Option<String> {
     let field = |name: &str| {
         let line = os_release.lines().find_map(|line| line.strip_prefix(name));
@@ -187,6 +195,10 @@ mod tests {
         assert_eq!(
             find_source(&all, "bookworm").map(|s| s.uri.as_str()),
             Some("c")
+        );
+        assert_eq!(
+            find_security(&all, "bookworm").map(|s| s.uri.as_str()),
+            Some("b")
         );
     }
 }

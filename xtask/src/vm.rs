@@ -1,0 +1,398 @@
+//! `cargo xtask vm`: the one binary on real kernels, old and new, each in a virtual machine.
+//!
+//! Kernels come from Debian's packages (or the command line), init and everything under test is built here
+//! and packed with them, QEMU runs it. What fails, hangs, makes the kernel complain, or says nothing is a
+//! failure.
+
+mod catalog;
+mod checks;
+mod console;
+mod cpio;
+mod fetch;
+mod host_programs;
+mod initramfs;
+mod modules;
+mod programs;
+mod qemu;
+mod record;
+mod run;
+mod steps;
+mod table;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use vm_guest::protocol::Frame;
+
+use self::catalog::ENTRIES;
+use self::checks::{Check, Outcome};
+use self::fetch::Kernel;
+use self::programs::Programs;
+use self::record::{Record, Step};
+use self::run::{Finished, Shared};
+use self::steps::{Kind, TESTS, Wanted};
+use crate::setup;
+
+/// The kernel of this machine.
+const HOST: &str = "host";
+/// Machines at once: each has one processor.
+const AT_ONCE: usize = 2;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only this kernel: 5.10, 6.1, 6.12, 7.x or host (default: all); may be given several times
+    #[arg(long = "kernel", value_name = "K")]
+    kernels: Vec<String>,
+    /// Boot this kernel image instead; needs --modules
+    #[arg(
+        long,
+        value_name = "VMLINUZ",
+        requires = "modules",
+        conflicts_with = "kernels"
+    )]
+    image: Option<PathBuf>,
+    /// The modules of --image, such as /lib/modules/5.14.0-1.el9
+    #[arg(long, value_name = "DIR", requires = "image")]
+    modules: Option<PathBuf>,
+    /// Run every scenario test, not only those that fit into a CI run
+    #[arg(long)]
+    suite: bool,
+    /// Run only this test program; may be given several times
+    #[arg(long = "test", value_name = "NAME", conflicts_with = "suite")]
+    tests: Vec<String>,
+    /// Write every line that came out of the machines to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the facts of each kernel to DIR/KERNEL.json
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+}
+
+pub fn command(args: &Args) -> Result<()> {
+    let begun = Instant::now();
+    let ids = chosen(args)?;
+    let virtual_ids: Vec<&str> = ids
+        .iter()
+        .map(String::as_str)
+        .filter(|id| *id != HOST)
+        .collect();
+    let qemu = match virtual_ids.is_empty() {
+        true => PathBuf::new(),
+        false => qemu::find()?,
+    };
+    let ready = setup::setup()?;
+    let work = tempfile::tempdir().context("cannot make a folder for this run")?;
+    say("building the static programs");
+    let programs = programs::build(&ready, &work.path().join("programs"))?;
+    let wanted = wanted(args, &programs)?;
+    let mut all: Vec<(Finished, Vec<Check>)> = Vec::new();
+    let mut failed_early = Vec::new();
+
+    let mut kernels = VecDeque::new();
+    let cache = setup::cache_dir()?;
+    for id in virtual_ids {
+        match kernel(id, args, &cache) {
+            Ok(kernel) => kernels.push_back(kernel),
+            Err(error) => failed_early.push((id.to_owned(), format!("{error:#}"))),
+        }
+    }
+
+    if ids.iter().any(|id| id == HOST) {
+        if nix::unistd::geteuid().is_root() {
+            all.push(host(&programs, &wanted, work.path())?);
+        } else {
+            println!(
+                "{HOST:<5} skipped: needs root: run `sudo --preserve-env=PATH cargo xtask vm`"
+            );
+        }
+    }
+    if !kernels.is_empty() {
+        let shared = Shared {
+            qemu,
+            common: work.path().join("common.cpio"),
+            kvm: AtomicBool::new(qemu::kvm_may_work()),
+        };
+        initramfs::write_common(&shared.common, &programs)?;
+        machines(
+            kernels,
+            &wanted,
+            &shared,
+            work.path(),
+            &mut all,
+            &mut failed_early,
+        )?;
+    }
+    let order = |id: &str| ids.iter().position(|known| known == id);
+    all.sort_by_key(|(finished, _)| order(&finished.id));
+
+    report(&all, &failed_early);
+    if let Some(file) = &args.json {
+        write_lines(file, &all)?;
+    }
+    if let Some(dir) = &args.record {
+        write_facts(dir, &all)?;
+    }
+    let failures = all
+        .iter()
+        .flat_map(|(_, checks)| checks)
+        .filter(|check| check.outcome == Outcome::Fail)
+        .count();
+    say(&format!("{:.0} s in all", begun.elapsed().as_secs_f64()));
+    match failures + failed_early.len() {
+        0 => Ok(()),
+        count => bail!("{count} checks failed, listed above"),
+    }
+}
+
+/// Which kernels, by id.
+fn chosen(args: &Args) -> Result<Vec<String>> {
+    if args.image.is_some() {
+        return Ok(vec!["own".to_owned()]);
+    }
+    let known: Vec<&str> = ENTRIES.iter().map(|entry| entry.id).chain([HOST]).collect();
+    for id in &args.kernels {
+        if !known.contains(&id.as_str()) {
+            bail!("no kernel {id}: there are {}", known.join(", "));
+        }
+    }
+    Ok(known
+        .into_iter()
+        .filter(|id| args.kernels.is_empty() || args.kernels.iter().any(|k| k == id))
+        .map(str::to_owned)
+        .collect())
+}
+
+fn kernel(id: &str, args: &Args, cache: &Path) -> Result<Kernel> {
+    if let (Some(image), Some(modules)) = (&args.image, &args.modules) {
+        for path in [image, modules] {
+            if !path.exists() {
+                bail!("{} does not exist", path.display());
+            }
+        }
+        return Ok(Kernel {
+            id: id.to_owned(),
+            image: image.clone(),
+            modules: modules.clone(),
+        });
+    }
+    let entry = ENTRIES.iter().find(|entry| entry.id == id);
+    fetch::kernel(entry.context("no such kernel")?, cache)
+}
+
+fn wanted(args: &Args, programs: &Programs) -> Result<Wanted> {
+    let tests = if !args.tests.is_empty() {
+        for test in &args.tests {
+            if !programs.tests.contains(test) {
+                bail!(
+                    "no test program {test}: there are {}",
+                    programs.tests.join(", ")
+                );
+            }
+        }
+        args.tests.clone()
+    } else if args.suite {
+        programs.tests.clone()
+    } else {
+        let there = TESTS
+            .iter()
+            .filter(|test| programs.tests.iter().any(|t| t == *test));
+        there.map(|test| (*test).to_owned()).collect()
+    };
+    let help = Command::new(&programs.under_test[0])
+        .args(["selftest", "--help"])
+        .stdin(Stdio::null())
+        .output()
+        .context("the program that was just built does not start")?;
+    Ok(Wanted {
+        tests,
+        selftest: help.status.success(),
+        facts: args.record.is_some(),
+    })
+}
+
+fn host(programs: &Programs, wanted: &Wanted, work: &Path) -> Result<(Finished, Vec<Check>)> {
+    let dir = work.join("programs");
+    let manifest = steps::manifest(wanted, &dir.to_string_lossy());
+    let finished = run::on_this_host(&manifest, &programs.guest, work, |frame, record| {
+        live_line(HOST, frame, record);
+    })?;
+    let checks = conclude(&finished);
+    Ok((finished, checks))
+}
+
+/// Runs all kernels, some at a time.
+fn machines(
+    kernels: VecDeque<Kernel>,
+    wanted: &Wanted,
+    shared: &Shared,
+    work: &Path,
+    all: &mut Vec<(Finished, Vec<Check>)>,
+    failed: &mut Vec<(String, String)>,
+) -> Result<()> {
+    let manifest = steps::in_machine(wanted);
+    let queue = Mutex::new(kernels);
+    let results = Mutex::new(Vec::new());
+    let one = || {
+        loop {
+            let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
+            let Some(kernel) = next else { return };
+            let dir = work.join(&kernel.id);
+            let result = fs::create_dir_all(&dir).map_err(Into::into).and_then(|()| {
+                run::in_machine(&kernel, &manifest, shared, &dir, |frame, record| {
+                    live_line(&kernel.id, frame, record);
+                })
+            });
+            if let Ok(mut results) = results.lock() {
+                results.push((kernel.id, result));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(one);
+        }
+    });
+    let results = results.into_inner().ok().context("a thread panicked")?;
+    for (id, result) in results {
+        match result {
+            Ok(finished) => {
+                let checks = conclude(&finished);
+                all.push((finished, checks));
+            }
+            Err(error) => failed.push((id, format!("{error:#}"))),
+        }
+    }
+    Ok(())
+}
+
+/// Prints the checks of a step as soon as it has ended.
+fn live_line(id: &str, frame: &Frame, record: &Record) {
+    match frame {
+        Frame::Trouble { text } => println!("{id:<5} trouble     {text}"),
+        Frame::End { step, .. } => {
+            if let Some(step) = record.step(step) {
+                for check in of_step(step) {
+                    println!("{}", table::line(id, &check));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What one step alone says.
+fn of_step(step: &Step) -> Vec<Check> {
+    let Some((variant, kind)) = steps::kind(&step.name) else {
+        return Vec::new();
+    };
+    let checks = match kind {
+        Kind::Test(program) => checks::of_tests(&program, step),
+        Kind::Selftest => step
+            .stdout
+            .iter()
+            .filter_map(|line| checks::parse(line))
+            .collect(),
+        _ => Vec::new(),
+    };
+    checks
+        .into_iter()
+        .map(|check| check.of_variant(variant))
+        .collect()
+}
+
+/// Everything that a kernel has shown.
+fn conclude(finished: &Finished) -> Vec<Check> {
+    let mut checks: Vec<Check> = finished.record.steps.iter().flat_map(of_step).collect();
+    for step in &finished.record.steps {
+        let is_test = matches!(steps::kind(&step.name), Some((_, Kind::Test(_))));
+        if !is_test && !step.succeeded() {
+            checks.push(Check::new(
+                "step",
+                &step.name,
+                Outcome::Fail,
+                checks::ending(step),
+            ));
+        }
+    }
+    for fault in &finished.faults {
+        checks.push(Check::new("kernel", "is well", Outcome::Fail, fault));
+    }
+    if finished.faults.is_empty() {
+        checks.push(Check::new("kernel", "is well", Outcome::Pass, ""));
+    }
+    checks
+}
+
+fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
+    for (finished, checks) in all {
+        let release = finished
+            .record
+            .release
+            .as_deref()
+            .unwrap_or("never started");
+        let title = format!(
+            "{}: {release}, {}, {:.0} s",
+            finished.id,
+            finished.how,
+            finished.whole.as_secs_f64()
+        );
+        print!(
+            "{}",
+            table::kernel(&title, checks, &finished.record, finished.boot)
+        );
+    }
+    for (id, why) in failed {
+        println!("\n{id}: failed: {why}");
+    }
+}
+
+fn write_lines(file: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
+    let mut text = String::new();
+    for (finished, _) in all {
+        for step in &finished.record.steps {
+            for line in &step.stdout {
+                let line =
+                    serde_json::json!({"kernel": finished.id, "step": step.name, "line": line});
+                text.push_str(&format!("{line}\n"));
+            }
+            for line in &step.stderr {
+                let line =
+                    serde_json::json!({"kernel": finished.id, "step": step.name, "stderr": line});
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+        for (step, line) in &finished.record.kernel {
+            let line = serde_json::json!({"kernel": finished.id, "step": step, "kernel_log": line});
+            text.push_str(&format!("{line}\n"));
+        }
+    }
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn write_facts(dir: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for (finished, _) in all {
+        let facts = finished
+            .record
+            .step("facts")
+            .filter(|step| step.succeeded());
+        let Some(facts) = facts else { continue };
+        let file = dir.join(format!("{}.json", finished.id));
+        fs::write(&file, facts.stdout.join("\n") + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        say(&format!("wrote {}", file.display()));
+    }
+    Ok(())
+}
+
+/// One line about what is going on.
+fn say(line: &str) {
+    eprintln!("vm: {line}");
+}

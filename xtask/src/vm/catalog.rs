@@ -1,0 +1,99 @@
+//! Which kernels there are: Debian's, by the suites and packages that carry them.
+
+/// A kernel that Debian packages.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What `--kernel` takes and every table says.
+    pub id: &'static str,
+    /// The first suite that has it is taken.
+    pub suites: &'static [&'static str],
+    /// Names of the packages: the part before the release, the release as a regular expression.
+    pub parts: &'static [&'static str],
+    pub release: &'static str,
+}
+
+/// The flavour for virtual machines: a third of the size of the generic one.
+pub const FLAVOUR: &str = "cloud-amd64";
+
+/// Oldest first. By codename: what these tests promise is a kernel, not a place in Debian's life.
+pub const ENTRIES: [Entry; 4] = [
+    Entry {
+        id: "5.10",
+        suites: &["bullseye-security", "bullseye"],
+        parts: &["linux-image-"],
+        release: "5[.]10[.]0-[0-9]+",
+    },
+    Entry {
+        id: "6.1",
+        suites: &["bookworm-security", "bookworm"],
+        parts: &["linux-image-"],
+        release: "6[.]1[.]0-[0-9]+",
+    },
+    Entry {
+        id: "6.12",
+        suites: &["trixie-security", "trixie"],
+        parts: &["linux-image-"],
+        release: "6[.]12[.][0-9]+[+]deb13([.][0-9]+)?",
+    },
+    Entry {
+        id: "7.x",
+        suites: &["trixie-backports"],
+        // From 7 on the package is split.
+        parts: &["linux-binary-", "linux-modules-"],
+        release: "7[.][0-9]+[.][0-9]+[+]deb13([.][0-9]+)?",
+    },
+];
+
+impl Entry {
+    /// For `apt-cache search`: the packages that hold the image.
+    pub fn pattern(&self) -> String {
+        format!("^{}{}-{FLAVOUR}$", self.parts[0], self.release)
+    }
+
+    /// Of the packages found, the release (`6.12.107+deb13-cloud-amd64`) of the newest.
+    pub fn newest(&self, packages: &[String]) -> Option<String> {
+        let releases = packages
+            .iter()
+            .filter_map(|package| package.strip_prefix(self.parts[0]));
+        releases.max_by_key(|r| numbers(r)).map(str::to_owned)
+    }
+
+    /// The packages of one release.
+    pub fn packages(&self, release: &str) -> Vec<String> {
+        let name = |part: &&str| format!("{part}{release}");
+        self.parts.iter().map(name).collect()
+    }
+}
+
+/// All numbers of a text in order: 6.12.107 is after 6.12.94.
+pub fn numbers(text: &str) -> Vec<u64> {
+    let runs = text.split(|c: char| !c.is_ascii_digit());
+    runs.filter_map(|run| run.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_release_is_found_by_number_not_by_letter() {
+        let packages = [
+            "linux-image-6.12.94+deb13-cloud-amd64",
+            "linux-image-6.12.107+deb13-cloud-amd64",
+        ]
+        .map(str::to_owned);
+        let newest = ENTRIES[2].newest(&packages);
+        assert_eq!(newest.as_deref(), Some("6.12.107+deb13-cloud-amd64"));
+    }
+
+    #[test]
+    fn a_split_kernel_is_all_of_its_packages() {
+        assert_eq!(
+            ENTRIES[3].packages("7.3.4+deb13-cloud-amd64"),
+            [
+                "linux-binary-7.3.4+deb13-cloud-amd64",
+                "linux-modules-7.3.4+deb13-cloud-amd64"
+            ]
+        );
+    }
+}

@@ -1,0 +1,280 @@
+//! One run of QEMU: started, listened to, ended.
+//!
+//! The first serial line is the kernel's console, the second carries frames. A machine has a time limit, and
+//! another one until init has started: an emulated machine that has died stays silent.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use vm_guest::protocol::Frame;
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The processor.
+    Kvm,
+    /// QEMU itself, 10 to 20 times slower.
+    Tcg,
+}
+
+impl Accelerator {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    fn processor(self) -> &'static str {
+        match self {
+            Self::Kvm => "host",
+            Self::Tcg => "max",
+        }
+    }
+
+    /// Until init has started. Emulated it takes 2 to 4 s on an idle machine.
+    fn boot_limit(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Kvm => 15,
+            Self::Tcg => 60,
+        })
+    }
+}
+
+/// A machine that can be started.
+pub struct Machine<'a> {
+    pub qemu: &'a Path,
+    pub image: &'a Path,
+    pub initramfs: &'a Path,
+    /// A folder of this run alone, for the socket.
+    pub dir: &'a Path,
+    pub accelerator: Accelerator,
+    pub time_limit: Duration,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It said that it was done.
+    Done,
+    /// It ended before it was done.
+    Died,
+    /// It did not end in time.
+    Hung,
+}
+
+/// What is left of a run.
+pub struct Outcome {
+    pub end: End,
+    /// Init has started: from then on a failure is ours, not the emulator's.
+    pub started: bool,
+    /// Until init has started.
+    pub boot: Option<Duration>,
+    pub whole: Duration,
+    /// What the kernel printed on its console.
+    pub console: Vec<String>,
+}
+
+enum Message {
+    Frame(Frame),
+    /// A line on the second serial port that is none of ours.
+    Noise(String),
+    Console(String),
+    Closed,
+}
+
+impl Machine<'_> {
+    /// Runs the machine to its end; every frame is handed to `each` as it comes.
+    pub fn run(&self, mut each: impl FnMut(Frame)) -> Result<Outcome> {
+        let socket = self.dir.join("results");
+        std::fs::remove_file(&socket).ok();
+        let listener = UnixListener::bind(&socket)
+            .with_context(|| format!("cannot listen on {}", socket.display()))?;
+        let begun = Instant::now();
+        let mut child = Command::new(self.qemu)
+            .args(self.arguments(&socket))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.qemu.display()))?;
+        let (sender, messages) = channel();
+        let mut readers = 0;
+        // QEMU's own words go where the kernel's do: they explain the same silence.
+        let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|pipe| Box::new(pipe) as _),
+            child.stderr.take().map(|pipe| Box::new(pipe) as _),
+        ];
+        for pipe in pipes.into_iter().flatten() {
+            readers += 1;
+            forward(pipe, sender.clone(), Message::Console);
+        }
+        accept(listener, sender);
+        let result = self.listen(begun, &messages, readers, &mut each);
+        stop(&mut child);
+        Ok(result)
+    }
+
+    fn listen(
+        &self,
+        begun: Instant,
+        messages: &Receiver<Message>,
+        mut readers: usize,
+        each: &mut impl FnMut(Frame),
+    ) -> Outcome {
+        let mut outcome = Outcome {
+            end: End::Died,
+            started: false,
+            boot: None,
+            whole: Duration::ZERO,
+            console: Vec::new(),
+        };
+        loop {
+            let limit = match outcome.started {
+                true => self.time_limit,
+                false => self.accelerator.boot_limit(),
+            };
+            let left = (begun + limit).saturating_duration_since(Instant::now());
+            match messages.recv_timeout(left) {
+                Ok(Message::Console(line)) => outcome.console.push(line),
+                Ok(Message::Noise(line)) => outcome.console.push(format!("(results) {line}")),
+                Ok(Message::Closed) => {
+                    readers -= 1;
+                    // Both ends of QEMU's own output: it is gone.
+                    if readers == 0 {
+                        break;
+                    }
+                }
+                Ok(Message::Frame(frame)) => {
+                    if matches!(frame, Frame::Started { .. }) {
+                        outcome.started = true;
+                        outcome.boot = Some(begun.elapsed());
+                    }
+                    let done = frame == Frame::Done;
+                    each(frame);
+                    if done {
+                        outcome.end = End::Done;
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    outcome.end = End::Hung;
+                    break;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        outcome.whole = begun.elapsed();
+        outcome
+    }
+
+    fn arguments(&self, socket: &Path) -> Vec<OsString> {
+        let fixed = [
+            "-accel",
+            self.accelerator.name(),
+            "-cpu",
+            self.accelerator.processor(),
+            // microvm hung now and then.
+            "-machine",
+            "q35",
+            "-m",
+            "1024",
+            "-smp",
+            "1",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-chardev",
+            "stdio,id=console,signal=off",
+            "-serial",
+            "chardev:console",
+            "-serial",
+            "chardev:results",
+            // A reboot is an end here, and a panic a reboot. The watchdogs measure how often the emulator
+            // is scheduled, not our programs.
+            "-append",
+            "console=ttyS0 panic=-1 quiet loglevel=4 nowatchdog rcupdate.rcu_cpu_stall_suppress=1",
+        ];
+        let mut arguments: Vec<OsString> = fixed.into_iter().map(OsString::from).collect();
+        let mut results = OsString::from("socket,id=results,path=");
+        results.push(socket);
+        arguments.extend(["-chardev".into(), results]);
+        arguments.extend(["-kernel".into(), self.image.into()]);
+        arguments.extend(["-initrd".into(), self.initramfs.into()]);
+        arguments
+    }
+}
+
+/// QEMU connects once.
+fn accept(listener: UnixListener, sender: Sender<Message>) {
+    thread::spawn(move || {
+        if let Ok((stream, _)) = listener.accept() {
+            let mut lines = BufReader::new(stream);
+            let mut line = Vec::new();
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
+                let message = serde_json::from_slice(&line).map_or_else(
+                    |_| Message::Noise(String::from_utf8_lossy(&line).trim_end().to_owned()),
+                    Message::Frame,
+                );
+                if sender.send(message).is_err() {
+                    return;
+                }
+                line.clear();
+            }
+        }
+    });
+}
+
+fn forward(
+    pipe: impl Read + Send + 'static,
+    sender: Sender<Message>,
+    message: fn(String) -> Message,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(message(line)).is_err() {
+                return;
+            }
+        }
+        let _ = sender.send(Message::Closed);
+    });
+}
+
+/// Our own child, by its handle.
+fn stop(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The emulator of this machine.
+///
+/// # Errors
+/// When it is not installed; the text names the package.
+pub fn find() -> Result<PathBuf> {
+    super::host_programs::find("qemu-system-x86_64").context(
+        "qemu-system-x86_64 is not installed (Debian: package qemu-system-x86, \
+         Fedora: qemu-system-x86-core)",
+    )
+}
+
+/// Whether it is worth a try; that it works only a machine shows that reaches init.
+pub fn kvm_may_work() -> bool {
+    let device = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
+    device.is_ok()
+}

@@ -1,0 +1,132 @@
+//! What is run on each kernel, in which order, and for how long at most.
+
+use vm_guest::protocol::{Manifest, Step};
+
+use super::initramfs::PROGRAMS;
+
+/// Which steps are wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Names of the test programs to run.
+    pub tests: Vec<String>,
+    /// `sendtrace selftest` exists.
+    pub selftest: bool,
+    /// Print the facts, for `tests/kernels`.
+    pub facts: bool,
+}
+
+/// Tests of the default run; the others need `--suite`.
+pub const TESTS: [&str; 5] = ["paths", "errno", "netem", "owner", "retransmit"];
+
+/// What a step is about, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Doctor,
+    Facts,
+    Live,
+    Selftest,
+    /// A test program.
+    Test(String),
+    Lockdown,
+}
+
+/// All steps for one kernel; `dir` is where the programs lie.
+pub fn manifest(wanted: &Wanted, dir: &str) -> Manifest {
+    let mut steps = abilities(None, wanted, dir);
+    if wanted.facts {
+        steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
+    }
+    for test in &wanted.tests {
+        let command = [&format!("{dir}/{test}"), "--nocapture", "--test-threads=1"];
+        steps.push(step(
+            &format!("test {test}"),
+            &command.map(str::to_owned),
+            240,
+        ));
+    }
+    Manifest {
+        modules: Vec::new(),
+        environment: vec![
+            ("SENDTRACE_BIN".into(), format!("{dir}/sendtrace")),
+            ("NO_COLOR".into(), "1".into()),
+            ("RUST_BACKTRACE".into(), "0".into()),
+            ("HOME".into(), "/root".into()),
+            ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ],
+        steps,
+    }
+}
+
+/// What shows what the tool can do, whole or with something taken away.
+fn abilities(variant: Option<&str>, wanted: &Wanted, dir: &str) -> Vec<Step> {
+    let named = |name: &str| match variant {
+        None => name.to_owned(),
+        Some(variant) => format!("{variant}: {name}"),
+    };
+    let mut commands = vec![
+        ("doctor", "doctor --format json", 60),
+        ("live", "live --format json --duration 200ms", 60),
+    ];
+    if wanted.selftest {
+        commands.push(("selftest", "selftest --format json", 120));
+    }
+    let commands = commands.into_iter();
+    commands
+        .map(|(name, line, seconds)| step(&named(name), &sendtrace(dir, line), seconds))
+        .collect()
+}
+
+fn sendtrace(dir: &str, arguments: &str) -> Vec<String> {
+    let mut command = vec![format!("{dir}/sendtrace")];
+    command.extend(arguments.split(' ').map(str::to_owned));
+    command
+}
+
+fn step(name: &str, command: &[String], timeout_s: u64) -> Step {
+    Step {
+        name: name.to_owned(),
+        command: command.to_vec(),
+        timeout_s,
+    }
+}
+
+/// The variant and the kind of a step.
+pub fn kind(name: &str) -> Option<(Option<&str>, Kind)> {
+    let (variant, name) = match name.split_once(": ") {
+        Some((variant, name)) => (Some(variant), name),
+        None => (None, name),
+    };
+    let kind = match name {
+        "doctor" => Kind::Doctor,
+        "facts" => Kind::Facts,
+        "live" => Kind::Live,
+        "selftest" => Kind::Selftest,
+        "raise" => Kind::Lockdown,
+        _ => Kind::Test(name.strip_prefix("test ")?.to_owned()),
+    };
+    Some((variant, kind))
+}
+
+/// In the initramfs.
+pub fn in_machine(wanted: &Wanted) -> Manifest {
+    manifest(wanted, PROGRAMS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_known_by_its_name() {
+        let wanted = Wanted {
+            tests: vec!["owner".into()],
+            selftest: true,
+            facts: true,
+        };
+        let steps = manifest(&wanted, "/t").steps;
+        assert!(steps.iter().all(|step| kind(&step.name).is_some()));
+        let owner = steps.iter().find(|step| step.name == "test owner");
+        assert_eq!(owner.expect("asked for").command[0], "/t/owner");
+        assert_eq!(kind("no-fexit: live"), Some((Some("no-fexit"), Kind::Live)));
+    }
+}
