@@ -107,8 +107,8 @@ fn a_wrong_length_is_told_with_both_numbers() {
 #[test]
 fn an_unknown_signal_is_told_with_its_number() {
     assert_eq!(
-        decode(6, &[]).unwrap_err().to_string(),
-        "no signal has the number 6"
+        decode(7, &[]).unwrap_err().to_string(),
+        "no signal has the number 7"
     );
     assert_eq!(
         decode(u32::MAX, &[0; 400]),

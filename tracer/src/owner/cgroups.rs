@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The tree is walked again for an unknown id at most this often.
-const REFRESH: Duration = Duration::from_secs(1);
+/// Walks for unknown ids may use this share of the time: a walk of 1 ms is followed by at least 19 ms without.
+const PAUSE_PER_WALK: u32 = 19;
 /// No more names than this are kept.
 const MOST: usize = 65_536;
 
@@ -16,7 +16,8 @@ const MOST: usize = 65_536;
 pub struct Cgroups {
     mount: Option<PathBuf>,
     paths: HashMap<u64, String>,
-    walked: Option<Instant>,
+    /// No walk before this.
+    rest_until: Option<Instant>,
 }
 
 impl Cgroups {
@@ -25,25 +26,28 @@ impl Cgroups {
         Self {
             mount,
             paths: HashMap::new(),
-            walked: None,
+            rest_until: None,
         }
     }
 
-    /// Path below the mount point, `/` for the root; `None` when the cgroup is gone or was never visible.
+    /// Path below the mount point, `/` for the root; `None` when the cgroup is gone, was never visible, or is
+    /// younger than the last walk, which was only just now.
     pub fn path(&mut self, id: u64) -> Option<String> {
         if id == 0 {
             return None;
         }
         if !self.paths.contains_key(&id)
-            && self.walked.is_none_or(|walked| walked.elapsed() >= REFRESH)
+            && self.rest_until.is_none_or(|until| Instant::now() >= until)
         {
+            let start = Instant::now();
             self.walk();
+            let took = start.elapsed().max(Duration::from_micros(50));
+            self.rest_until = Some(start + took * (PAUSE_PER_WALK + 1));
         }
         self.paths.get(&id).cloned()
     }
 
     fn walk(&mut self) {
-        self.walked = Some(Instant::now());
         let Some(mount) = self.mount.clone() else {
             return;
         };
@@ -96,5 +100,19 @@ mod tests {
         );
         assert_eq!(cgroups.path(u64::MAX), None);
         assert_eq!(cgroups.path(0), None);
+    }
+
+    #[test]
+    fn a_cgroup_made_after_the_last_walk_is_found_once_the_walk_has_been_paid_for() {
+        let root = tempfile::tempdir().unwrap();
+        let mut cgroups = Cgroups::new(Some(root.path().to_owned()));
+        assert_eq!(cgroups.path(u64::MAX), None, "this walks");
+        let dir = root.path().join("young");
+        fs::create_dir(&dir).unwrap();
+        let id = fs::metadata(&dir).unwrap().ino();
+        let end = Instant::now() + Duration::from_secs(1);
+        while cgroups.path(id).is_none() {
+            assert!(Instant::now() < end, "not found within a second");
+        }
     }
 }

@@ -151,9 +151,9 @@ fn counts_without_a_flow_are_named_by_their_code() {
             counted_by_code(&key, 3, CountedKind::BeyondMap, &Host).expect("a known signal");
         assert_eq!((counted.code.as_deref(), counted.count), (Some(name), 3));
     }
-    let key = CodeKey { signal: 6, code: 0 };
+    let key = CodeKey { signal: 7, code: 0 };
     assert_eq!(
         counted_by_code(&key, 3, CountedKind::Benign, &Host),
-        Err(DecodeError::UnknownSignal(6))
+        Err(DecodeError::UnknownSignal(7))
     );
 }
