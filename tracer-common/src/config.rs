@@ -26,6 +26,35 @@ pub mod filter {
     pub const FOLLOW: u64 = 256;
 }
 
+/// Bits of [`Config::abilities`]: what this kernel gives its tracing programs. What is not there is done in
+/// another way, and the verifier removes the way that is not taken.
+pub mod ability {
+    /// Storage that lives and dies with a socket (5.11); else owners are kept by the socket's address.
+    pub const SOCKET_STORAGE: u64 = 1;
+    /// `bpf_get_current_task_btf` (5.11): the current task's fields can be loaded; else they are probed.
+    pub const CURRENT_TASK: u64 = 2;
+    /// `bpf_task_pt_regs` (5.15); else the registers are found at the top of the task's stack.
+    pub const TASK_REGISTERS: u64 = 4;
+    /// `bpf_get_socket_cookie` for any socket (5.12); else a cookie is there only if somebody asked for it.
+    pub const SOCKET_COOKIE: u64 = 8;
+    /// `bpf_sock_from_file` (5.11); else a socket's file is told by its file system.
+    pub const SOCKET_FROM_FILE: u64 = 16;
+    /// Each cgroup lists its ancestors as pointers (6.1), not as ids.
+    pub const ANCESTOR_POINTERS: u64 = 32;
+
+    /// All that a send on its fast path relies on.
+    pub const FAST_SEND: u64 = SOCKET_STORAGE | CURRENT_TASK | SOCKET_COOKIE;
+}
+
+/// Bits of the map `OWNER_ENDS`: the end of which sockets is seen, so that an owner kept by address can be
+/// forgotten before the address is given to another socket.
+pub mod owner_end {
+    /// Every IP socket's.
+    pub const IP: u32 = 1;
+    /// Those of TCP only.
+    pub const TCP: u32 = 2;
+}
+
 /// Settings of one run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +83,11 @@ pub struct Config {
     pub wake_bytes: u64,
     /// What to add to the file's reference count to get the number of references (`file_ref_t` starts at 0).
     pub file_refs_bias: u64,
+    /// Bits of [`ability`].
+    pub abilities: u64,
+    /// Distance of the saved registers from the start of a task's kernel stack; 0 when unknown, or where
+    /// [`ability::TASK_REGISTERS`] finds them.
+    pub registers_offset: u64,
 }
 
-wire!(Config = 8 * (14 + ERRNO_WORDS));
+wire!(Config = 8 * (16 + ERRNO_WORDS));

@@ -15,11 +15,11 @@ mod record;
 pub mod signal;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
-pub use config::{Config, ERRNO_WORDS, filter};
+pub use config::{Config, ERRNO_WORDS, ability, filter, owner_end};
 pub use counters::Counters;
 pub use flow::Flow;
 pub use offsets::{FIELDS, Field, OFFSET_COUNT, Offsets, UNRESOLVED};
-pub use owner::{Holder, Owner, START_TICK_NS, grade, owner_flag};
+pub use owner::{Holder, Owner, OwnerByAddress, START_TICK_NS, grade, owner_flag};
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
     RetransmitRecord, SendErrorRecord, SendRecord, TcpState, cause, direction, head_flag,

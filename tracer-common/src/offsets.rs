@@ -75,6 +75,8 @@ offsets! {
     /// `f_ref` since 6.13, `f_count` before.
     file_refs: "file", "f_ref.refcnt.counter" | "f_count.counter";
     inode_ino: "inode", "i_ino";
+    inode_sb: "inode", "i_sb";
+    sb_magic: "super_block", "s_magic";
 
     // struct tcp_sock
     tcp_ca_state: "tcp_sock", "inet_conn.icsk_ca_state";
@@ -130,6 +132,7 @@ offsets! {
     task_tgid: "task_struct", "tgid";
     task_pid: "task_struct", "pid";
     task_flags: "task_struct", "flags";
+    task_stack: "task_struct", "stack";
     task_leader: "task_struct", "group_leader";
     task_start: "task_struct", "start_boottime" | "real_start_time";
     task_comm: "task_struct", "comm";
@@ -140,8 +143,8 @@ offsets! {
     css_set_dfl_cgrp: "css_set", "dfl_cgrp";
     cgroup_kn: "cgroup", "kn";
     cgroup_level: "cgroup", "level";
-    /// Array of pointers, one per level (before 6.1 an array of ids of its own name).
-    cgroup_ancestors: "cgroup", "ancestors";
+    /// Array with an entry per level: pointers, or before 6.1 ids.
+    cgroup_ancestors: "cgroup", "ancestors" | "ancestor_ids";
     kernfs_id: "kernfs_node", "id";
     files_fdt: "files_struct", "fdt";
     fdt_max_fds: "fdtable", "max_fds";

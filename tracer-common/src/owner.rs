@@ -57,11 +57,26 @@ pub struct Owner {
     pub comm: [u8; 16],
 }
 
+/// An owner that is kept by its socket's address, where the kernel has no socket storage.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerByAddress {
+    pub owner: Owner,
+    /// Address of the socket: the key again.
+    pub address: u64,
+    /// Cookie of the socket when this was written, 0 when it had none.
+    pub cookie: u64,
+    /// Inode of its file then, 0 when it had none.
+    pub inode: u64,
+    /// Made of all the above: a mixture of two entries does not fit it.
+    pub digest: u64,
+}
+
 /// What the task_file iterator writes for each open socket file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
-    /// Cookie of the socket.
+    /// Cookie of the socket, 0 when it has none.
     pub cookie: u64,
     /// Inode of the socket's file.
     pub inode: u64,
@@ -72,4 +87,4 @@ pub struct Holder {
     pub pad: u32,
 }
 
-wire!(Owner = 48, Holder = 72);
+wire!(Owner = 48, OwnerByAddress = 80, Holder = 72);

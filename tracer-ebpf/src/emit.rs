@@ -27,6 +27,10 @@ const SECOND: u64 = 1_000_000_000;
 
 #[inline(always)]
 fn add(counter: *mut u64, amount: u64) {
+    // The compiler makes an atomic OR of an addition of nothing, and older kernels know atomic additions only.
+    if amount == 0 {
+        return;
+    }
     // SAFETY: counters live in maps, aligned; atomic because a softirq may interrupt a program of the same
     // signal in process context between its load and its store.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };

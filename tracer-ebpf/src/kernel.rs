@@ -5,9 +5,12 @@
 //! pointer reads as 0, and the load costs what a load costs. `probe` is for pointers that carry no type.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
 };
 use core::mem::MaybeUninit;
+use tracer_common::ability;
+
+use crate::maps::config;
 
 /// A pointer into the kernel whose type only the verifier knows.
 pub type Ptr = *const u8;
@@ -28,6 +31,44 @@ macro_rules! load {
     }};
 }
 pub(crate) use load;
+
+/// As `load!` by a probe read: for pointers that carry no type.
+macro_rules! load_probed {
+    ($ptr:expr, $field:ident: $ty:ty) => {{
+        // SAFETY: a read of a static that nobody writes after loading.
+        let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
+        if offset == tracer_common::UNRESOLVED {
+            None
+        } else {
+            $crate::kernel::probe::<$ty>($ptr as u64 + offset as u64)
+        }
+    }};
+}
+pub(crate) use load_probed;
+
+/// As `load!` from the current task and what is reached from it: typed only where the kernel has
+/// `bpf_get_current_task_btf`. A function that is made for one of the two says which.
+macro_rules! load_task {
+    ($ptr:expr, $field:ident: $ty:ty) => {
+        $crate::kernel::load_task!(
+            $crate::kernel::can(tracer_common::ability::CURRENT_TASK), $ptr, $field: $ty
+        )
+    };
+    ($typed:expr, $ptr:expr, $field:ident: $ty:ty) => {
+        if $typed {
+            $crate::kernel::load!($ptr, $field: $ty)
+        } else {
+            $crate::kernel::load_probed!($ptr, $field: $ty)
+        }
+    };
+}
+pub(crate) use load_task;
+
+/// Does this kernel give all of these abilities?
+#[inline(always)]
+pub fn can(abilities: u64) -> bool {
+    config!(abilities) & abilities == abilities
+}
 
 /// As `load!` for a bit-field of one byte.
 macro_rules! load_bits {
@@ -130,9 +171,14 @@ pub fn put(to: &mut [u8; 16], words: Words) {
     }
 }
 
-/// The task that runs now. In a softirq that is a stranger: only for hooks in process context.
+/// The task that runs now, for `load_task!`. In a softirq that is a stranger: only for hooks in process context.
 #[inline(always)]
 pub fn current_task() -> Ptr {
-    // SAFETY: the helper has no arguments and cannot fail.
-    unsafe { bpf_get_current_task_btf() as Ptr }
+    if can(ability::CURRENT_TASK) {
+        // SAFETY: the helper has no arguments and cannot fail.
+        unsafe { bpf_get_current_task_btf() as Ptr }
+    } else {
+        // SAFETY: as above.
+        unsafe { bpf_get_current_task() as Ptr }
+    }
 }

@@ -3,11 +3,11 @@
 use aya_ebpf::{
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
-    Owner, UNRESOLVED, signal,
+    Owner, OwnerByAddress, UNRESOLVED, signal,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
@@ -25,6 +25,8 @@ pub static CONFIG: Config = Config {
     errnos: [0; tracer_common::ERRNO_WORDS],
     wake_bytes: 0,
     file_refs_bias: 0,
+    abilities: 0,
+    registers_offset: 0,
 };
 
 /// Field offsets of the running kernel, frozen before loading.
@@ -120,6 +122,15 @@ pub static BENIGN_REASONS: HashMap<u32, u8> = HashMap::with_max_entries(64, 0);
 /// Owner of each IP socket. Bounded by the sockets of the host themselves; freed with them.
 #[btf_map]
 pub static OWNERS: SkStorage<Owner> = SkStorage::new();
+
+/// The same by the socket's address, where the kernel has no socket storage for tracing programs. Bounded: the
+/// owners that were used longest ago are forgotten first. Its size is set only where it is used.
+#[map]
+pub static OWNERS_BY_ADDRESS: LruHashMap<u64, OwnerByAddress> = LruHashMap::with_max_entries(1, 0);
+
+/// Bits of [`tracer_common::owner_end`], set once those hooks are attached: nothing is kept by address before.
+#[map]
+pub static OWNER_ENDS: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Places in [`SENDERS`]; a power of two.
 pub const SENDER_PLACES: usize = 1024;

@@ -1,19 +1,21 @@
 //! Keeps the owner of each IP socket: written in process context, read anywhere.
 //!
-//! A write is guarded by a sequence number (`Owner::pad`): odd while it is under way. A reader that meets
-//! an odd or changing number reports nobody, and user space looks the holders up: never a mixture of two.
-//! Volatile accesses keep their order in the compiler; x86 keeps it among stores and among loads.
+//! With the socket itself where the kernel lets tracing programs use its storage ([`storage`]), else in a map
+//! keyed by the socket's address ([`by_address`]). Either way a reader that meets a write reports nobody, and
+//! user space looks the holders up: never a mixture of two.
 
-use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
+pub mod by_address;
+mod storage;
+
 use core::{
     mem::MaybeUninit,
-    ptr::{null_mut, read_volatile, write_volatile},
+    ptr::{read_volatile, write_volatile},
 };
-use tracer_common::{Owner, filter, grade, owner_flag};
+use tracer_common::{Owner, ability, filter, grade, owner_flag};
 
 use crate::{
-    kernel::{Ptr, Words, clear, copy, current_task, load, load_bits, put},
-    maps::{OWNERS, SENDER_PLACES, SENDERS, config},
+    kernel::{Ptr, Words, can, clear, current_task, load, load_bits, load_task, probe, put},
+    maps::{SENDER_PLACES, SENDERS, config},
 };
 
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -21,7 +23,7 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// Does a kernel thread run now?
 #[inline(always)]
 pub fn is_kernel_thread(task: Ptr) -> bool {
-    load!(task, task_flags: u32).unwrap_or(0) & PF_KTHREAD != 0
+    load_task!(task, task_flags: u32).unwrap_or(0) & PF_KTHREAD != 0
 }
 
 /// `PF_MEMALLOC`: set around a send by those that send on behalf of block devices (NBD, NVMe), in whatever
@@ -32,7 +34,7 @@ const PF_MEMALLOC: u32 = 0x800;
 /// that a process made and handed over (NBD).
 #[inline(always)]
 pub fn is_kernels_send(sk: Ptr, task: Ptr) -> bool {
-    load!(task, task_flags: u32).unwrap_or(0) & PF_MEMALLOC != 0
+    load_task!(task, task_flags: u32).unwrap_or(0) & PF_MEMALLOC != 0
         || load_bits!(sk, sk_kern_sock).unwrap_or(0) != 0
         || kernel_owned(sk)
 }
@@ -46,7 +48,7 @@ pub fn works_for_others(task: Ptr) -> bool {
     if !is_kernel_thread(task) {
         return false;
     }
-    let name = load!(task, task_comm: [u64; 2]).unwrap_or([0; 2])[0];
+    let name = load_task!(task, task_comm: [u64; 2]).unwrap_or([0; 2])[0];
     name == RING || name == WORKER
 }
 
@@ -67,16 +69,16 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
         owner.grade = grade::KERNEL;
         return;
     }
-    owner.pid = load!(task, task_tgid: u32).unwrap_or(0);
-    owner.tid = load!(task, task_pid: u32).unwrap_or(0);
-    if let Some(leader) = load!(task, task_leader: Ptr) {
-        owner.start_ns = load!(leader, task_start: u64).unwrap_or(0);
+    owner.pid = load_task!(task, task_tgid: u32).unwrap_or(0);
+    owner.tid = load_task!(task, task_pid: u32).unwrap_or(0);
+    if let Some(leader) = load_task!(task, task_leader: Ptr) {
+        owner.start_ns = load_task!(leader, task_start: u64).unwrap_or(0);
         put(
             &mut owner.comm,
-            load!(leader, task_comm: Words).unwrap_or([0; 4]),
+            load_task!(leader, task_comm: Words).unwrap_or([0; 4]),
         );
     }
-    owner.uid = uid(task);
+    owner.uid = uid(can(ability::CURRENT_TASK), task);
     let Some(cgroup) = cgroup(task) else {
         return;
     };
@@ -88,9 +90,9 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
 
 /// Real user id, `u32::MAX` when unreadable.
 #[inline(always)]
-fn uid(task: Ptr) -> u32 {
-    match load!(task, task_cred: Ptr) {
-        Some(cred) => load!(cred, cred_uid: u32).unwrap_or(u32::MAX),
+fn uid(typed: bool, task: Ptr) -> u32 {
+    match load_task!(typed, task, task_cred: Ptr) {
+        Some(cred) => load_task!(typed, cred, cred_uid: u32).unwrap_or(u32::MAX),
         None => u32::MAX,
     }
 }
@@ -98,15 +100,15 @@ fn uid(task: Ptr) -> u32 {
 /// The task's cgroup (v2).
 #[inline(always)]
 fn cgroup(task: Ptr) -> Option<Ptr> {
-    let set = load!(task, task_cgroups: Ptr)?;
-    load!(set, css_set_dfl_cgrp: Ptr)
+    let set = load_task!(task, task_cgroups: Ptr)?;
+    load_task!(set, css_set_dfl_cgrp: Ptr)
 }
 
 /// Its id: the inode number of its directory, 0 when unreadable.
 #[inline(always)]
 fn cgroup_id(cgroup: Ptr) -> u64 {
-    match load!(cgroup, cgroup_kn: Ptr) {
-        Some(kn) => load!(kn, kernfs_id: u64).unwrap_or(0),
+    match load_task!(cgroup, cgroup_kn: Ptr) {
+        Some(kn) => load_task!(kn, kernfs_id: u64).unwrap_or(0),
         None => 0,
     }
 }
@@ -115,7 +117,7 @@ fn cgroup_id(cgroup: Ptr) -> u64 {
 #[inline(always)]
 fn cgroup_matches(cgroup: Ptr) -> bool {
     let level = config!(cgroup_level);
-    if (load!(cgroup, cgroup_level: u32).unwrap_or(0) as u64) < level || level > 64 {
+    if (load_task!(cgroup, cgroup_level: u32).unwrap_or(0) as u64) < level || level > 64 {
         return false;
     }
     // SAFETY: a read of a static that nobody writes after loading.
@@ -124,94 +126,37 @@ fn cgroup_matches(cgroup: Ptr) -> bool {
         return false;
     }
     let slot = cgroup as u64 + base as u64 + level * 8;
-    let Some(ancestor) = crate::kernel::probe::<u64>(slot) else {
+    let Some(ancestor) = probe::<u64>(slot) else {
         return false;
     };
+    if !can(ability::ANCESTOR_POINTERS) {
+        return ancestor == config!(cgroup_id);
+    }
     // SAFETY: as above.
     let kn = unsafe { read_volatile(&raw const crate::maps::OFFSETS.cgroup_kn) };
     // SAFETY: as above.
     let id = unsafe { read_volatile(&raw const crate::maps::OFFSETS.kernfs_id) };
-    crate::kernel::probe::<u64>(ancestor + kn as u64)
-        .and_then(|kn| crate::kernel::probe::<u64>(kn + id as u64))
+    probe::<u64>(ancestor + kn as u64).and_then(|kn| probe::<u64>(kn + id as u64))
         == Some(config!(cgroup_id))
-}
-
-/// The stored owner's place, null when there is none.
-#[inline(always)]
-fn slot(sk: Ptr) -> *mut Owner {
-    // SAFETY: the verifier checks the socket; without CREATE nothing is allocated.
-    unsafe { bpf_sk_storage_get((&raw const OWNERS) as *mut _, sk as *mut _, null_mut(), 0) }.cast()
 }
 
 /// Who owns the socket, as far as the kernel half knows; `grade::NONE` when nobody is stored.
 #[inline(always)]
 pub fn stored(sk: Ptr, to: &mut Owner) {
-    let slot = slot(sk);
-    if slot.is_null() {
-        return;
-    }
-    // SAFETY: the slot lives as long as the program runs.
-    unsafe {
-        let before = read_volatile(&raw const (*slot).pad);
-        copy(to, slot);
-        let after = read_volatile(&raw const (*slot).pad);
-        if before != after || before & 1 != 0 {
-            to.grade = grade::NONE;
-        }
-        to.pad = 0;
+    if can(ability::SOCKET_STORAGE) {
+        storage::read(sk, to);
+    } else {
+        by_address::read(&by_address::identify(sk), to);
     }
 }
 
 /// Writes `owner` for the socket: overwrites who is there when `overwrite`, else only fills an empty place.
 #[inline(always)]
 pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
-    let slot = slot(sk);
-    if slot.is_null() {
-        // Packets of this socket will be told apart by its cookie.
-        crate::socket::cookie(sk);
-        // SAFETY: the verifier checks the socket and the initial value.
-        unsafe {
-            bpf_sk_storage_get(
-                (&raw const OWNERS) as *mut _,
-                sk as *mut _,
-                core::ptr::from_ref(owner) as *mut _,
-                BPF_SK_STORAGE_GET_F_CREATE as u64,
-            )
-        };
-        return;
-    }
-    // SAFETY: the slot lives as long as the program runs.
-    unsafe {
-        let same = (*slot).pid == owner.pid && (*slot).start_ns == owner.start_ns;
-        let sequence = read_volatile(&raw const (*slot).pad);
-        if sequence & 1 != 0 {
-            // Another process writes at this moment: both have used the socket.
-            write_volatile(&raw mut (*slot).flags, (*slot).flags | owner_flag::SEVERAL);
-            return;
-        }
-        if !overwrite {
-            if !same && (*slot).grade != grade::NONE {
-                write_volatile(&raw mut (*slot).flags, (*slot).flags | owner_flag::SEVERAL);
-            }
-            return;
-        }
-        let mut flags = owner.flags;
-        if !same && (*slot).grade == grade::AT_SEND {
-            flags |= owner_flag::SEVERAL;
-        }
-        if same {
-            flags |= (*slot).flags & owner_flag::SEVERAL;
-        }
-        write_volatile(&raw mut (*slot).pad, sequence.wrapping_add(1));
-        write_volatile(&raw mut (*slot).start_ns, owner.start_ns);
-        write_volatile(&raw mut (*slot).cgroup, owner.cgroup);
-        write_volatile(&raw mut (*slot).pid, owner.pid);
-        write_volatile(&raw mut (*slot).tid, owner.tid);
-        write_volatile(&raw mut (*slot).uid, owner.uid);
-        write_volatile(&raw mut (*slot).comm, owner.comm);
-        write_volatile(&raw mut (*slot).flags, flags);
-        write_volatile(&raw mut (*slot).grade, owner.grade);
-        write_volatile(&raw mut (*slot).pad, sequence.wrapping_add(2));
+    if can(ability::SOCKET_STORAGE) {
+        storage::write(sk, owner, overwrite);
+    } else {
+        by_address::write(&by_address::identify(sk), owner, overwrite);
     }
 }
 
@@ -219,8 +164,12 @@ pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
 /// socket as last time, is a few loads and one compare.
 #[inline(always)]
 pub fn sent(sk: Ptr) {
+    if !can(ability::FAST_SEND) {
+        sent_on_older_kernel(sk);
+        return;
+    }
     let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
-    let word = sender_word(cookie, current_task());
+    let word = sender_word(true, cookie, current_task());
     let place = sender_place(cookie);
     // SAFETY: inside the array; words are read and written whole.
     if cookie != 0 && unsafe { read_volatile(place) } == word {
@@ -229,23 +178,48 @@ pub fn sent(sk: Ptr) {
     remember_sender(sk);
 }
 
+/// As [`sent`] with probe reads where the current task has no type, and without cookies where owners are kept
+/// by the socket's address.
+#[inline(never)]
+fn sent_on_older_kernel(sk: Ptr) -> i32 {
+    let id = sender_id(sk);
+    let typed = can(ability::CURRENT_TASK);
+    let word = sender_word(typed, id, current_task());
+    // SAFETY: inside the array; words are read and written whole.
+    if id != 0 && unsafe { read_volatile(sender_place(id)) } == word {
+        return 0;
+    }
+    remember_sender(sk);
+    0
+}
+
+/// What tells a socket in [`SENDERS`]: its cookie, never given twice; or the inode of its file.
+#[inline(always)]
+fn sender_id(sk: Ptr) -> u64 {
+    if can(ability::SOCKET_STORAGE) {
+        load!(sk, sk_cookie: u64).unwrap_or(0)
+    } else {
+        by_address::inode(sk)
+    }
+}
+
 /// What tells a sender, with what a process often changes while it has sockets: its name (prctl, execve) and
 /// its user. As few loads as will do: a thread that is not the leader does not notice that its process was
-/// renamed (user space does), and nobody notices a change of cgroup, until something else changes too. Cookies
-/// are never given twice, so equal words mean the same sender of the same socket, but for a chance of one in
+/// renamed (user space does), and nobody notices a change of cgroup, until something else changes too. Sockets
+/// are told apart for sure, so equal words mean the same sender of the same socket, but for a chance of one in
 /// 2^64.
 #[inline(always)]
-fn sender_word(cookie: u64, task: Ptr) -> u64 {
-    let pid = load!(task, task_tgid: u32).unwrap_or(0) as u64;
-    let tid = load!(task, task_pid: u32).unwrap_or(0) as u64;
-    let comm = load!(task, task_comm: [u64; 2]).unwrap_or([0; 2]);
-    let mixed = cookie ^ (comm[0] << 1) ^ (comm[1] << 2) ^ ((uid(task) as u64) << 3);
+fn sender_word(typed: bool, id: u64, task: Ptr) -> u64 {
+    let pid = load_task!(typed, task, task_tgid: u32).unwrap_or(0) as u64;
+    let tid = load_task!(typed, task, task_pid: u32).unwrap_or(0) as u64;
+    let comm = load_task!(typed, task, task_comm: [u64; 2]).unwrap_or([0; 2]);
+    let mixed = id ^ (comm[0] << 1) ^ (comm[1] << 2) ^ ((uid(typed, task) as u64) << 3);
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (pid << 32 | tid)
 }
 
 #[inline(always)]
-fn sender_place(cookie: u64) -> *mut u64 {
-    let index = cookie as usize & (SENDER_PLACES - 1);
+fn sender_place(id: u64) -> *mut u64 {
+    let index = id as usize & (SENDER_PLACES - 1);
     // SAFETY: the mask keeps it inside the array.
     unsafe { (&raw mut SENDERS).cast::<u64>().add(index) }
 }
@@ -282,20 +256,39 @@ fn remember_sender(sk: Ptr) -> i32 {
     let mut place = MaybeUninit::uninit();
     let owner = nobody(&mut place);
     describe(task, grade::AT_SEND, owner);
-    let slot = slot(sk);
-    // SAFETY: the slot lives as long as the program runs.
-    if !slot.is_null() && unsafe { is_thread_of(slot, owner) } {
-        // SAFETY: as above.
-        unsafe { (*slot).tid = owner.tid };
+    if can(ability::SOCKET_STORAGE) {
+        let slot = storage::slot(sk);
+        // SAFETY: the slot lives as long as the program runs.
+        if !slot.is_null() && unsafe { is_thread_of(slot, owner) } {
+            // SAFETY: as above.
+            unsafe { (*slot).tid = owner.tid };
+        } else {
+            storage::write(sk, owner, true);
+        }
     } else {
-        store(sk, owner, true);
+        by_address::write(&by_address::identify(sk), owner, true);
     }
-    // The socket has a cookie since its owner was stored.
-    let cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
-    let word = sender_word(cookie, task);
+    // Where cookies can be made, the socket has one since its owner was stored.
+    let id = sender_id(sk);
+    let word = sender_word(can(ability::CURRENT_TASK), id, task);
     // SAFETY: inside the array; words are read and written whole.
-    unsafe { write_volatile(sender_place(cookie), word) };
+    unsafe { write_volatile(sender_place(id), word) };
     0
+}
+
+/// A connection that nobody has accepted yet: an owner that is known already was another socket's, should its
+/// end ever be missed.
+#[inline(always)]
+pub fn born(sk: Ptr) {
+    if !can(ability::SOCKET_STORAGE) && load!(sk, sk_socket: u64).unwrap_or(0) == 0 {
+        by_address::forget(sk as u64);
+    }
+}
+
+/// The socket ends; its address may be given to another one next.
+#[inline(always)]
+pub fn ended(sk: Ptr) {
+    by_address::forget(sk as u64);
 }
 
 /// The process that connects or listens, seen in process context; the kernel itself when the socket has no
@@ -319,17 +312,27 @@ pub fn closed(sk: Ptr) {
     if is_kernel_thread(task) || kernel_owned(sk) {
         return;
     }
-    let slot = slot(sk);
-    if !slot.is_null() {
-        // SAFETY: the slot lives as long as the program runs.
-        let (pid, grade) = unsafe { ((*slot).pid, (*slot).grade) };
-        let same = pid == load!(task, task_tgid: u32).unwrap_or(0);
+    let mut place = MaybeUninit::uninit();
+    let owner = nobody(&mut place);
+    let (pid, grade) = if can(ability::SOCKET_STORAGE) {
+        let slot = storage::slot(sk);
+        if slot.is_null() {
+            (0, grade::NONE)
+        } else {
+            // SAFETY: the slot lives as long as the program runs.
+            unsafe { ((*slot).pid, (*slot).grade) }
+        }
+    } else {
+        by_address::read(&by_address::identify(sk), owner);
+        (owner.pid, owner.grade)
+    };
+    if grade != grade::NONE {
+        let same = pid == load_task!(task, task_tgid: u32).unwrap_or(0);
         if same || grade == grade::AT_SEND || grade == grade::KERNEL {
             return;
         }
     }
-    let mut place = MaybeUninit::uninit();
-    let owner = nobody(&mut place);
+    clear(owner);
     describe(task, grade::AT_CLOSE, owner);
     store(sk, owner, true);
 }

@@ -1,10 +1,10 @@
 //! Reads a socket: its flow, its file and its TCP state.
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
-use tracer_common::{Head, NO_U32, TcpState, head_flag};
+use tracer_common::{Head, NO_U32, TcpState, ability, head_flag};
 
 use crate::{
-    kernel::{Ptr, Words, clear, load, load_bits, probe, put},
+    kernel::{Ptr, Words, can, clear, load, load_bits, probe, put},
     maps::config,
 };
 
@@ -19,6 +19,7 @@ pub const SOCK_RAW: u16 = 3;
 
 pub const TCP_ESTABLISHED: u8 = 1;
 pub const TCP_SYN_SENT: u8 = 2;
+pub const TCP_SYN_RECV: u8 = 3;
 pub const TCP_FIN_WAIT1: u8 = 4;
 pub const TCP_TIME_WAIT: u8 = 6;
 pub const TCP_CLOSE: u8 = 7;
@@ -63,9 +64,13 @@ pub fn describe(sk: Ptr, head: &mut Head) {
     }
 }
 
-/// The id that `ss -e` prints as `sk:`; made now when the socket has none.
+/// The id that `ss -e` prints as `sk:`; made now when the socket has none. Where the kernel does not let a
+/// tracing program make one, it is 0 until somebody else asks for it.
 #[inline(always)]
 pub fn cookie(sk: Ptr) -> u64 {
+    if !can(ability::SOCKET_COOKIE) {
+        return load!(sk, sk_cookie: u64).unwrap_or(0);
+    }
     // SAFETY: a full socket, trusted by the verifier.
     unsafe { bpf_get_socket_cookie(sk as *mut _) }
 }

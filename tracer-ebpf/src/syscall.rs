@@ -7,10 +7,11 @@
 //! x86-64 only: elsewhere the register fields do not resolve, and everything here is unknown.
 
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
-use tracer_common::NO_U64;
+use tracer_common::{NO_U64, ability};
 
 use crate::{
-    kernel::{Ptr, load, probe, probe_user},
+    kernel::{Ptr, can, load, load_probed, load_task, probe, probe_user},
+    maps::config,
     owner::is_kernel_thread,
 };
 
@@ -51,24 +52,51 @@ pub fn may_be_partial(sk: Ptr, sent: u32) -> bool {
     queued >= room / 4 || sent >= room / 4
 }
 
+/// A saved register: its place has a type only where the kernel's own helper found it.
+macro_rules! reg {
+    ($regs:expr, $field:ident) => {
+        if can(ability::TASK_REGISTERS) {
+            load!($regs, $field: u64)
+        } else {
+            load_probed!($regs, $field: u64)
+        }
+    };
+}
+
+/// The registers that a user task saved when it entered the kernel: at the top of its kernel stack
+/// (`task_pt_regs`). Without the helper the top is found by its distance; what is then read is trusted as
+/// little as ever, see [`request`].
+#[inline(always)]
+fn registers(task: Ptr) -> Option<Ptr> {
+    if can(ability::TASK_REGISTERS) {
+        // SAFETY: a user task; the helper returns its saved registers.
+        return Some(unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr);
+    }
+    let offset = config!(registers_offset);
+    if offset == 0 {
+        return None;
+    }
+    let stack = load_task!(task, task_stack: u64)?;
+    Some((stack + offset) as Ptr)
+}
+
 /// Reads the request of the send on `sk` that `task`, the current one, makes; `None` when it cannot be told for sure.
 #[inline(always)]
 pub fn request(task: Ptr, sk: Ptr) -> Option<Request> {
     if is_kernel_thread(task) {
         return None;
     }
-    // SAFETY: a user task; the helper returns its saved registers.
-    let regs = unsafe { bpf_task_pt_regs(task as *mut _) } as Ptr;
-    if load!(regs, regs_ax: u64)? != ENOSYS || load!(regs, regs_cs: u64)? & 0xffff != USER_CS {
+    let regs = registers(task)?;
+    if reg!(regs, regs_ax)? != ENOSYS || reg!(regs, regs_cs)? & 0xffff != USER_CS {
         return None;
     }
-    let number = load!(regs, regs_orig_ax: u64)?;
-    let fd = load!(regs, regs_di: u64)? as u32;
+    let number = reg!(regs, regs_orig_ax)?;
+    let fd = reg!(regs, regs_di)? as u32;
     if !descriptor_is(task, fd, sk) {
         return None;
     }
-    let second = load!(regs, regs_si: u64)?;
-    let third = load!(regs, regs_dx: u64)?;
+    let second = reg!(regs, regs_si)?;
+    let third = reg!(regs, regs_dx)?;
     match number {
         WRITE => Some(Request {
             bytes: third,
@@ -82,8 +110,8 @@ pub fn request(task: Ptr, sk: Ptr) -> Option<Request> {
         }),
         SENDTO => Some(Request {
             bytes: third,
-            name: load!(regs, regs_r8: u64)?,
-            name_len: load!(regs, regs_r9: u64)? as u32,
+            name: reg!(regs, regs_r8)?,
+            name_len: reg!(regs, regs_r9)? as u32,
         }),
         SENDMSG => message(second),
         // Of several messages it is not visible which one failed.
@@ -132,16 +160,16 @@ fn descriptor_is(task: Ptr, fd: u32, sk: Ptr) -> bool {
     let Some(socket) = load!(sk, sk_socket: u64) else {
         return false;
     };
-    let Some(files) = load!(task, task_files: Ptr) else {
+    let Some(files) = load_task!(task, task_files: Ptr) else {
         return false;
     };
-    let Some(table) = load!(files, files_fdt: Ptr) else {
+    let Some(table) = load_task!(files, files_fdt: Ptr) else {
         return false;
     };
-    let Some(max) = load!(table, fdt_max_fds: u32) else {
+    let Some(max) = load_task!(table, fdt_max_fds: u32) else {
         return false;
     };
-    let Some(array) = load!(table, fdt_fd: u64) else {
+    let Some(array) = load_task!(table, fdt_fd: u64) else {
         return false;
     };
     if private == tracer_common::UNRESOLVED || socket == 0 || fd >= max {

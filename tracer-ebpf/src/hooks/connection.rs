@@ -10,7 +10,7 @@ use crate::{
     owner,
     socket::{
         self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
-        TCP_LISTEN, TCP_SYN_SENT,
+        TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
     },
 };
 
@@ -28,6 +28,8 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
         owner::opened(sk, grade::AT_CONNECT);
     } else if to == TCP_LISTEN as u32 {
         owner::opened(sk, grade::AT_LISTEN);
+    } else if from == TCP_SYN_RECV as u32 && to == TCP_ESTABLISHED as u32 {
+        owner::born(sk);
     } else if to == TCP_FIN_WAIT1 as u32 || to == TCP_LAST_ACK as u32 {
         owner::closed(sk);
     } else if to == TCP_CLOSE as u32 {

@@ -1,4 +1,4 @@
-//! One signal per file; `open_sockets`, `fork` and `accept` serve the owner.
+//! One signal per file; `open_sockets`, `fork`, `accept` and `socket_end` serve the owner.
 
 mod accept;
 mod connection;
@@ -8,4 +8,5 @@ mod open_sockets;
 mod reset;
 mod retransmit;
 mod send;
+mod socket_end;
 mod xmit;

@@ -4,12 +4,16 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
-use tracer_common::{Holder, grade};
+use tracer_common::{Holder, Owner, ability, grade};
 
 use crate::{
-    kernel::{Ptr, load},
-    owner, socket,
+    kernel::{Ptr, can, load, load_probed},
+    owner::{self, by_address},
+    socket,
 };
+
+/// `SOCKFS_MAGIC` of linux/magic.h.
+const SOCKFS_MAGIC: u64 = 0x534f_434b;
 
 /// `struct bpf_iter_meta`.
 #[repr(C)]
@@ -35,31 +39,53 @@ pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
     if task.is_null() || file.is_null() {
         return 0;
     }
-    // SAFETY: the helper tells sockets from other files.
-    let sock = unsafe { bpf_sock_from_file(file as *mut _) } as Ptr;
-    if sock.is_null() {
-        return 0;
-    }
-    let Some(sk) = load!(sock, socket_sk: Ptr) else {
-        return 0;
-    };
-    if sk.is_null() {
-        return 0;
-    }
+    let inode = load!(file, file_inode: Ptr)
+        .and_then(|inode| load!(inode, inode_ino: u64))
+        .unwrap_or(0);
     let mut place = MaybeUninit::uninit();
     let owner = owner::nobody(&mut place);
-    owner::describe(task, grade::SEEDED, owner);
-    if owner.grade != grade::SEEDED {
-        return 0;
-    }
-    if socket::is_ip(socket::family(sk)) {
-        owner::store(sk, owner, false);
-    }
+    let cookie = if can(ability::SOCKET_FROM_FILE) {
+        // SAFETY: the helper tells sockets from other files.
+        let sock = unsafe { bpf_sock_from_file(file as *mut _) } as Ptr;
+        if sock.is_null() {
+            return 0;
+        }
+        let Some(sk) = load!(sock, socket_sk: Ptr) else {
+            return 0;
+        };
+        if sk.is_null() || !describe(task, owner) {
+            return 0;
+        }
+        if socket::is_ip(socket::family(sk)) {
+            owner::store(sk, owner, false);
+        }
+        socket::cookie(sk)
+    } else {
+        let Some(sk) = sock_of(file) else {
+            return 0;
+        };
+        if !describe(task, owner) {
+            return 0;
+        }
+        let cookie = load_probed!(sk, sk_cookie: u64).unwrap_or(0);
+        let sock_type = load_probed!(sk, sk_type: u16).unwrap_or(0);
+        let protocol = load_probed!(sk, sk_protocol: u16).unwrap_or(0);
+        let ip = socket::is_ip(load_probed!(sk, sk_family: u16).unwrap_or(0));
+        // Storage takes a socket whose type the verifier knows; an address is a number.
+        if ip && !can(ability::SOCKET_STORAGE) {
+            let id = by_address::Identity {
+                address: sk as u64,
+                cookie,
+                inode,
+                kept: by_address::may_keep(sock_type, protocol),
+            };
+            by_address::write(&id, owner, false);
+        }
+        cookie
+    };
     let holder = Holder {
-        cookie: socket::cookie(sk),
-        inode: load!(file, file_inode: Ptr)
-            .and_then(|inode| load!(inode, inode_ino: u64))
-            .unwrap_or(0),
+        cookie,
+        inode,
         owner: *owner,
         fd,
         pad: 0,
@@ -73,4 +99,27 @@ pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
         );
     }
     0
+}
+
+/// Describes a process that has the socket open, not a kernel thread.
+#[inline(always)]
+fn describe(task: Ptr, owner: &mut Owner) -> bool {
+    owner::describe(task, grade::SEEDED, owner);
+    owner.grade == grade::SEEDED
+}
+
+/// The `struct sock` behind a file, as a number: the file lies in the file system of sockets, and the socket
+/// that it names is that of this very file. (A descriptor opened with O_PATH names none.)
+#[inline(always)]
+fn sock_of(file: Ptr) -> Option<u64> {
+    let inode = load!(file, file_inode: Ptr)?;
+    let sb = load!(inode, inode_sb: Ptr)?;
+    if load!(sb, sb_magic: u64)? != SOCKFS_MAGIC {
+        return None;
+    }
+    let socket = load!(file, file_private: u64)?;
+    if socket == 0 || load_probed!(socket, socket_file: u64)? != file as u64 {
+        return None;
+    }
+    load_probed!(socket, socket_sk: u64).filter(|sk| *sk != 0)
 }

@@ -168,6 +168,12 @@ impl Btf {
         self.named(name, &[kind::STRUCT]).next().is_some()
     }
 
+    /// Size of a struct in bytes.
+    pub fn struct_bytes(&self, name: &str) -> Option<u32> {
+        // Its size stands where other kinds have their target.
+        Some(self.named(name, &[kind::STRUCT]).next()?.target)
+    }
+
     /// Whether an enumeration has a constant of that name.
     pub fn has_enum_value(&self, enumeration: &str, constant: &str) -> bool {
         self.enum_names(enumeration)

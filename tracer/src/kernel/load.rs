@@ -9,15 +9,15 @@ mod loaded;
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::lpm_trie::Key as PrefixKey;
-use aya::maps::{HashMap, LpmTrie};
+use aya::maps::{Array, HashMap, LpmTrie};
 use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
-use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, signal};
+use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
 
 use super::facts::ProgramVerdict;
-use super::plan::{Hook, Kind, Plan, Serves};
+use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves};
 use super::ring::RINGS;
 use crate::filter::Resolved;
 
@@ -63,7 +63,23 @@ pub fn load(plan: &Plan, resolved: &Resolved, ring_bytes: u64, benign: &[u32]) -
         verdicts.push((hook.program.to_owned(), verdict));
     }
 
+    keep_owners(&mut ebpf, &verdicts)?;
     Loaded::new(ebpf, links, programs, verdicts)
+}
+
+/// Lets the programs keep owners by address of those sockets whose end is seen from now on.
+fn keep_owners(ebpf: &mut Ebpf, verdicts: &[(String, ProgramVerdict)]) -> Result<()> {
+    let seen = |program: &str| {
+        verdicts
+            .iter()
+            .any(|(name, verdict)| name == program && *verdict == ProgramVerdict::Allowed)
+    };
+    let ends = OWNER_ENDS
+        .iter()
+        .filter(|(program, _)| seen(program))
+        .fold(0, |ends, (_, bit)| ends | bit);
+    let mut map: Array<_, u32> = Array::try_from(map(ebpf, "OWNER_ENDS")?)?;
+    Ok(map.set(0, ends, 0)?)
 }
 
 /// Tries every program of the plan and lets go of it again, for `doctor`.
@@ -83,6 +99,8 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
     let config = Plain(Config {
         wake_bytes: u64::from(smallest / 4),
         file_refs_bias: plan.file_refs_bias,
+        abilities: plan.abilities,
+        registers_offset: plan.registers_offset,
         ..resolved.config
     });
     let offsets: &[u32; OFFSET_COUNT] = &plan.offsets;
@@ -91,6 +109,9 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         .btf(Some(btf))
         .override_global("CONFIG", &config, true)
         .override_global("OFFSETS", &offsets[..], true);
+    if plan.abilities & ability::SOCKET_STORAGE == 0 {
+        loader.map_max_entries("OWNERS_BY_ADDRESS", OWNERS_BY_ADDRESS);
+    }
     for (name, bytes) in sizes {
         loader.map_max_entries(name, bytes);
     }

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock. Decides from what BTF says (is the tracepoint there, how many arguments has it,
 //! which fields were found), never from a version number: vendors back-port.
 
+mod abilities;
 mod choose;
 mod error;
 mod fields;
@@ -12,13 +13,13 @@ mod privilege;
 
 use tracer_common::{OFFSET_COUNT, signal};
 
-use crate::kernel::facts::{Facts, Feature, ProgramVerdict};
+use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict};
 use choose::{choose, loss_of};
 use names::losses_of_names;
 
 pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
-pub use groups::{FUNCTIONS, GROUPS, Group, TRACEPOINTS, Variant};
+pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
 pub use privilege::{Missing, Privileges, privileges};
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
@@ -56,6 +57,8 @@ pub enum Serves {
     DeviceOwner,
     /// `--follow`.
     Follow,
+    /// When to forget an owner that is kept by the address of its socket.
+    OwnerEnd,
 }
 
 impl Serves {
@@ -70,7 +73,7 @@ impl Serves {
             Self::Signal(signal::CONNECTION) => "connection",
             Self::Signal(signal::SEND) => "send",
             Self::Signal(_) => "unknown",
-            Self::Owner => "owner",
+            Self::Owner | Self::OwnerEnd => "owner",
             Self::DeviceOwner => "device owner",
             Self::Follow => "follow",
         }
@@ -172,6 +175,10 @@ pub struct Plan {
     pub offsets: [u32; OFFSET_COUNT],
     /// What to add to the number in `file_refs` to get the references of a file: `file_ref_t` starts at 0.
     pub file_refs_bias: u64,
+    /// Bits of [`tracer_common::ability`].
+    pub abilities: u64,
+    /// Distance of the saved registers from the start of a task's stack; 0: not needed, or unknown.
+    pub registers_offset: u64,
     /// Known before anything is loaded; see [`Plan::losses_after`].
     pub losses: Vec<Loss>,
     /// Fields that were not found, and what that makes null.
@@ -229,11 +236,10 @@ impl Plan {
 }
 
 /// Without these nothing works.
-const NEEDED_FEATURES: [Feature; 3] = [
-    Feature::RingBuffer,
-    Feature::TypedTracepoint,
-    Feature::TracingSocketStorage,
-];
+const NEEDED_FEATURES: [Feature; 2] = [Feature::RingBuffer, Feature::TypedTracepoint];
+
+/// Owners that are kept by address, where there is no socket storage.
+pub const OWNERS_BY_ADDRESS: u32 = 1 << 16;
 
 /// Decides what to load.
 pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
@@ -254,14 +260,17 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
 
     let choices: Vec<_> = GROUPS
         .iter()
-        .filter(|group| is_wanted(group, wanted))
+        .filter(|group| is_wanted(group, wanted, btf))
         .map(|group| choose(group, btf))
         .collect();
     let mut losses: Vec<_> = choices.iter().filter_map(loss_of).collect();
+    let abilities = abilities::abilities(btf);
     let plan = Plan {
         choices,
         offsets: btf.offsets,
         file_refs_bias: btf.file_refs_bias,
+        abilities,
+        registers_offset: abilities::registers_offset(btf, abilities),
         losses: Vec::new(),
         fields: field_losses(btf),
     };
@@ -270,15 +279,17 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         return Err(PlanError::NoHooks(losses));
     }
     losses.extend(losses_of_names(facts, btf, wanted));
+    losses.extend(abilities::losses(btf, wanted));
     Ok(Plan { losses, ..plan })
 }
 
-fn is_wanted(group: &Group, wanted: Wanted) -> bool {
+fn is_wanted(group: &Group, wanted: Wanted, btf: &BtfFacts) -> bool {
     group.serves.iter().any(|serves| match *serves {
         Serves::Signal(signal) => wanted.has(signal),
         Serves::Owner => true,
         Serves::DeviceOwner => wanted.has(signal::DEVICE),
         Serves::Follow => wanted.follow,
+        Serves::OwnerEnd => !btf.features.contains(&Feature::TracingSocketStorage),
     })
 }
 

@@ -29,9 +29,9 @@ impl Default for Holders {
 /// The cache of open sockets.
 #[derive(Debug)]
 pub struct Holders {
-    by_cookie: HashMap<u64, Vec<Holder>>,
-    /// Cookie by inode.
-    cookies: HashMap<u64, u64>,
+    by_inode: HashMap<u64, Vec<Holder>>,
+    /// Inode by cookie, of sockets that have one.
+    inodes: HashMap<u64, u64>,
     /// No walk before this time, nanoseconds of CLOCK_BOOTTIME.
     next_ns: u64,
     /// When the last walk began.
@@ -50,8 +50,8 @@ impl Holders {
     /// Nothing is known until the first [`Self::refresh`].
     pub fn new() -> Self {
         Self {
-            by_cookie: HashMap::new(),
-            cookies: HashMap::new(),
+            by_inode: HashMap::new(),
+            inodes: HashMap::new(),
             next_ns: 0,
             walked_ns: 0,
             state: State::Stale,
@@ -75,18 +75,21 @@ impl Holders {
             return;
         }
         match walk() {
-            Ok(found) => {
-                self.cookies = found
+            Ok(mut found) => {
+                // Without its inode a socket cannot be told from others.
+                found.retain(|holder| holder.inode != 0);
+                self.inodes = found
                     .iter()
-                    .map(|holder| (holder.inode, holder.cookie))
+                    .filter(|holder| holder.cookie != 0)
+                    .map(|holder| (holder.cookie, holder.inode))
                     .collect();
-                self.by_cookie = group(found);
+                self.by_inode = group(found);
                 self.state = State::Fresh;
             }
             Err(error) => {
                 log::warn!("cannot look up who holds which socket: {error:#}");
-                self.by_cookie.clear();
-                self.cookies.clear();
+                self.by_inode.clear();
+                self.inodes.clear();
                 self.state = State::Failed;
             }
         }
@@ -106,12 +109,13 @@ impl Holders {
         }
     }
 
-    /// By cookie; by the inode of its file where the socket had no cookie yet when the packet was dropped.
+    /// By cookie; by the inode of its file where the socket had no cookie at the event.
     fn entry(&self, flow: &Flow) -> Option<&Vec<Holder>> {
-        match flow.cookie {
-            0 => self.by_cookie.get(self.cookies.get(&flow.inode)?),
-            cookie => self.by_cookie.get(&cookie),
-        }
+        let inode = match flow.cookie {
+            0 => &flow.inode,
+            cookie => self.inodes.get(&cookie)?,
+        };
+        self.by_inode.get(inode)
     }
 
     /// Cgroup id of a holder.
@@ -126,9 +130,9 @@ impl Holders {
 
 /// One entry per socket and process: a process may hold a socket by several descriptors.
 fn group(found: Vec<Holder>) -> HashMap<u64, Vec<Holder>> {
-    let mut by_cookie: HashMap<u64, Vec<Holder>> = HashMap::new();
+    let mut by_inode: HashMap<u64, Vec<Holder>> = HashMap::new();
     for holder in found {
-        let holders = by_cookie.entry(holder.cookie).or_default();
+        let holders = by_inode.entry(holder.inode).or_default();
         if !holders
             .iter()
             .any(|known| known.owner.pid == holder.owner.pid)
@@ -136,8 +140,8 @@ fn group(found: Vec<Holder>) -> HashMap<u64, Vec<Holder>> {
             holders.push(holder);
         }
     }
-    for holders in by_cookie.values_mut() {
+    for holders in by_inode.values_mut() {
         holders.sort_by_key(|holder| holder.owner.pid);
     }
-    by_cookie
+    by_inode
 }

@@ -22,15 +22,27 @@ pub enum Feature {
     TaskFileIterator,
     /// Socket storage from tracing programs (`bpf_sk_storage_tracing_allowed`).
     TracingSocketStorage,
+    /// `bpf_get_current_task_btf`: the current task with a type.
+    CurrentTask,
+    /// `bpf_task_pt_regs`: the registers of a system call.
+    TaskRegisters,
+    /// `bpf_get_socket_cookie` from tracing programs (`bpf_get_socket_ptr_cookie`).
+    SocketCookie,
+    /// `bpf_sock_from_file`: tells sockets from other files.
+    SocketFromFile,
 }
 
 impl Feature {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::RingBuffer,
         Self::TypedTracepoint,
         Self::Fexit,
         Self::TaskFileIterator,
         Self::TracingSocketStorage,
+        Self::CurrentTask,
+        Self::TaskRegisters,
+        Self::SocketCookie,
+        Self::SocketFromFile,
     ];
 
     /// What people call it.
@@ -41,6 +53,10 @@ impl Feature {
             Self::Fexit => "function exit programs (fexit)",
             Self::TaskFileIterator => "iterator over open files (iter/task_file)",
             Self::TracingSocketStorage => "socket storage in tracing programs",
+            Self::CurrentTask => "typed current task (bpf_get_current_task_btf)",
+            Self::TaskRegisters => "registers of a task (bpf_task_pt_regs)",
+            Self::SocketCookie => "socket cookies in tracing programs",
+            Self::SocketFromFile => "sockets of files (bpf_sock_from_file)",
         }
     }
 
@@ -51,9 +67,34 @@ impl Feature {
             Self::Fexit => btf.has_enum_value("bpf_attach_type", "BPF_TRACE_FEXIT"),
             Self::TaskFileIterator => btf.has_struct("bpf_iter__task_file"),
             Self::TracingSocketStorage => btf.has_func("bpf_sk_storage_tracing_allowed"),
+            Self::CurrentTask => has_helper(btf, "get_current_task_btf"),
+            Self::TaskRegisters => has_helper(btf, "task_pt_regs"),
+            // The helper is older; this form of it is the one for tracing programs.
+            Self::SocketCookie => btf.has_func("bpf_get_socket_ptr_cookie"),
+            Self::SocketFromFile => has_helper(btf, "sock_from_file"),
         }
     }
 }
+
+/// Helpers that came with their use in tracing programs: there or not.
+fn has_helper(btf: &Btf, name: &str) -> bool {
+    btf.has_enum_value("bpf_func_id", &format!("BPF_FUNC_{name}"))
+}
+
+/// Distance of `struct pt_regs` from the start of a kernel stack (`task_pt_regs` of x86-64). The stack of
+/// interrupts is as large as that of a task (IRQ_STACK_ORDER, THREAD_SIZE_ORDER), and it alone has a type.
+fn registers_offset(btf: &Btf) -> Option<u64> {
+    let stack = btf.struct_bytes("irq_stack")?;
+    let registers = btf.struct_bytes("pt_regs")?;
+    stack.checked_sub(registers).map(u64::from)
+}
+
+/// Of the two forms of [`tracer_common::Offsets::cgroup_ancestors`] the one with pointers.
+const ANCESTOR_POINTERS: Field = Field {
+    name: "cgroup_ancestor_pointers",
+    container: "cgroup",
+    paths: &["ancestors"],
+};
 
 /// `file_ref_t` of `include/linux/file_ref.h`: there since 6.13, biased by one.
 const FILE_REF: Field = Field {
@@ -69,6 +110,10 @@ pub struct BtfFacts {
     pub offsets: [u32; OFFSET_COUNT],
     /// 1 where `struct file` counts its references in a `file_ref_t` (one less than there are), else 0.
     pub file_refs_bias: u64,
+    /// Each cgroup lists its ancestors as pointers, not as ids.
+    pub ancestor_pointers: bool,
+    /// Where the registers of a system call lie on a task's stack, in bytes from its start.
+    pub registers_offset: Option<u64>,
     /// Argument counts of the tracepoints that are there.
     pub tracepoints: BTreeMap<&'static str, usize>,
     /// C types of those arguments.
@@ -91,6 +136,8 @@ impl BtfFacts {
         Self {
             offsets: btf.offsets().0,
             file_refs_bias: u64::from(btf.offset(&FILE_REF).is_some()),
+            ancestor_pointers: btf.offset(&ANCESTOR_POINTERS).is_some(),
+            registers_offset: registers_offset(btf),
             tracepoints: TRACEPOINTS
                 .iter()
                 .filter_map(|&name| Some((name, btf.tracepoint_args(name)?)))

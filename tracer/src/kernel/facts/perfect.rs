@@ -16,6 +16,8 @@ pub(crate) fn host() -> Facts {
     let btf = BtfFacts {
         offsets,
         file_refs_bias: 1,
+        ancestor_pointers: true,
+        registers_offset: Some(16_384 - 168),
         tracepoints: BTreeMap::from([
             ("tcp_retransmit_skb", 3),
             ("tcp_retransmit_synack", 2),
@@ -27,9 +29,14 @@ pub(crate) fn host() -> Facts {
             ("tcp_receive_reset", 1),
             ("inet_sock_set_state", 3),
             ("sched_process_fork", 2),
+            ("tcp_destroy_sock", 1),
         ]),
         tracepoint_types: BTreeMap::from([("tcp_receive_reset", vec!["struct sock *".to_owned()])]),
-        functions: BTreeMap::from([("inet_csk_accept", 2), ("security_socket_sendmsg", 3)]),
+        functions: BTreeMap::from([
+            ("inet_csk_accept", 2),
+            ("security_socket_sendmsg", 3),
+            ("inet_sock_destruct", 1),
+        ]),
         features: Feature::ALL.into_iter().collect(),
         drop_reasons: names(&["NOT_DROPPED_YET", "CONSUMED"]),
         drop_subsystems: names(&["CORE"]),

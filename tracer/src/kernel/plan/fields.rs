@@ -100,7 +100,11 @@ const RULES: &[Rule] = &[
         ],
         &["open_sockets", "lsm_refusal"],
     ),
-    Rule("file_inode", &["flow.socket"], &[]),
+    Rule(
+        "file_inode",
+        &["flow.socket", "owners that are looked up among open files"],
+        &[],
+    ),
     Rule(
         "file_private",
         &[
@@ -114,7 +118,21 @@ const RULES: &[Rule] = &[
         &["whether a socket is shared, without looking it up"],
         &[],
     ),
-    Rule("inode_ino", &["flow.socket"], &[]),
+    Rule(
+        "inode_ino",
+        &["flow.socket", "owners that are looked up among open files"],
+        &[],
+    ),
+    Rule(
+        "inode_sb",
+        &["owners of sockets opened before the start, where bpf_sock_from_file is missing"],
+        &[],
+    ),
+    Rule(
+        "sb_magic",
+        &["owners of sockets opened before the start, where bpf_sock_from_file is missing"],
+        &[],
+    ),
     Rule("tcp_ca_state", &["retransmit.cause rto, fast and mtu"], &[]),
     Rule("tcp_pending", &["retransmit.cause rto and tlp"], &[]),
     Rule(
@@ -187,6 +205,11 @@ const RULES: &[Rule] = &[
     Rule("task_tgid", &["owner"], &["open_sockets", "fork"]),
     Rule("task_pid", &["owner.tid"], &[]),
     Rule("task_flags", &["owner grade kernel"], &[]),
+    Rule(
+        "task_stack",
+        &["send_error.requested_bytes, where bpf_task_pt_regs is missing"],
+        &[],
+    ),
     Rule(
         "task_leader",
         &["owner.started", "owner.comm", "--pid matches nothing"],

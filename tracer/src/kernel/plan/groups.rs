@@ -1,6 +1,6 @@
 //! The table of hooks: one line per purpose, its candidates best first.
 
-use tracer_common::signal;
+use tracer_common::{owner_end, signal};
 
 use super::{Kind, Need, Serves};
 
@@ -248,6 +248,35 @@ pub static GROUPS: &[Group] = &[
         remedy: POLICY,
     },
     Group {
+        name: "end of a socket",
+        serves: &[Serves::OwnerEnd],
+        kind: Kind::Fexit,
+        attach: "inet_sock_destruct",
+        need: Need::Optional,
+        variants: &[Variant {
+            program: "socket_end",
+            args: 1,
+            short_of_best: "",
+        }],
+        lost: "owners of UDP and raw sockets are not kept with them: they are looked up among open files, \
+               and unknown once the socket is closed",
+        remedy: POLICY,
+    },
+    Group {
+        name: "end of a TCP socket",
+        serves: &[Serves::OwnerEnd],
+        kind: Kind::TpBtf,
+        attach: "tcp_destroy_sock",
+        need: Need::Optional,
+        variants: &[Variant {
+            program: "tcp_socket_end",
+            args: 1,
+            short_of_best: "",
+        }],
+        lost: "owners of TCP sockets are not kept with them unless the end of every socket is seen",
+        remedy: NEWER_KERNEL,
+    },
+    Group {
         name: "fork",
         serves: &[Serves::Follow],
         kind: Kind::TpBtf,
@@ -275,7 +304,18 @@ pub const TRACEPOINTS: &[&str] = &[
     "tcp_receive_reset",
     "inet_sock_set_state",
     "sched_process_fork",
+    "tcp_destroy_sock",
 ];
 
 /// Functions whose prototypes are looked up.
-pub const FUNCTIONS: &[&str] = &["inet_csk_accept", "security_socket_sendmsg"];
+pub const FUNCTIONS: &[&str] = &[
+    "inet_csk_accept",
+    "security_socket_sendmsg",
+    "inet_sock_destruct",
+];
+
+/// Programs that tell the end of sockets, and of which ones (bits of [`owner_end`]).
+pub const OWNER_ENDS: &[(&str, u32)] = &[
+    ("socket_end", owner_end::IP),
+    ("tcp_socket_end", owner_end::TCP),
+];

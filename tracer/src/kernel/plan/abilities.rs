@@ -1,0 +1,80 @@
+//! What the kernel's helpers give the programs, and what it costs the user where they are not there.
+
+use tracer_common::{ability, signal};
+
+use super::{Loss, OWNERS_BY_ADDRESS, Serves, Wanted};
+use crate::kernel::facts::{BtfFacts, Feature};
+
+/// Bits of [`ability`] for the programs.
+pub(super) fn abilities(btf: &BtfFacts) -> u64 {
+    let mut abilities = 0;
+    let mut give = |there: bool, bit| {
+        if there {
+            abilities |= bit;
+        }
+    };
+    let has = |feature| btf.features.contains(&feature);
+    give(has(Feature::TracingSocketStorage), ability::SOCKET_STORAGE);
+    give(has(Feature::CurrentTask), ability::CURRENT_TASK);
+    // The helper wants a task with a type.
+    give(
+        has(Feature::TaskRegisters) && has(Feature::CurrentTask),
+        ability::TASK_REGISTERS,
+    );
+    give(has(Feature::SocketCookie), ability::SOCKET_COOKIE);
+    give(has(Feature::SocketFromFile), ability::SOCKET_FROM_FILE);
+    give(btf.ancestor_pointers, ability::ANCESTOR_POINTERS);
+    abilities
+}
+
+/// Where the programs find the saved registers by themselves; 0: they need not, or cannot.
+pub(super) fn registers_offset(btf: &BtfFacts, abilities: u64) -> u64 {
+    match btf.registers_offset {
+        Some(offset) if abilities & ability::TASK_REGISTERS == 0 => offset,
+        _ => 0,
+    }
+}
+
+/// What the user misses, where another way gives less.
+pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
+    const NEWER: &str = "a newer kernel; nothing can be set here";
+    let abilities = abilities(btf);
+    let lacks = |bit| abilities & bit == 0;
+    let mut losses = Vec::new();
+    let mut lose = |serves, lost: String, why: String| {
+        losses.push(Loss {
+            serves,
+            lost,
+            why,
+            remedy: NEWER.to_owned(),
+        });
+    };
+    if lacks(ability::SOCKET_STORAGE) {
+        lose(
+            Serves::Owner,
+            format!(
+                "owners of more than {OWNERS_BY_ADDRESS} sockets at once (those asked about last are kept)"
+            ),
+            format!("this kernel lacks {}", Feature::TracingSocketStorage.name()),
+        );
+    }
+    if lacks(ability::SOCKET_COOKIE) {
+        lose(
+            Serves::Owner,
+            "flow.socket is null until somebody asks for the socket's id (`ss -e`)".to_owned(),
+            format!("this kernel lacks {}", Feature::SocketCookie.name()),
+        );
+    }
+    let registers = !lacks(ability::TASK_REGISTERS) || registers_offset(btf, abilities) != 0;
+    if wanted.has(signal::SEND_ERROR) && !registers {
+        lose(
+            Serves::Signal(signal::SEND_ERROR),
+            "send_error.requested_bytes and flow.remote of an unconnected send are null".to_owned(),
+            format!(
+                "this kernel lacks {}, and the size of its stacks is not in its BTF",
+                Feature::TaskRegisters.name()
+            ),
+        );
+    }
+    losses
+}
