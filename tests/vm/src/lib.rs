@@ -5,6 +5,8 @@
 //! taken away. [`protocol`] is all that the host side needs to know.
 
 pub mod boot;
+pub mod cripple;
 pub mod kernel_log;
 pub mod protocol;
 pub mod steps;
+mod sys;

@@ -23,19 +23,13 @@ pub struct Programs {
 /// Builds everything into a folder.
 pub fn build(ready: &Ready, into: &Path) -> Result<Programs> {
     let sendtrace = build::sendtrace(ready, Profile::Release, Linkage::Static)?;
-    let mut guest = Vec::new();
-    for name in ["guest"] {
-        guest.push(build::program(
-            ready,
-            "vm-guest",
-            name,
-            Profile::Release,
-            Linkage::Static,
-        )?);
-    }
+    let helper =
+        |name: &str| build::program(ready, "vm-guest", name, Profile::Release, Linkage::Static);
+    let (guest, cripple) = (helper("guest")?, helper("cripple")?);
     let scenarios = build_tests(ready)?;
 
     let mut under_test = vec![strip(&sendtrace, into, "sendtrace")?];
+    under_test.push(strip(&cripple, into, "cripple")?);
     let mut tests = Vec::new();
     for Artifact {
         name,
@@ -50,7 +44,7 @@ pub fn build(ready: &Ready, into: &Path) -> Result<Programs> {
     }
     tests.sort();
     Ok(Programs {
-        guest: strip(&guest[0], into, "guest")?,
+        guest: strip(&guest, into, "guest")?,
         under_test,
         tests,
     })

@@ -1,0 +1,61 @@
+//! Takes abilities away from one command, as the policy of another host would.
+//!
+//! A seccomp filter stops every bpf(2) and perf_event_open(2) of the command; this process looks at what is
+//! asked for and answers EPERM to the kinds of program that are refused, and lets the kernel go on with the
+//! rest. What is refused this way is told exactly, so that it can be compared with what `doctor` says is lost.
+//! BTF is hidden in a mount namespace of the command's own.
+
+pub mod attr;
+mod filter;
+pub mod hide;
+pub mod supervise;
+
+use attr::Kind;
+
+/// What to take away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    pub kinds: Vec<Kind>,
+    /// All BTF but that of the kernel itself.
+    pub hide_module_btf: bool,
+    /// All BTF.
+    pub hide_btf: bool,
+}
+
+impl Refusals {
+    /// Parses words: names of program kinds, `module-btf`, `btf`.
+    ///
+    /// # Errors
+    /// The first word that is none of these.
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut refusals = Self::default();
+        for word in words {
+            match word {
+                "module-btf" => refusals.hide_module_btf = true,
+                "btf" => refusals.hide_btf = true,
+                name => match Kind::from_name(name) {
+                    Some(kind) => refusals.kinds.push(kind),
+                    None => return Err(name.to_owned()),
+                },
+            }
+        }
+        Ok(refusals)
+    }
+
+    pub fn refuses(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_kinds_or_btf_and_nothing_else() {
+        let refusals = Refusals::parse(["fexit", "module-btf"]).expect("known words");
+        assert!(refusals.refuses(Kind::Fexit) && !refusals.refuses(Kind::TpBtf));
+        assert!(refusals.hide_module_btf && !refusals.hide_btf);
+        assert_eq!(Refusals::parse(["fexits"]), Err("fexits".to_owned()));
+    }
+}
