@@ -8,9 +8,11 @@ mod catalog;
 mod checks;
 mod console;
 mod cpio;
+mod doctor;
 mod fetch;
 mod host_programs;
 mod initramfs;
+mod judge;
 mod modules;
 mod programs;
 mod qemu;
@@ -33,6 +35,7 @@ use vm_guest::protocol::Frame;
 
 use self::catalog::ENTRIES;
 use self::checks::{Check, Outcome};
+use self::doctor::Doctor;
 use self::fetch::Kernel;
 use self::programs::Programs;
 use self::record::{Record, Step};
@@ -219,11 +222,12 @@ fn wanted(args: &Args, programs: &Programs) -> Result<Wanted> {
 
 fn host(programs: &Programs, wanted: &Wanted, work: &Path) -> Result<(Finished, Vec<Check>)> {
     let dir = work.join("programs");
-    let manifest = steps::manifest(wanted, &dir.to_string_lossy());
+    let manifest = steps::manifest(wanted, &dir.to_string_lossy(), false);
     let finished = run::on_this_host(&manifest, &programs.guest, work, |frame, record| {
         live_line(HOST, frame, record);
     })?;
     let checks = conclude(&finished);
+    late_lines(HOST, &checks);
     Ok((finished, checks))
 }
 
@@ -249,6 +253,11 @@ fn machines(
                     live_line(&kernel.id, frame, record);
                 })
             });
+            let result = result.map(|finished| {
+                let checks = conclude(&finished);
+                late_lines(&kernel.id, &checks);
+                (finished, checks)
+            });
             if let Ok(mut results) = results.lock() {
                 results.push((kernel.id, result));
             }
@@ -262,10 +271,7 @@ fn machines(
     let results = results.into_inner().ok().context("a thread panicked")?;
     for (id, result) in results {
         match result {
-            Ok(finished) => {
-                let checks = conclude(&finished);
-                all.push((finished, checks));
-            }
+            Ok(pair) => all.push(pair),
             Err(error) => failed.push((id, format!("{error:#}"))),
         }
     }
@@ -287,32 +293,48 @@ fn live_line(id: &str, frame: &Frame, record: &Record) {
     }
 }
 
-/// What one step alone says.
+/// Prints the checks that only the whole record shows.
+fn late_lines(id: &str, checks: &[Check]) {
+    let late = ["hook", judge::GROUP, "step", "kernel"];
+    for check in checks
+        .iter()
+        .filter(|check| late.contains(&check.group.as_str()))
+    {
+        println!("{}", table::line(id, check));
+    }
+}
+
+/// What one step alone says. What it does under a variant is judged against the whole kernel, later.
 fn of_step(step: &Step) -> Vec<Check> {
-    let Some((variant, kind)) = steps::kind(&step.name) else {
-        return Vec::new();
-    };
-    let checks = match kind {
-        Kind::Test(program) => checks::of_tests(&program, step),
-        Kind::Selftest => step
+    match steps::kind(&step.name) {
+        Some((None, Kind::Test(program))) => checks::of_tests(&program, step),
+        Some((None, Kind::Selftest)) => step
             .stdout
             .iter()
             .filter_map(|line| checks::parse(line))
             .collect(),
         _ => Vec::new(),
-    };
-    checks
-        .into_iter()
-        .map(|check| check.of_variant(variant))
-        .collect()
+    }
 }
 
 /// Everything that a kernel has shown.
 fn conclude(finished: &Finished) -> Vec<Check> {
-    let mut checks: Vec<Check> = finished.record.steps.iter().flat_map(of_step).collect();
-    for step in &finished.record.steps {
-        let is_test = matches!(steps::kind(&step.name), Some((_, Kind::Test(_))));
-        if !is_test && !step.succeeded() {
+    let record = &finished.record;
+    let mut checks = Vec::new();
+    if let Some(doctor) = record.step("doctor").and_then(Doctor::of_step) {
+        checks.extend(judge::hooks(&doctor, finished.id == HOST));
+    }
+    checks.extend(record.steps.iter().flat_map(of_step));
+    checks.extend(judge::variants(record));
+    for step in &record.steps {
+        let judged = match steps::kind(&step.name) {
+            // Its tests say themselves what failed.
+            Some((None, Kind::Test(_))) => true,
+            // Whether it may fail there is the judge's.
+            Some((Some(_), Kind::Live | Kind::Selftest | Kind::Lockdown)) => true,
+            _ => false,
+        };
+        if !judged && !step.succeeded() {
             checks.push(Check::new(
                 "step",
                 &step.name,

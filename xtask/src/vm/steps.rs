@@ -18,6 +18,45 @@ pub struct Wanted {
 /// Tests of the default run; the others need `--suite`.
 pub const TESTS: [&str; 5] = ["paths", "errno", "netem", "owner", "retransmit"];
 
+/// The kernel with something taken away.
+pub struct Variant {
+    pub name: &'static str,
+    /// For `cripple`.
+    pub takes: &'static [&'static str],
+}
+
+/// What other hosts lack or refuse. Where trampolines are refused, all that need them are.
+pub const VARIANTS: [Variant; 6] = [
+    Variant {
+        name: "no kprobe",
+        takes: &["kprobe"],
+    },
+    Variant {
+        name: "no fexit",
+        takes: &["fexit", "fentry", "fmod_ret", "lsm"],
+    },
+    Variant {
+        name: "no module BTF",
+        takes: &["module-btf"],
+    },
+    // A policy that refuses one type of program: one that is a help, and the one that is the most.
+    Variant {
+        name: "no iter",
+        takes: &["iter"],
+    },
+    Variant {
+        name: "no tp_btf",
+        takes: &["tp_btf"],
+    },
+    Variant {
+        name: "no BTF",
+        takes: &["btf"],
+    },
+];
+
+/// The last variant, for it cannot be taken back.
+pub const LOCKDOWN: &str = "lockdown";
+
 /// What a step is about, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -30,9 +69,10 @@ pub enum Kind {
     Lockdown,
 }
 
-/// All steps for one kernel; `dir` is where the programs lie.
-pub fn manifest(wanted: &Wanted, dir: &str) -> Manifest {
-    let mut steps = abilities(None, wanted, dir);
+/// All steps for one kernel; `dir` is where the programs lie. Lockdown is only for a machine that ends
+/// afterwards.
+pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
+    let mut steps = abilities(None, &[], wanted, dir);
     if wanted.facts {
         steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
     }
@@ -43,6 +83,22 @@ pub fn manifest(wanted: &Wanted, dir: &str) -> Manifest {
             &command.map(str::to_owned),
             240,
         ));
+    }
+    for variant in &VARIANTS {
+        steps.extend(abilities(Some(variant.name), variant.takes, wanted, dir));
+    }
+    if lockdown {
+        let raise = [
+            "sh",
+            "-c",
+            "echo confidentiality > /sys/kernel/security/lockdown",
+        ];
+        steps.push(step(
+            &format!("{LOCKDOWN}: raise"),
+            &raise.map(str::to_owned),
+            10,
+        ));
+        steps.extend(abilities(Some(LOCKDOWN), &[], wanted, dir));
     }
     Manifest {
         modules: Vec::new(),
@@ -58,7 +114,7 @@ pub fn manifest(wanted: &Wanted, dir: &str) -> Manifest {
 }
 
 /// What shows what the tool can do, whole or with something taken away.
-fn abilities(variant: Option<&str>, wanted: &Wanted, dir: &str) -> Vec<Step> {
+fn abilities(variant: Option<&str>, takes: &[&str], wanted: &Wanted, dir: &str) -> Vec<Step> {
     let named = |name: &str| match variant {
         None => name.to_owned(),
         Some(variant) => format!("{variant}: {name}"),
@@ -72,7 +128,16 @@ fn abilities(variant: Option<&str>, wanted: &Wanted, dir: &str) -> Vec<Step> {
     }
     let commands = commands.into_iter();
     commands
-        .map(|(name, line, seconds)| step(&named(name), &sendtrace(dir, line), seconds))
+        .map(|(name, line, seconds)| {
+            let mut command = Vec::new();
+            if !takes.is_empty() {
+                command.push(format!("{dir}/cripple"));
+                command.extend(takes.iter().map(|word| (*word).to_owned()));
+                command.push("--".to_owned());
+            }
+            command.extend(sendtrace(dir, line));
+            step(&named(name), &command, seconds)
+        })
         .collect()
 }
 
@@ -109,7 +174,7 @@ pub fn kind(name: &str) -> Option<(Option<&str>, Kind)> {
 
 /// In the initramfs.
 pub fn in_machine(wanted: &Wanted) -> Manifest {
-    manifest(wanted, PROGRAMS)
+    manifest(wanted, PROGRAMS, true)
 }
 
 #[cfg(test)]
@@ -123,10 +188,39 @@ mod tests {
             selftest: true,
             facts: true,
         };
-        let steps = manifest(&wanted, "/t").steps;
+        let steps = manifest(&wanted, "/t", true).steps;
         assert!(steps.iter().all(|step| kind(&step.name).is_some()));
         let owner = steps.iter().find(|step| step.name == "test owner");
         assert_eq!(owner.expect("asked for").command[0], "/t/owner");
-        assert_eq!(kind("no-fexit: live"), Some((Some("no-fexit"), Kind::Live)));
+        assert_eq!(kind("no fexit: live"), Some((Some("no fexit"), Kind::Live)));
+    }
+
+    #[test]
+    fn lockdown_comes_last_and_never_on_this_host() {
+        let wanted = Wanted {
+            tests: Vec::new(),
+            selftest: false,
+            facts: false,
+        };
+        let here = manifest(&wanted, "/t", false).steps;
+        assert!(!here.iter().any(|step| step.name.starts_with(LOCKDOWN)));
+        let inside = manifest(&wanted, "/t", true).steps;
+        let raised = inside
+            .iter()
+            .position(|step| step.name == "lockdown: raise");
+        let after = &inside[raised.expect("is run")..];
+        assert!(after.iter().all(|step| step.name.starts_with(LOCKDOWN)));
+    }
+
+    #[test]
+    fn every_variant_takes_something_that_exists() {
+        for variant in &VARIANTS {
+            let words = variant.takes.iter().copied();
+            assert!(
+                vm_guest::cripple::Refusals::parse(words).is_ok(),
+                "{}",
+                variant.name
+            );
+        }
     }
 }

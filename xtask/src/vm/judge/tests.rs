@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use super::super::doctor::Loss;
+use super::super::record::End;
+use super::*;
+
+fn hook(purpose: &str, program: &str, status: &str) -> Hook {
+    Hook {
+        purpose: purpose.into(),
+        serves: vec!["owner".into()],
+        attach: format!("fexit/{purpose}"),
+        program: Some(program.into()),
+        status: status.into(),
+        errno: (status == "refused").then_some(1),
+        error: (status == "refused").then(|| "not permitted".into()),
+        passed_over: Vec::new(),
+    }
+}
+
+fn doctor(hooks: &[Hook]) -> Doctor {
+    let refused = hooks.iter().filter(|hook| !hook.allowed());
+    let losses = refused.map(|hook| Loss {
+        serves: "owner".into(),
+        lost: format!("what {} sees", hook.purpose),
+        why: "refused".into(),
+    });
+    Doctor {
+        can_trace: true,
+        losses: losses.collect(),
+        hooks: hooks.to_vec(),
+        ..Doctor::default()
+    }
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn step(stdout: &[&str], stderr: &[&str], code: i32) -> Step {
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+    Step {
+        name: "x".into(),
+        stdout: lines(stdout),
+        stderr: lines(stderr),
+        end: Some(End {
+            code: Some(code),
+            signal: None,
+            timed_out: false,
+            took: Duration::ZERO,
+        }),
+    }
+}
+
+#[test]
+fn what_was_refused_and_nothing_else_may_be_lost() {
+    let whole = doctor(&[
+        hook("accept", "accept2", "allowed"),
+        hook("drop", "drop", "allowed"),
+    ]);
+    let left = doctor(&[
+        hook("accept", "accept2", "refused"),
+        hook("drop", "drop", "allowed"),
+    ]);
+    let fair = compare(&whole, &left, Some(&set(&["accept2"])));
+    assert_eq!(fair.as_deref(), Ok("lost: accept"));
+    assert!(
+        compare(&whole, &left, Some(&set(&[]))).is_err(),
+        "lost without need"
+    );
+    let both = compare(&whole, &left, Some(&set(&["accept2", "drop"])));
+    assert!(both.is_err(), "drop was refused and is called allowed");
+    assert!(
+        compare(&whole, &doctor(&[]), Some(&set(&[]))).is_err(),
+        "silence"
+    );
+}
+
+#[test]
+fn a_long_name_is_compared_as_the_kernel_cuts_it() {
+    let whole = doctor(&[hook("reset", "reset_sent_reason", "allowed")]);
+    let left = doctor(&[hook("reset", "reset_sent_reason", "refused")]);
+    assert!(compare(&whole, &left, Some(&set(&["reset_sent_reas"]))).is_ok());
+}
+
+#[test]
+fn a_lost_hook_that_is_no_loss_to_the_user_is_silence() {
+    let whole = doctor(&[hook("accept", "accept2", "allowed")]);
+    let mut left = doctor(&[hook("accept", "accept2", "refused")]);
+    left.losses.clear();
+    assert!(compare(&whole, &left, Some(&set(&["accept2"]))).is_err());
+}
+
+#[test]
+fn live_starts_when_doctor_says_so_and_else_fails_with_one_line() {
+    let totals = r#"{"type":"totals"}"#;
+    let can = doctor(&[]);
+    assert!(live_fits(&can, &step(&[totals], &["Ready: drop."], 0)).is_ok());
+    assert!(live_fits(&can, &step(&[], &["sendtrace: no"], 1)).is_err());
+    let cannot = Doctor::default();
+    let warning = "sendtrace: warning: retransmit";
+    assert!(live_fits(&cannot, &step(&[], &[warning, "sendtrace: no hook"], 1)).is_ok());
+    assert!(live_fits(&cannot, &step(&[], &["sendtrace: a", "b"], 1)).is_err());
+    assert!(live_fits(&cannot, &step(&[totals], &[], 0)).is_err());
+}
+
+#[test]
+fn the_selftest_may_lose_only_what_doctor_has_lost() {
+    let whole = doctor(&[hook("accept", "accept2", "allowed")]);
+    let left = doctor(&[hook("accept", "accept2", "refused")]);
+    let line = |outcome: &str, detail: &str| {
+        format!(
+            r#"{{"type":"check","group":"signal","check":"c","outcome":"{outcome}","detail":"{detail}"}}"#
+        )
+    };
+    let base = step(&[&line("pass", "")], &[], 0);
+    let fits = |now: &str| selftest_fits(&whole, &left, &base, &step(&[now], &[], 0));
+    assert!(fits(&line("pass", "")).is_ok());
+    assert!(fits(&line("unsupported", "what accept sees: refused")).is_ok());
+    assert!(fits(&line("unsupported", "no idea")).is_err());
+    assert!(fits(&line("fail", "")).is_err());
+    assert!(fits("").is_err(), "it has disappeared");
+}
+
+#[test]
+fn a_refusal_without_a_policy_is_the_verifiers() {
+    let refused = doctor(&[hook("accept", "accept2", "refused")]);
+    assert_eq!(hooks(&refused, false)[0].outcome, Outcome::Fail);
+    assert_eq!(hooks(&refused, true)[0].outcome, Outcome::Unsupported);
+}
