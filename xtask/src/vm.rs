@@ -6,14 +6,17 @@
 
 mod catalog;
 mod checks;
+mod conclude;
 mod console;
 mod cpio;
+mod docs;
 mod doctor;
 mod fetch;
 mod host_programs;
 mod initramfs;
 mod judge;
 mod modules;
+mod output;
 mod programs;
 mod qemu;
 mod record;
@@ -30,18 +33,15 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use vm_guest::protocol::Frame;
-
 use self::catalog::ENTRIES;
 use self::checks::{Check, Outcome};
-use self::doctor::Doctor;
+use self::conclude::{conclude, late_lines, live_line};
 use self::fetch::Kernel;
 use self::programs::Programs;
-use self::record::{Record, Step};
 use self::run::{Finished, Shared};
-use self::steps::{Kind, TESTS, Wanted};
+use self::steps::{TESTS, Wanted};
 use crate::setup;
+use anyhow::{Context, Result, bail};
 
 /// The kernel of this machine.
 const HOST: &str = "host";
@@ -73,6 +73,9 @@ pub struct Args {
     /// Write every line that came out of the machines to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write docs/kernels.md from what was seen
+    #[arg(long, conflicts_with_all = ["image", "tests"])]
+    docs: bool,
     /// Write the facts of each kernel to DIR/KERNEL.json
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
@@ -135,13 +138,14 @@ pub fn command(args: &Args) -> Result<()> {
     let order = |id: &str| ids.iter().position(|known| known == id);
     all.sort_by_key(|(finished, _)| order(&finished.id));
 
-    report(&all, &failed_early);
+    output::report(&all, &failed_early);
     if let Some(file) = &args.json {
-        write_lines(file, &all)?;
+        output::write_lines(file, &all)?;
     }
     if let Some(dir) = &args.record {
-        write_facts(dir, &all)?;
+        output::write_facts(dir, &all)?;
     }
+    output::write_docs(args.docs, &ids, &all)?;
     let failures = all
         .iter()
         .flat_map(|(_, checks)| checks)
@@ -274,142 +278,6 @@ fn machines(
             Ok(pair) => all.push(pair),
             Err(error) => failed.push((id, format!("{error:#}"))),
         }
-    }
-    Ok(())
-}
-
-/// Prints the checks of a step as soon as it has ended.
-fn live_line(id: &str, frame: &Frame, record: &Record) {
-    match frame {
-        Frame::Trouble { text } => println!("{id:<5} trouble     {text}"),
-        Frame::End { step, .. } => {
-            if let Some(step) = record.step(step) {
-                for check in of_step(step) {
-                    println!("{}", table::line(id, &check));
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Prints the checks that only the whole record shows.
-fn late_lines(id: &str, checks: &[Check]) {
-    let late = ["hook", judge::GROUP, "step", "kernel"];
-    for check in checks
-        .iter()
-        .filter(|check| late.contains(&check.group.as_str()))
-    {
-        println!("{}", table::line(id, check));
-    }
-}
-
-/// What one step alone says. What it does under a variant is judged against the whole kernel, later.
-fn of_step(step: &Step) -> Vec<Check> {
-    match steps::kind(&step.name) {
-        Some((None, Kind::Test(program))) => checks::of_tests(&program, step),
-        Some((None, Kind::Selftest)) => step
-            .stdout
-            .iter()
-            .filter_map(|line| checks::parse(line))
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Everything that a kernel has shown.
-fn conclude(finished: &Finished) -> Vec<Check> {
-    let record = &finished.record;
-    let mut checks = Vec::new();
-    if let Some(doctor) = record.step("doctor").and_then(Doctor::of_step) {
-        checks.extend(judge::hooks(&doctor, finished.id == HOST));
-    }
-    checks.extend(record.steps.iter().flat_map(of_step));
-    checks.extend(judge::variants(record));
-    for step in &record.steps {
-        let judged = match steps::kind(&step.name) {
-            // Its tests say themselves what failed.
-            Some((None, Kind::Test(_))) => true,
-            // Whether it may fail there is the judge's.
-            Some((Some(_), Kind::Live | Kind::Selftest | Kind::Lockdown)) => true,
-            _ => false,
-        };
-        if !judged && !step.succeeded() {
-            checks.push(Check::new(
-                "step",
-                &step.name,
-                Outcome::Fail,
-                checks::ending(step),
-            ));
-        }
-    }
-    for fault in &finished.faults {
-        checks.push(Check::new("kernel", "is well", Outcome::Fail, fault));
-    }
-    if finished.faults.is_empty() {
-        checks.push(Check::new("kernel", "is well", Outcome::Pass, ""));
-    }
-    checks
-}
-
-fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
-    for (finished, checks) in all {
-        let release = finished
-            .record
-            .release
-            .as_deref()
-            .unwrap_or("never started");
-        let title = format!(
-            "{}: {release}, {}, {:.0} s",
-            finished.id,
-            finished.how,
-            finished.whole.as_secs_f64()
-        );
-        print!(
-            "{}",
-            table::kernel(&title, checks, &finished.record, finished.boot)
-        );
-    }
-    for (id, why) in failed {
-        println!("\n{id}: failed: {why}");
-    }
-}
-
-fn write_lines(file: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
-    let mut text = String::new();
-    for (finished, _) in all {
-        for step in &finished.record.steps {
-            for line in &step.stdout {
-                let line =
-                    serde_json::json!({"kernel": finished.id, "step": step.name, "line": line});
-                text.push_str(&format!("{line}\n"));
-            }
-            for line in &step.stderr {
-                let line =
-                    serde_json::json!({"kernel": finished.id, "step": step.name, "stderr": line});
-                text.push_str(&format!("{line}\n"));
-            }
-        }
-        for (step, line) in &finished.record.kernel {
-            let line = serde_json::json!({"kernel": finished.id, "step": step, "kernel_log": line});
-            text.push_str(&format!("{line}\n"));
-        }
-    }
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
-}
-
-fn write_facts(dir: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    for (finished, _) in all {
-        let facts = finished
-            .record
-            .step("facts")
-            .filter(|step| step.succeeded());
-        let Some(facts) = facts else { continue };
-        let file = dir.join(format!("{}.json", finished.id));
-        fs::write(&file, facts.stdout.join("\n") + "\n")
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        say(&format!("wrote {}", file.display()));
     }
     Ok(())
 }

@@ -30,5 +30,5 @@ pub use tracer::{Ready, Tracer};
 pub use workload::Connection;
 pub use world::{Host, World};
 
-/// How long a test waits for something that should happen at once.
-pub const SOON: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a test waits for something that should happen at once; an emulated processor is 20 times slower.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(30);

@@ -13,6 +13,9 @@ use serde_json::Value;
 use crate::program::{sendtrace, sendtrace_path, wait_exit};
 use crate::run::{Run, Tally, describe};
 
+/// How long the program may take to start or to end: on an emulated processor that is shared, seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Lines kept whole; of the rest only the tally is kept, so that a flood does not fill the memory.
 const KEEP: usize = 20_000;
 
@@ -87,7 +90,7 @@ impl Tracer {
     }
 
     fn wait_ready(&self) {
-        self.until("Ready on stderr", Duration::from_secs(15), |state| {
+        self.until("Ready on stderr", PATIENCE, |state| {
             let ready = state.stderr.contains("Ready");
             assert!(
                 ready || !state.stdout_closed,
@@ -179,7 +182,7 @@ impl Tracer {
     /// Ends the run as Ctrl-C does and returns all it said.
     pub fn stop(self) -> Run {
         self.signal(Signal::SIGINT);
-        self.finish(Duration::from_secs(15))
+        self.finish(PATIENCE)
     }
 
     /// Waits for the end of a run that ends by itself or was signalled.
@@ -299,7 +302,7 @@ impl Ready {
             theirs.changed.notify_all();
         });
         let ready = Self { text, reader };
-        let end = Instant::now() + Duration::from_secs(15);
+        let end = Instant::now() + PATIENCE;
         let mut state = ready.text.lock();
         while !state.stderr.contains("Ready") {
             let left = end.saturating_duration_since(Instant::now());

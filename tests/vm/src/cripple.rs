@@ -6,6 +6,7 @@
 //! BTF is hidden in a mount namespace of the command's own.
 
 pub mod attr;
+mod capabilities;
 mod filter;
 pub mod hide;
 pub mod supervise;
@@ -20,10 +21,12 @@ pub struct Refusals {
     pub hide_module_btf: bool,
     /// All BTF.
     pub hide_btf: bool,
+    /// All capabilities but CAP_BPF and CAP_PERFMON.
+    pub few_capabilities: bool,
 }
 
 impl Refusals {
-    /// Parses words: names of program kinds, `module-btf`, `btf`.
+    /// Parses words: names of program kinds, `module-btf`, `btf`, `capabilities`.
     ///
     /// # Errors
     /// The first word that is none of these.
@@ -33,6 +36,7 @@ impl Refusals {
             match word {
                 "module-btf" => refusals.hide_module_btf = true,
                 "btf" => refusals.hide_btf = true,
+                "capabilities" => refusals.few_capabilities = true,
                 name => match Kind::from_name(name) {
                     Some(kind) => refusals.kinds.push(kind),
                     None => return Err(name.to_owned()),

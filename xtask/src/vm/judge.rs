@@ -74,7 +74,10 @@ pub fn variants(record: &Record) -> Vec<Check> {
         };
         let refused = refused(step);
         let known = (name != LOCKDOWN).then_some(&refused);
-        add("doctor", compare(whole, &left, known));
+        let without_btf = VARIANTS
+            .iter()
+            .any(|variant| variant.name == name && variant.takes.contains(&"btf"));
+        add("doctor", compare(whole, &left, known, without_btf));
         if let Some(live) = record.step(&format!("{name}: live")) {
             add("live", live_fits(&left, live));
         }
@@ -103,13 +106,20 @@ fn refused(step: &Step) -> BTreeSet<String> {
 }
 
 /// Every hook that has gone was refused, and every refused one has gone. `refused` is `None` where the kernel
-/// itself refuses.
+/// itself refuses; `may_lose_all` where the program has nothing to plan with.
 fn compare(
     whole: &Doctor,
     left: &Doctor,
     refused: Option<&BTreeSet<String>>,
+    may_lose_all: bool,
 ) -> Result<String, String> {
     if left.hooks.is_empty() && !left.can_trace {
+        if whole.can_trace && !may_lose_all {
+            return Err(format!(
+                "nothing works any more, without need: {}",
+                left.problem.as_deref().unwrap_or_default()
+            ));
+        }
         let problem = left.problem.clone().filter(|problem| !problem.is_empty());
         return problem.ok_or_else(|| "says that nothing works, but not why".to_owned());
     }

@@ -23,34 +23,48 @@ pub struct Variant {
     pub name: &'static str,
     /// For `cripple`.
     pub takes: &'static [&'static str],
+    /// Whether the selftest has anything left to show there.
+    selftest: bool,
 }
 
 /// What other hosts lack or refuse. Where trampolines are refused, all that need them are.
-pub const VARIANTS: [Variant; 6] = [
+pub const VARIANTS: [Variant; 7] = [
     Variant {
         name: "no kprobe",
         takes: &["kprobe"],
+        selftest: true,
     },
     Variant {
         name: "no fexit",
         takes: &["fexit", "fentry", "fmod_ret", "lsm"],
+        selftest: true,
     },
     Variant {
         name: "no module BTF",
         takes: &["module-btf"],
+        selftest: true,
     },
     // A policy that refuses one type of program: one that is a help, and the one that is the most.
     Variant {
         name: "no iter",
         takes: &["iter"],
+        selftest: true,
     },
     Variant {
         name: "no tp_btf",
         takes: &["tp_btf"],
+        selftest: false,
     },
     Variant {
         name: "no BTF",
         takes: &["btf"],
+        selftest: false,
+    },
+    // The selftest makes a network, which these do not allow.
+    Variant {
+        name: "few capabilities",
+        takes: &["capabilities"],
+        selftest: false,
     },
 ];
 
@@ -72,7 +86,7 @@ pub enum Kind {
 /// All steps for one kernel; `dir` is where the programs lie. Lockdown is only for a machine that ends
 /// afterwards.
 pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
-    let mut steps = abilities(None, &[], wanted, dir);
+    let mut steps = abilities(None, &[], wanted.selftest, dir);
     if wanted.facts {
         steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
     }
@@ -85,7 +99,8 @@ pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
         ));
     }
     for variant in &VARIANTS {
-        steps.extend(abilities(Some(variant.name), variant.takes, wanted, dir));
+        let selftest = wanted.selftest && variant.selftest;
+        steps.extend(abilities(Some(variant.name), variant.takes, selftest, dir));
     }
     if lockdown {
         let raise = [
@@ -98,7 +113,7 @@ pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
             &raise.map(str::to_owned),
             10,
         ));
-        steps.extend(abilities(Some(LOCKDOWN), &[], wanted, dir));
+        steps.extend(abilities(Some(LOCKDOWN), &[], wanted.selftest, dir));
     }
     Manifest {
         modules: Vec::new(),
@@ -114,7 +129,7 @@ pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
 }
 
 /// What shows what the tool can do, whole or with something taken away.
-fn abilities(variant: Option<&str>, takes: &[&str], wanted: &Wanted, dir: &str) -> Vec<Step> {
+fn abilities(variant: Option<&str>, takes: &[&str], selftest: bool, dir: &str) -> Vec<Step> {
     let named = |name: &str| match variant {
         None => name.to_owned(),
         Some(variant) => format!("{variant}: {name}"),
@@ -123,7 +138,7 @@ fn abilities(variant: Option<&str>, takes: &[&str], wanted: &Wanted, dir: &str) 
         ("doctor", "doctor --format json", 60),
         ("live", "live --format json --duration 200ms", 60),
     ];
-    if wanted.selftest {
+    if selftest {
         commands.push(("selftest", "selftest --format json", 120));
     }
     let commands = commands.into_iter();

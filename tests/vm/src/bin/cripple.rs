@@ -1,7 +1,8 @@
 //! `cripple WHAT… -- COMMAND`: runs a command with abilities taken away, and at its end prints a line
 //! `{"type":"refused",…}` for each program that was not allowed.
 //!
-//! WHAT is the kind of program to refuse (`fexit`, `tp_btf`, `iter`, `lsm`, `kprobe`, …), `module-btf`, or `btf`.
+//! WHAT is the kind of program to refuse (`fexit`, `tp_btf`, `iter`, `lsm`, `kprobe`, …), `module-btf`,
+//! `btf`, or `capabilities` (all but CAP_BPF and CAP_PERFMON).
 
 use std::process::ExitCode;
 

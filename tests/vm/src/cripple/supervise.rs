@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, execvp};
 
 use super::attr::{self, Kind, LOAD_BYTES, Load};
-use super::{Refusals, filter, hide};
+use super::{Refusals, capabilities, filter, hide};
 use crate::sys;
 
 /// How often the command is looked at while it asks nothing.
@@ -84,6 +84,10 @@ fn become_command(refusals: &Refusals, command: &[String], to: &OwnedFd) -> Resu
         None,
     )?;
     drop(listener);
+    // Last: the filter itself needs CAP_SYS_ADMIN.
+    if refusals.few_capabilities {
+        capabilities::keep_few()?;
+    }
     let words: Vec<CString> = command
         .iter()
         .map(|word| CString::new(word.as_str()))

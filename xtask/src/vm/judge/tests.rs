@@ -61,17 +61,35 @@ fn what_was_refused_and_nothing_else_may_be_lost() {
         hook("accept", "accept2", "refused"),
         hook("drop", "drop", "allowed"),
     ]);
-    let fair = compare(&whole, &left, Some(&set(&["accept2"])));
+    let fair = compare(&whole, &left, Some(&set(&["accept2"])), false);
     assert_eq!(fair.as_deref(), Ok("lost: accept"));
     assert!(
-        compare(&whole, &left, Some(&set(&[]))).is_err(),
+        compare(&whole, &left, Some(&set(&[])), false).is_err(),
         "lost without need"
     );
-    let both = compare(&whole, &left, Some(&set(&["accept2", "drop"])));
+    let both = compare(&whole, &left, Some(&set(&["accept2", "drop"])), false);
     assert!(both.is_err(), "drop was refused and is called allowed");
     assert!(
-        compare(&whole, &doctor(&[]), Some(&set(&[]))).is_err(),
+        compare(&whole, &doctor(&[]), Some(&set(&[])), false).is_err(),
         "silence"
+    );
+}
+
+#[test]
+fn only_without_btf_may_nothing_work_any_more() {
+    let whole = doctor(&[hook("accept", "accept2", "allowed")]);
+    let nothing = Doctor {
+        problem: Some("no BTF".into()),
+        ..Doctor::default()
+    };
+    assert_eq!(
+        compare(&whole, &nothing, Some(&set(&[])), true).as_deref(),
+        Ok("no BTF")
+    );
+    assert!(compare(&whole, &nothing, Some(&set(&[])), false).is_err());
+    assert!(
+        compare(&whole, &Doctor::default(), Some(&set(&[])), true).is_err(),
+        "says not why"
     );
 }
 
@@ -79,7 +97,7 @@ fn what_was_refused_and_nothing_else_may_be_lost() {
 fn a_long_name_is_compared_as_the_kernel_cuts_it() {
     let whole = doctor(&[hook("reset", "reset_sent_reason", "allowed")]);
     let left = doctor(&[hook("reset", "reset_sent_reason", "refused")]);
-    assert!(compare(&whole, &left, Some(&set(&["reset_sent_reas"]))).is_ok());
+    assert!(compare(&whole, &left, Some(&set(&["reset_sent_reas"])), false).is_ok());
 }
 
 #[test]
@@ -87,7 +105,7 @@ fn a_lost_hook_that_is_no_loss_to_the_user_is_silence() {
     let whole = doctor(&[hook("accept", "accept2", "allowed")]);
     let mut left = doctor(&[hook("accept", "accept2", "refused")]);
     left.losses.clear();
-    assert!(compare(&whole, &left, Some(&set(&["accept2"]))).is_err());
+    assert!(compare(&whole, &left, Some(&set(&["accept2"])), false).is_err());
 }
 
 #[test]

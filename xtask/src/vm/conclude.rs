@@ -1,0 +1,84 @@
+//! From the record of a kernel to its checks, and the line of each as soon as it is known.
+
+use vm_guest::protocol::Frame;
+
+use super::checks::{self, Check, Outcome};
+use super::doctor::Doctor;
+use super::record::{Record, Step};
+use super::run::Finished;
+use super::steps::{self, Kind};
+use super::{HOST, judge, table};
+
+/// Prints the checks of a step as soon as it has ended.
+pub fn live_line(id: &str, frame: &Frame, record: &Record) {
+    match frame {
+        Frame::Trouble { text } => println!("{id:<5} trouble     {text}"),
+        Frame::End { step, .. } => {
+            if let Some(step) = record.step(step) {
+                for check in of_step(step) {
+                    println!("{}", table::line(id, &check));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Prints the checks that only the whole record shows.
+pub fn late_lines(id: &str, checks: &[Check]) {
+    let late = ["hook", judge::GROUP, "step", "kernel"];
+    for check in checks
+        .iter()
+        .filter(|check| late.contains(&check.group.as_str()))
+    {
+        println!("{}", table::line(id, check));
+    }
+}
+
+/// What one step alone says. What it does under a variant is judged against the whole kernel, later.
+fn of_step(step: &Step) -> Vec<Check> {
+    match steps::kind(&step.name) {
+        Some((None, Kind::Test(program))) => checks::of_tests(&program, step),
+        Some((None, Kind::Selftest)) => step
+            .stdout
+            .iter()
+            .filter_map(|line| checks::parse(line))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Everything that a kernel has shown.
+pub fn conclude(finished: &Finished) -> Vec<Check> {
+    let record = &finished.record;
+    let mut checks = Vec::new();
+    if let Some(doctor) = record.step("doctor").and_then(Doctor::of_step) {
+        checks.extend(judge::hooks(&doctor, finished.id == HOST));
+    }
+    checks.extend(record.steps.iter().flat_map(of_step));
+    checks.extend(judge::variants(record));
+    for step in &record.steps {
+        let judged = match steps::kind(&step.name) {
+            // Its tests say themselves what failed.
+            Some((None, Kind::Test(_))) => true,
+            // Whether it may fail there is the judge's.
+            Some((Some(_), Kind::Live | Kind::Selftest | Kind::Lockdown)) => true,
+            _ => false,
+        };
+        if !judged && !step.succeeded() {
+            checks.push(Check::new(
+                "step",
+                &step.name,
+                Outcome::Fail,
+                checks::ending(step),
+            ));
+        }
+    }
+    for fault in &finished.faults {
+        checks.push(Check::new("kernel", "is well", Outcome::Fail, fault));
+    }
+    if finished.faults.is_empty() {
+        checks.push(Check::new("kernel", "is well", Outcome::Pass, ""));
+    }
+    checks
+}

@@ -1,0 +1,116 @@
+//! What a run leaves: tables, the file of all lines, recorded facts, docs/kernels.md.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::catalog::ENTRIES;
+use super::checks::Check;
+use super::doctor::Doctor;
+use super::run::Finished;
+use super::{docs, say, table};
+use crate::workspace;
+
+pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
+    for (finished, checks) in all {
+        let release = finished
+            .record
+            .release
+            .as_deref()
+            .unwrap_or("never started");
+        let title = format!(
+            "{}: {release}, {}, {:.0} s",
+            finished.id,
+            finished.how,
+            finished.whole.as_secs_f64()
+        );
+        print!(
+            "{}",
+            table::kernel(&title, checks, &finished.record, finished.boot)
+        );
+    }
+    for (id, why) in failed {
+        println!("\n{id}: failed: {why}");
+    }
+}
+
+pub fn write_lines(file: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
+    let mut text = String::new();
+    for (finished, _) in all {
+        for step in &finished.record.steps {
+            for line in &step.stdout {
+                let line =
+                    serde_json::json!({"kernel": finished.id, "step": step.name, "line": line});
+                text.push_str(&format!("{line}\n"));
+            }
+            for line in &step.stderr {
+                let line =
+                    serde_json::json!({"kernel": finished.id, "step": step.name, "stderr": line});
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+        for (step, line) in &finished.record.kernel {
+            let line = serde_json::json!({"kernel": finished.id, "step": step, "kernel_log": line});
+            text.push_str(&format!("{line}\n"));
+        }
+    }
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Writes docs/kernels.md, or says that it is no longer true.
+pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -> Result<()> {
+    let doctors: Vec<Option<Doctor>> = all
+        .iter()
+        .map(|(finished, _)| finished.record.step("doctor").and_then(Doctor::of_step))
+        .collect();
+    let kernels: Vec<docs::Kernel> = all
+        .iter()
+        .zip(&doctors)
+        .filter_map(|((finished, checks), doctor)| {
+            Some(docs::Kernel {
+                id: &finished.id,
+                release: finished.record.release.as_deref()?,
+                doctor: doctor.as_ref()?,
+                checks,
+            })
+        })
+        .collect();
+    let file = workspace::root().join("docs/kernels.md");
+    let complete = ids.len() == ENTRIES.len() + 1 && kernels.len() == ids.len();
+    if write {
+        if !complete {
+            bail!(
+                "docs/kernels.md tells of all kernels, and not all have run: it is left as it was"
+            );
+        }
+        fs::write(&file, docs::document(&kernels))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        say("wrote docs/kernels.md");
+    } else if complete && let Ok(old) = fs::read_to_string(&file) {
+        let new = docs::document(&kernels);
+        if docs::section(&old, docs::HOOKS) != docs::section(&new, docs::HOOKS) {
+            say(
+                "warning: the hooks chosen here differ from those in docs/kernels.md; \
+                 `cargo xtask vm --docs` writes it anew",
+            );
+        }
+    }
+    Ok(())
+}
+
+pub fn write_facts(dir: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for (finished, _) in all {
+        let facts = finished
+            .record
+            .step("facts")
+            .filter(|step| step.succeeded());
+        let Some(facts) = facts else { continue };
+        let file = dir.join(format!("{}.json", finished.id));
+        fs::write(&file, facts.stdout.join("\n") + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        say(&format!("wrote {}", file.display()));
+    }
+    Ok(())
+}
