@@ -8,6 +8,7 @@
 mod bpf;
 mod check;
 mod identity;
+pub mod paths;
 mod peer;
 mod program;
 mod report;
