@@ -98,9 +98,10 @@ fn claim(socket: &OwnedFd) -> Result<Result<(File, String, u32), String>> {
 
 fn until_it_runs(number: u32) -> Result<()> {
     let end = Instant::now() + DEADLINE;
-    let pid = format!("/sys/block/nbd{number}/pid");
-    while !std::path::Path::new(&pid).exists() {
-        ensure!(Instant::now() < end, "the device does not start: no {pid}");
+    // Set last, after the threads that read the replies have started.
+    let size = format!("/sys/block/nbd{number}/size");
+    while std::fs::read_to_string(&size).context(size.clone())?.trim() == "0" {
+        ensure!(Instant::now() < end, "the device has no size: {size}");
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
@@ -153,7 +154,8 @@ fn serve(mut stream: &TcpStream) -> Result<Log> {
         reply.extend([0; 4]);
         reply.extend(&request[8..16]);
         match command {
-            DISCONNECT => continue,
+            // The kernel waits until the other end closes.
+            DISCONNECT => return Ok(log),
             READ => reply.extend(vec![0; len]),
             WRITE => {
                 stream.read_exact(&mut vec![0; len]).context("pages")?;

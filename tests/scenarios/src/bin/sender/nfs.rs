@@ -7,7 +7,7 @@ mod server;
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::mount::MsFlags;
 use scenarios::paths::{By, Call, Report, Sends};
 
@@ -48,7 +48,11 @@ pub fn run(version: Version, job: Job) -> Result<Report> {
         if server.calls() > before {
             continue;
         }
-        let why = format!("mount(nfs, {options}): {result:?}");
+        let how = options.split(",addr=").next().unwrap_or(&options);
+        let why = match result {
+            Err(errno) => format!("mount(nfs, {how}): {errno}"),
+            Ok(()) => bail!("mount(nfs, {how}) without asking the server"),
+        };
         if version == Version::V3OverUdp && note.is_none() {
             // CONFIG_NFS_DISABLE_UDP_SUPPORT: the file system's calls go over TCP alone, but the question
             // for its root still goes over UDP, through the same code of sunrpc.
@@ -95,8 +99,8 @@ fn options(version: Version, at: SocketAddr) -> String {
     let common = format!("addr={ip},port={port},soft,timeo=100,retrans=2,noresvport,sec=sys");
     let mount = format!("mountaddr={ip},mountport={port},mountvers=3,nolock");
     match version {
-        Version::V3OverTcp => format!("vers=3,proto=tcp,mountproto=tcp,{mount},{common}"),
-        Version::V3OverUdp => format!("vers=3,proto=udp,mountproto=udp,{mount},{common}"),
-        Version::V4 => format!("vers=4.1,proto=tcp,clientaddr={ip},{common}"),
+        Version::V3OverTcp => format!("vers=3,proto=tcp,mountproto=tcp,{common},{mount}"),
+        Version::V3OverUdp => format!("vers=3,proto=udp,mountproto=udp,{common},{mount}"),
+        Version::V4 => format!("vers=4.1,proto=tcp,{common},clientaddr={ip}"),
     }
 }
