@@ -75,7 +75,12 @@ fn root_every_send_path_is_counted_exactly_once() {
             Err(error) => (Outcome::Fail, format!("the sender failed: {error}")),
             Ok(report) => {
                 let comparison = paths::compare(&sender.id, netns, report, &ours);
-                paths::judge(sender.path, report, &comparison, losses.about(name))
+                paths::judge(
+                    sender.path,
+                    report,
+                    &comparison,
+                    losses.about(name).as_deref(),
+                )
             }
         };
         line(name, judged);
