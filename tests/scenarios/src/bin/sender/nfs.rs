@@ -76,6 +76,11 @@ pub fn run(version: Version, job: Job) -> Result<Report> {
     };
     for exchange in exchanges {
         let (proto, client) = (exchange.proto, end(exchange.client));
+        // Over UDP the kernel's socket is not connected: it has a port, but no address of its own.
+        let local = match proto {
+            "udp" => end(([0, 0, 0, 0], exchange.client.port()).into()),
+            _ => client.clone(),
+        };
         let sent = |bytes: &Vec<usize>| -> Vec<Call> {
             bytes
                 .iter()
@@ -85,7 +90,7 @@ pub fn run(version: Version, job: Job) -> Result<Report> {
                 })
                 .collect()
         };
-        let calls = Sends::of((proto, client.clone(), end(at)), sent(&exchange.calls));
+        let calls = Sends::of((proto, local, end(at)), sent(&exchange.calls));
         let replies = Sends::of((proto, end(at), client), sent(&exchange.replies));
         report.sends.push(calls.by(By::Kernel));
         report.sends.push(replies.by(By::AnyThread));
