@@ -1,5 +1,5 @@
-//! Raw bpf(2): a cgroup program that refuses sends with an errno of its own, and lists of what the kernel
-//! has loaded. Written by hand, so that the tests do not depend on the library that they test.
+//! Raw bpf(2): programs that refuse sends with an errno of their own, and lists of what the kernel has
+//! loaded. Written by hand, so that the tests do not depend on the library that they test.
 
 use std::fs;
 use std::io::Write;
@@ -9,15 +9,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::sys;
+use crate::{btf, sys};
 
 const BPF_PROG_LOAD: i32 = 5;
 const BPF_PROG_ATTACH: i32 = 8;
 const BPF_PROG_GET_NEXT_ID: i32 = 11;
 const BPF_MAP_GET_NEXT_ID: i32 = 12;
 const BPF_LINK_GET_NEXT_ID: i32 = 31;
+const BPF_RAW_TRACEPOINT_OPEN: i32 = 17;
 const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
+const BPF_PROG_TYPE_TRACING: u32 = 26;
 const BPF_CGROUP_UDP4_SENDMSG: u32 = 14;
+const BPF_CGROUP_UDP6_SENDMSG: u32 = 15;
+const BPF_MODIFY_RETURN: u32 = 26;
+const BPF_FUNC_GET_CURRENT_PID_TGID: i32 = 14;
 const BPF_FUNC_SET_RETVAL: i32 = 187;
 
 /// A cgroup (v2) that the test made; removed when dropped, once its processes are gone.
@@ -93,6 +98,21 @@ struct LoadAttr {
     prog_name: [u8; 16],
     prog_ifindex: u32,
     expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct OpenAttr {
+    name: u64,
+    prog_fd: u32,
 }
 
 #[repr(C)]
@@ -112,41 +132,28 @@ struct NextIdAttr {
     open_flags: u32,
 }
 
-/// Every `sendmsg` and `sendto` of IPv4 datagrams from the cgroup returns this errno, until it is removed.
-pub fn refuse_udp4_sends(cgroup: &Cgroup, errno: i32) -> Result<()> {
+/// Every `sendmsg` and `sendto` of datagrams of one IP version from the cgroup returns this errno, until the
+/// cgroup is removed (`cgroup/sendmsg4`, `cgroup/sendmsg6`). Fails before 5.18, which has no
+/// `bpf_set_retval`.
+pub fn refuse_datagrams(cgroup: &Cgroup, v6: bool, errno: i32) -> Result<()> {
+    let attach_type = if v6 {
+        BPF_CGROUP_UDP6_SENDMSG
+    } else {
+        BPF_CGROUP_UDP4_SENDMSG
+    };
     let program = [
-        // r1 = -errno; call bpf_set_retval; r0 = 0 (refuse); exit
-        Instruction {
-            code: 0xb7,
-            registers: 1,
-            offset: 0,
-            immediate: -errno,
-        },
-        Instruction {
-            code: 0x85,
-            registers: 0,
-            offset: 0,
-            immediate: BPF_FUNC_SET_RETVAL,
-        },
-        Instruction {
-            code: 0xb7,
-            registers: 0,
-            offset: 0,
-            immediate: 0,
-        },
-        Instruction {
-            code: 0x95,
-            registers: 0,
-            offset: 0,
-            immediate: 0,
-        },
+        set(1, -errno),
+        call(BPF_FUNC_SET_RETVAL),
+        // 0: refuse.
+        set(0, 0),
+        EXIT,
     ];
     let mut load = LoadAttr {
         prog_type: BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
         insn_cnt: program.len() as u32,
         insns: program.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
-        expected_attach_type: BPF_CGROUP_UDP4_SENDMSG,
+        expected_attach_type: attach_type,
         ..LoadAttr::default()
     };
     let loaded: OwnedFd =
@@ -155,12 +162,93 @@ pub fn refuse_udp4_sends(cgroup: &Cgroup, errno: i32) -> Result<()> {
     let mut attach = AttachAttr {
         target_fd: directory.as_raw_fd() as u32,
         attach_bpf_fd: loaded.as_raw_fd() as u32,
-        attach_type: BPF_CGROUP_UDP4_SENDMSG,
+        attach_type,
         attach_flags: 0,
     };
     sys::bpf(BPF_PROG_ATTACH, &mut attach).context("BPF_PROG_ATTACH")?;
     Ok(())
 }
+
+/// A program that changes the verdict of `security_socket_sendmsg`, as a security module that refuses does.
+/// Dropped, it is gone.
+pub struct Refusal {
+    _link: OwnedFd,
+}
+
+impl Refusal {
+    /// Every send of this process is refused with this errno (`fmod_ret`). Fails where the kernel's policy or
+    /// its build refuses such programs; the error is the kernel's.
+    pub fn of_process(pid: u32, errno: i32) -> Result<Self> {
+        let function = btf::function("security_socket_sendmsg")?;
+        let program = [
+            call(BPF_FUNC_GET_CURRENT_PID_TGID),
+            Instruction {
+                code: 0x77, // r0 >>= 32
+                registers: 0,
+                offset: 0,
+                immediate: 32,
+            },
+            Instruction {
+                code: 0x15, // if r0 == pid skip the next two
+                registers: 0,
+                offset: 2,
+                immediate: pid as i32,
+            },
+            set(0, 0),
+            EXIT,
+            set(0, -errno),
+            EXIT,
+        ];
+        let mut load = LoadAttr {
+            prog_type: BPF_PROG_TYPE_TRACING,
+            insn_cnt: program.len() as u32,
+            insns: program.as_ptr() as u64,
+            license: c"GPL".as_ptr() as u64,
+            expected_attach_type: BPF_MODIFY_RETURN,
+            attach_btf_id: function,
+            ..LoadAttr::default()
+        };
+        let loaded: OwnedFd = sys::adopt(
+            sys::bpf(BPF_PROG_LOAD, &mut load).context("BPF_PROG_LOAD of a fmod_ret program")?
+                as i32,
+        );
+        let mut open = OpenAttr {
+            name: 0,
+            prog_fd: loaded.as_raw_fd() as u32,
+        };
+        let link = sys::bpf(BPF_RAW_TRACEPOINT_OPEN, &mut open)
+            .context("BPF_RAW_TRACEPOINT_OPEN of a fmod_ret program")?;
+        Ok(Self {
+            _link: sys::adopt(link as i32),
+        })
+    }
+}
+
+/// `rN = value`
+const fn set(register: u8, immediate: i32) -> Instruction {
+    Instruction {
+        code: 0xb7,
+        registers: register,
+        offset: 0,
+        immediate,
+    }
+}
+
+const fn call(helper: i32) -> Instruction {
+    Instruction {
+        code: 0x85,
+        registers: 0,
+        offset: 0,
+        immediate: helper,
+    }
+}
+
+const EXIT: Instruction = Instruction {
+    code: 0x95,
+    registers: 0,
+    offset: 0,
+    immediate: 0,
+};
 
 /// Ids of the programs, maps and links that the kernel has now, as ("prog", 12).
 pub fn kernel_ids() -> Vec<(&'static str, u32)> {

@@ -6,6 +6,7 @@
 //! every wait has a deadline that prints what was there instead.
 
 mod bpf;
+mod btf;
 mod check;
 mod identity;
 pub mod paths;
@@ -19,7 +20,7 @@ mod tracer;
 mod workload;
 mod world;
 
-pub use bpf::{Cgroup, kernel_ids, refuse_udp4_sends};
+pub use bpf::{Cgroup, Refusal, kernel_ids, refuse_datagrams};
 pub use check::{assert_flow, assert_owner, assert_retransmit_tcp, number, text};
 pub use identity::{Identity, boot_ns_of_wall};
 pub use peer::{Peer, Reply};

@@ -1,7 +1,7 @@
 //! The only room with `unsafe`: system calls that nix leaves unsafe or does not have.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes over a descriptor that a system call has just returned.
 pub fn adopt(fd: RawFd) -> OwnedFd {
@@ -30,6 +30,66 @@ pub fn linger_zero(fd: BorrowedFd<'_>) -> nix::Result<()> {
         l_linger: 0,
     };
     set(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
+/// send(2) of this many bytes at an address where nothing is mapped: the kernel fails while it copies.
+pub fn send_unmapped(fd: BorrowedFd<'_>, bytes: usize) -> nix::Result<usize> {
+    // Below the lowest address that a process may map (vm.mmap_min_addr).
+    let nowhere = std::ptr::without_provenance(8);
+    // SAFETY: the kernel checks what it reads; the program itself never follows the pointer.
+    let result = unsafe { libc::send(fd.as_raw_fd(), nowhere, bytes, libc::MSG_NOSIGNAL) };
+    nix::errno::Errno::result(result).map(|sent| sent as usize)
+}
+
+/// An ISO-TP socket on this CAN interface that waits until a message is through: a type that nix lacks.
+pub fn isotp(ifindex: u32) -> nix::Result<OwnedFd> {
+    // include/uapi/linux/can/isotp.h
+    const SOL_CAN_ISOTP: i32 = 106;
+    const CAN_ISOTP_OPTS: i32 = 1;
+    const CAN_ISOTP_WAIT_TX_DONE: u32 = 0x400;
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::socket(libc::AF_CAN, libc::SOCK_DGRAM, libc::CAN_ISOTP) };
+    let fd = adopt(nix::errno::Errno::result(fd)?);
+    // Flags, frame time, four bytes of addresses and padding.
+    set(
+        fd.as_fd(),
+        SOL_CAN_ISOTP,
+        CAN_ISOTP_OPTS,
+        &[CAN_ISOTP_WAIT_TX_DONE, 0, 0],
+    )?;
+    // Family, interface, and the identifiers that are received and sent.
+    let address = [libc::AF_CAN as u32, ifindex, 0x321, 0x123, 0, 0];
+    // SAFETY: pointer and length describe `address`, which has the size of `struct sockaddr_can`.
+    let result = unsafe {
+        libc::bind(
+            fd.as_raw_fd(),
+            address.as_ptr().cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    nix::errno::Errno::result(result)?;
+    Ok(fd)
+}
+
+/// SIGUSR1 does nothing but interrupt; with `restart` (SA_RESTART) interrupted calls begin anew.
+pub fn interruptible(restart: bool) -> nix::Result<()> {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    extern "C" fn nothing(_: i32) {}
+    let flags = if restart {
+        SaFlags::SA_RESTART
+    } else {
+        SaFlags::empty()
+    };
+    let action = SigAction::new(SigHandler::Handler(nothing), flags, SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.map(drop)
+}
+
+/// SIGPIPE kills the process again: the runtime of Rust ignores it.
+pub fn die_of_sigpipe() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: no handler of ours.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
 }
 
 fn set<T>(fd: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> nix::Result<()> {

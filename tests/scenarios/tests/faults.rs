@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scenarios::{
-    Cgroup, Connection, Identity, Peer, SOON, World, kernel_ids, refuse_udp4_sends, requires, skip,
+    Cgroup, Connection, Identity, Peer, SOON, World, kernel_ids, refuse_datagrams, requires, skip,
 };
 
 #[test]
@@ -196,7 +196,7 @@ fn root_a_cgroup_program_can_put_any_errno_on_a_send() {
         skip("needs a cgroup2 mount");
         return;
     };
-    refuse_udp4_sends(&cgroup, 70).expect("the kernel takes the program");
+    refuse_datagrams(&cgroup, false, 70).expect("the kernel takes the program");
     let (mut inside, mut outside) = (world.a.peer("inside"), world.a.peer("outside"));
     cgroup.add(inside.id.pid);
     assert_eq!(

@@ -1,10 +1,9 @@
-//! Failed sends: every errno, from every kind of socket, with who asked for what.
+//! Failed sends of odd kinds of sockets, what is only counted, and how a run ends. `errno/` has every errno.
 
 use std::time::Duration;
 
 use scenarios::{
-    Cgroup, Connection, Peer, SOON, Tracer, World, assert_flow, assert_owner, number,
-    refuse_udp4_sends, requires, skip, text,
+    Connection, Peer, SOON, Tracer, World, assert_flow, assert_owner, number, requires, text,
 };
 use serde_json::Value;
 
@@ -25,123 +24,6 @@ fn assert_error(event: &Value, name: &str, errno: i32) {
         i64::from(errno),
         "{event}"
     );
-}
-
-#[test]
-fn root_a_refused_datagram_fails_the_next_send() {
-    if !requires(&[]) {
-        return;
-    }
-    let world = World::pair();
-    let tracer = Tracer::start(&[]);
-    for (kind, remote) in [("udp4", "10.99.1.2:7998"), ("udp6", "[fd99:1::2]:7998")] {
-        let mut peer = world.a.peer(&format!("refused-{kind}"));
-        peer.ok(&format!("open u {kind}"));
-        peer.ok(&format!("connect u {remote}"));
-        peer.ok("send u 10");
-        // The first datagram may still wait for an answer of the neighbour, and so does its error.
-        let refused = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            peer.ask("send u 11").errno() == Some(libc::ECONNREFUSED)
-        });
-        assert!(refused, "{kind}: no send was refused");
-        let local = peer.ok("address u");
-        let event = error_of(&tracer, &peer, 11);
-        assert_owner(&event, &peer.id, &["at_send"]);
-        assert_flow(&event, "udp", &local, remote, &world.a);
-        assert_error(&event, "ECONNREFUSED", libc::ECONNREFUSED);
-    }
-    tracer.stop().assert_complete();
-}
-
-#[test]
-fn root_a_peer_that_closed_breaks_the_pipe() {
-    if !requires(&[]) {
-        return;
-    }
-    let world = World::pair();
-    let tracer = Tracer::start(&[]);
-    for v6 in [false, true] {
-        let mut pair = match v6 {
-            false => Connection::new(&world, "epipe-client", "epipe-server"),
-            true => Connection::new6(&world, "epipe-client6", "epipe-server6"),
-        };
-        pair.warm_up();
-        pair.client.ok("shutdown c");
-        pair.client.fails("send c 777", libc::EPIPE);
-        let event = error_of(&tracer, &pair.client, 777);
-        assert_owner(&event, &pair.client.id, &["at_send"]);
-        assert_flow(&event, "tcp", &pair.local, &pair.remote, &world.a);
-        assert_error(&event, "EPIPE", libc::EPIPE);
-    }
-    tracer.stop().assert_complete();
-}
-
-#[test]
-fn root_unconnected_datagrams_name_their_destination() {
-    if !requires(&[]) {
-        return;
-    }
-    let world = World::pair();
-    let tracer = Tracer::start(&[]);
-    let mut peer = world.a.peer("named-dest");
-    peer.ok("open u udp4");
-    peer.ok("open v udp6");
-    peer.ok("open r raw4");
-    let (big, gone) = (
-        ("EMSGSIZE", libc::EMSGSIZE),
-        ("ENETUNREACH", libc::ENETUNREACH),
-    );
-    let cases = [
-        ("sendto u 70001", "10.99.1.2:9001", "udp", big),
-        ("sendmsg u 70002", "10.99.1.2:9002", "udp", big),
-        ("sendto v 70003", "[fd99:1::2]:9003", "udp", big),
-        ("sendmsg v 70004", "[fd99:1::2]:9004", "udp", big),
-        ("sendto u 105", "203.0.113.9:9005", "udp", gone),
-        ("sendmsg u 106", "203.0.113.9:9006", "udp", gone),
-        ("sendto v 107", "[2001:db8::9]:9007", "udp", gone),
-        ("sendmsg v 108", "[2001:db8::9]:9008", "udp", gone),
-    ];
-    for (command, to, proto, (name, errno)) in cases {
-        peer.fails(&format!("{command} {to}"), errno);
-        let bytes = command
-            .rsplit(' ')
-            .next()
-            .and_then(|b| b.parse().ok())
-            .expect("a size");
-        let event = error_of(&tracer, &peer, bytes);
-        assert_owner(&event, &peer.id, &["at_send"]);
-        assert_flow(&event, proto, "", to, &world.a);
-        assert_error(&event, name, errno);
-        assert_eq!(number(&event, "count"), 1);
-    }
-    tracer.stop().assert_complete();
-}
-
-#[test]
-fn root_ecomm_that_a_cgroup_program_made_names_the_sender() {
-    if !requires(&[]) {
-        return;
-    }
-    let world = World::pair();
-    let Some(cgroup) = Cgroup::new() else {
-        skip("needs a cgroup2 mount");
-        return;
-    };
-    refuse_udp4_sends(&cgroup, 70).expect("the kernel takes the program");
-    let tracer = Tracer::start(&[]);
-    let mut peer = world.a.peer("ecomm-sender");
-    cgroup.add(peer.id.pid);
-    peer.id.cgroup = Some(cgroup.name.clone());
-    peer.ok("open u udp4");
-    peer.fails("sendto u 4321 10.99.1.2:7070", 70);
-    let event = error_of(&tracer, &peer, 4321);
-    assert_owner(&event, &peer.id, &["at_send"]);
-    assert_flow(&event, "udp", "", "10.99.1.2:7070", &world.a);
-    assert_error(&event, "ECOMM", 70);
-    assert_eq!(text(&event, "owner.cgroup"), cgroup.name);
-    tracer.stop().assert_complete();
-    peer.kill();
 }
 
 /// Counts of `counted` lines of this kind and process.
@@ -189,35 +71,6 @@ fn root_would_block_and_partial_sends_are_counted_not_listed() {
     let line = line.expect("a line");
     assert_owner(line, &pair.client.id, &["at_send"]);
     assert_flow(line, "tcp", &pair.local, &pair.remote, &world.a);
-    run.assert_complete();
-}
-
-#[test]
-fn root_would_block_is_listed_when_asked_for() {
-    if !requires(&[]) {
-        return;
-    }
-    let world = World::pair();
-    let tracer = Tracer::start(&["--would-block"]);
-    let mut pair = Connection::new(&world, "listed-client", "listed-server");
-    pair.client.tell("fill c 2000000");
-    assert_eq!(pair.client.reply(SOON).number("would_block"), 50);
-    let pid = pair.client.id.pid;
-    let events = tracer.wait_for_count("would-block sends", 50, SOON, |event| {
-        event["signal"] == "send_error" && event["owner"]["pid"] == pid
-    });
-    for event in &events {
-        assert_owner(event, &pair.client.id, &["at_send"]);
-        assert_flow(event, "tcp", &pair.local, &pair.remote, &world.a);
-        assert_error(event, "EAGAIN", libc::EAGAIN);
-        assert_eq!(number(event, "send_error.requested_bytes"), 2_000_000);
-    }
-    let run = tracer.stop();
-    assert_eq!(
-        run.events("send_error", |event| event["owner"]["pid"] == pid)
-            .len(),
-        50
-    );
     run.assert_complete();
 }
 

@@ -26,9 +26,12 @@ pub fn flow(
             let remote = inet(family, &wire.remote, wire.remote_port, ports);
             // Port 0: not bound yet, or closed and given back.
             let bound = !ports || wire.local_port != 0;
+            // A failed connect by fast open clears the port and leaves the address: half a destination is
+            // none, unless the caller asked for port 0.
+            let whole = !ports || wire.remote_port != 0 || flags & head_flag::NAMED_REMOTE != 0;
             (
                 Some(local).filter(|_| bound),
-                Some(remote).filter(|end| !is_unspecified(end)),
+                Some(remote).filter(|end| whole && !is_unspecified(end)),
             )
         }
         libc::AF_UNIX => (None, unix(path)),

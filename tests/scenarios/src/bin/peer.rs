@@ -73,6 +73,10 @@ impl Peer {
                 let fd = open(kind)?;
                 self.sockets.insert(name.to_owned(), fd);
             }
+            ["isotp", name, interface] => {
+                let fd = sys::isotp(nix::net::if_::if_nametoindex(interface)?)?;
+                self.sockets.insert(name.to_owned(), fd);
+            }
             ["bind", name, at] => bind(self.fd(name)?, &*address(at)?)?,
             ["connect", name, to] => connect(self.fd(name)?, &*address(to)?)?,
             ["listen", name] => listen(self.socket(name)?, Backlog::new(64)?)?,
@@ -91,6 +95,16 @@ impl Peer {
                     MsgFlags::MSG_NOSIGNAL,
                 )?
                 .to_string());
+            }
+            // As a program does that does not know of MSG_NOSIGNAL.
+            ["send-or-die", name, bytes] => {
+                sys::die_of_sigpipe()?;
+                let data = vec![b'x'; bytes.parse()?];
+                return Ok(send(self.fd(name)?, &data, MsgFlags::empty())?.to_string());
+            }
+            ["send-unmapped", name, bytes] => {
+                let sent = sys::send_unmapped(self.socket(name)?.as_fd(), bytes.parse()?)?;
+                return Ok(sent.to_string());
             }
             ["sendto", name, bytes, to] => {
                 let sent = sendto(
@@ -125,6 +139,27 @@ impl Peer {
                 );
             }
             ["drain", name] => return self.drain(name),
+            ["await-error", name] => self.await_error(name)?,
+            ["interruptible", restart] => sys::interruptible(restart == "restart")?,
+            ["send-timeout", name, ms] => {
+                let timeout = nix::sys::time::TimeVal::new(0, ms.parse::<i64>()? * 1000);
+                setsockopt(self.socket(name)?, sockopt::SendTimeout, &timeout)?
+            }
+            // Errors of packets that are gone come back, those of queues of this host too.
+            ["recverr4", name] => {
+                self.option(name, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+            }
+            ["recverr6", name] => {
+                self.option(name, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+            }
+            ["no-fragments4", name] => {
+                let value = libc::IP_PMTUDISC_DO;
+                self.option(name, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)?;
+            }
+            ["no-fragments6", name] => {
+                let value = libc::IPV6_PMTUDISC_DO;
+                self.option(name, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, value)?;
+            }
             ["nonblock", name] => {
                 let flags = nix::fcntl::OFlag::O_NONBLOCK;
                 nix::fcntl::fcntl(self.socket(name)?, nix::fcntl::FcntlArg::F_SETFL(flags))?;
@@ -161,12 +196,22 @@ impl Peer {
     }
 
     fn tcp_option(&self, name: &str, option: i32, value: &str) -> Result<()> {
-        Ok(sys::set_option(
-            self.socket(name)?.as_fd(),
-            libc::IPPROTO_TCP,
-            option,
-            value.parse()?,
-        )?)
+        self.option(name, libc::IPPROTO_TCP, option, value.parse()?)
+    }
+
+    fn option(&self, name: &str, level: i32, option: i32, value: i32) -> Result<()> {
+        let socket = self.socket(name)?.as_fd();
+        Ok(sys::set_option(socket, level, option, value)?)
+    }
+
+    /// Waits until the socket has an error to tell, without taking it.
+    fn await_error(&self, name: &str) -> Result<()> {
+        use nix::poll::{PollFd, PollFlags, poll};
+        let mut socket = [PollFd::new(self.socket(name)?.as_fd(), PollFlags::empty())];
+        if poll(&mut socket, 20_000u16)? == 0 {
+            bail!("no error within 20 s");
+        }
+        Ok(())
     }
 
     /// The child goes on with commands from one fifo and answers to the other.
@@ -280,6 +325,7 @@ fn open(kind: &str) -> Result<OwnedFd> {
         "raw4" => socket(Family::Inet, Raw, flags, SockProtocol::Icmp)?,
         "raw6" => socket(Family::Inet6, Raw, flags, SockProtocol::IcmpV6)?,
         "unix-stream" => socket(Family::Unix, Stream, flags, None)?,
+        "unix-seqpacket" => socket(Family::Unix, SockType::SeqPacket, flags, None)?,
         "unix-dgram" => socket(Family::Unix, Datagram, flags, None)?,
         "packet" => socket(Family::Packet, Raw, flags, None)?,
         "netlink" => socket(Family::Netlink, Raw, flags, SockProtocol::NetlinkUserSock)?,

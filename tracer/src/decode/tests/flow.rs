@@ -52,6 +52,13 @@ fn a_remote_end_that_is_not_known_is_missing() {
         netns: 0,
         ..tcp4()
     };
+    let half = WireFlow {
+        remote_port: 0,
+        ..tcp4()
+    };
+    assert_eq!(flow_of(half, 0).remote, None, "the port is gone");
+    let asked_for = flow_of(half, head_flag::NAMED_REMOTE).remote;
+    assert_eq!(text(asked_for).as_deref(), Some("10.0.0.12:0"));
     let flow = flow_of(unconnected, head_flag::NO_SOCKET);
     assert_eq!((flow.remote, flow.socket, flow.netns), (None, None, None));
     assert_eq!(
