@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
@@ -179,7 +180,15 @@ impl Refusal {
     /// Every send of this process is refused with this errno (`fmod_ret`). Fails where the kernel's policy or
     /// its build refuses such programs; the error is the kernel's.
     pub fn of_process(pid: u32, errno: i32) -> Result<Self> {
-        let function = btf::function("security_socket_sendmsg")?;
+        // Found once: BTF has a hundred thousand entries.
+        static FUNCTION: OnceLock<u32> = OnceLock::new();
+        let function = match FUNCTION.get() {
+            Some(id) => *id,
+            None => {
+                let id = btf::function("security_socket_sendmsg")?;
+                *FUNCTION.get_or_init(|| id)
+            }
+        };
         let program = [
             call(BPF_FUNC_GET_CURRENT_PID_TGID),
             Instruction {

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -156,6 +157,13 @@ impl Peer {
             Some(mut child) => drop(child.wait()),
             None => while self.replies.recv_timeout(SOON).is_ok() {},
         }
+    }
+
+    /// Waits until the process dies by itself; the signal that killed it.
+    pub fn died_of(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("a process of its own");
+        let status = crate::program::wait_exit(&mut child, SOON);
+        status.expect("it dies").signal()
     }
 
     /// Kills the process at once and waits until it is gone.

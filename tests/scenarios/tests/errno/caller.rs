@@ -91,6 +91,7 @@ pub fn checks(matrix: &mut Matrix, ip: Ip) {
         pair.client.ok("shutdown c");
         let bytes = m.bytes();
         pair.client.tell(&format!("send-or-die c {bytes}"));
+        assert_eq!(pair.client.died_of(), Some(libc::SIGPIPE));
         m.expect(&Expected {
             peer: &pair.client,
             bytes,

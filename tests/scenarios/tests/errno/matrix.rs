@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use scenarios::{
-    Cgroup, Outcome, Peer, SOON, Tracer, World, assert_flow, assert_owner, check_line, number, text,
+    Cgroup, Identity, Outcome, Peer, Run, Tracer, World, assert_flow, assert_owner, check_line,
+    number, text,
 };
-use serde_json::Value;
 
 /// The IP version of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,19 +62,30 @@ pub struct Matrix {
     pub cgroup: Option<Cgroup>,
     tracer: Tracer,
     lines: Vec<Line>,
-    /// Expectations of the check that runs: (pid, bytes, count).
-    expected: Vec<(u32, u64, usize)>,
+    /// What the check that runs has provoked.
+    provoked: Vec<Provoked>,
     next_bytes: u64,
+}
+
+/// Failed sends whose events are looked at in the end: nothing waits for the tracer in between.
+struct Provoked {
+    who: Identity,
+    bytes: u64,
+    proto: String,
+    remote: Option<String>,
+    name: String,
+    errno: i32,
+    count: usize,
 }
 
 struct Line {
     check: String,
     outcome: Outcome,
     detail: String,
-    expected: Vec<(u32, u64, usize)>,
+    provoked: Vec<Provoked>,
 }
 
-/// Why a check cannot be made here.
+/// How a check went so far, with a remark; `Err` is why it cannot be made here.
 pub type Checked = Result<String, String>;
 
 impl Matrix {
@@ -84,7 +95,7 @@ impl Matrix {
             cgroup: Cgroup::new(),
             tracer: Tracer::start(&["--signal", "send_error", "--would-block"]),
             lines: Vec::new(),
-            expected: Vec::new(),
+            provoked: Vec::new(),
             next_bytes: 1000,
         }
     }
@@ -95,56 +106,32 @@ impl Matrix {
         self.next_bytes
     }
 
-    /// Runs one check; a panic in it is its failure, and the next one runs. `Err` means unsupported, with the
-    /// reason.
+    /// Runs one check; a panic in it is its failure, and the next one runs.
     pub fn check(&mut self, name: &str, run: impl FnOnce(&mut Self) -> Checked) {
-        let ended = catch_unwind(AssertUnwindSafe(|| run(self)));
-        let (outcome, detail) = match ended {
+        let (outcome, detail) = match catch(|| run(self)) {
             Ok(Ok(detail)) => (Outcome::Pass, detail),
             Ok(Err(reason)) => (Outcome::Unsupported, reason),
-            Err(panic) => {
-                let said = panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-                    .unwrap_or_default();
-                (Outcome::Fail, said)
-            }
+            Err(panic) => (Outcome::Fail, panic),
         };
         self.lines.push(Line {
             check: name.to_owned(),
             outcome,
             detail,
-            expected: std::mem::take(&mut self.expected),
+            provoked: std::mem::take(&mut self.provoked),
         });
     }
 
-    /// The sends failed; waits for their events and compares all that they say.
+    /// These sends have failed; in the end their events must be there and say so.
     pub fn expect(&mut self, expected: &Expected<'_>) -> Checked {
-        let Expected { peer, bytes, .. } = *expected;
-        let pid = peer.id.pid;
-        self.expected.push((pid, bytes, expected.count));
-        let what = format!("{} of {bytes} bytes by {}", expected.name, peer.id.comm);
-        let events = self
-            .tracer
-            .wait_for_count(&what, expected.count, SOON, |event| is(event, pid, bytes));
-        for event in &events {
-            assert_owner(event, &peer.id, &["at_send"]);
-            assert_eq!(text(event, "send_error.name"), expected.name, "{event}");
-            assert_eq!(
-                number(event, "send_error.errno"),
-                i64::from(expected.errno),
-                "{event}"
-            );
-            assert_eq!(number(event, "send_error.sent_bytes"), 0, "{event}");
-            match expected.remote {
-                Some(remote) => assert_flow(event, expected.proto, "", remote, &self.world.a),
-                None => {
-                    assert_eq!(text(event, "flow.proto"), expected.proto, "{event}");
-                    assert!(event["flow"]["remote"].is_null(), "{event}");
-                }
-            }
-        }
+        self.provoked.push(Provoked {
+            who: expected.peer.id.clone(),
+            bytes: expected.bytes,
+            proto: expected.proto.to_owned(),
+            remote: expected.remote.map(str::to_owned),
+            name: expected.name.to_owned(),
+            errno: expected.errno,
+            count: expected.count,
+        });
         Ok(String::new())
     }
 
@@ -169,37 +156,68 @@ impl Matrix {
         })
     }
 
-    /// Ends the run: every failure must be among the events exactly as often as it happened.
-    pub fn finish(mut self) {
+    /// Ends the run: every failure must be among the events exactly as often as it happened, and each event
+    /// must tell it.
+    pub fn finish(self) {
         let run = self.tracer.stop();
-        for line in &mut self.lines {
-            for (pid, bytes, count) in &line.expected {
-                let found = run
-                    .events
-                    .iter()
-                    .filter(|event| is(event, *pid, *bytes))
-                    .count();
-                if found != *count && line.outcome == Outcome::Pass {
-                    line.outcome = Outcome::Fail;
-                    line.detail =
-                        format!("{found} events of {count} failed sends of {bytes} bytes");
+        let mut failed = Vec::new();
+        for mut line in self.lines {
+            if line.outcome == Outcome::Pass {
+                let seen = catch(|| {
+                    for provoked in &line.provoked {
+                        provoked.assert_told(&run, &self.world);
+                    }
+                });
+                if let Err(panic) = seen {
+                    (line.outcome, line.detail) = (Outcome::Fail, panic);
                 }
             }
             check_line("errno", &line.check, line.outcome, &line.detail);
+            if line.outcome == Outcome::Fail {
+                failed.push(line.check);
+            }
         }
-        let failed: Vec<_> = self
-            .lines
-            .iter()
-            .filter(|line| line.outcome == Outcome::Fail)
-            .map(|line| line.check.as_str())
-            .collect();
         assert!(failed.is_empty(), "failed: {failed:?}");
         run.assert_complete();
     }
 }
 
-fn is(event: &Value, pid: u32, bytes: u64) -> bool {
-    event["signal"] == "send_error"
-        && event["owner"]["pid"] == pid
-        && event["send_error"]["requested_bytes"] == bytes
+impl Provoked {
+    fn assert_told(&self, run: &Run, world: &World) {
+        let events = run.events("send_error", |event| {
+            event["owner"]["pid"] == self.who.pid
+                && event["send_error"]["requested_bytes"] == self.bytes
+        });
+        assert_eq!(
+            events.len(),
+            self.count,
+            "events of failed sends of {} bytes by {:?}: {events:?}",
+            self.bytes,
+            self.who
+        );
+        for event in events {
+            assert_owner(event, &self.who, &["at_send"]);
+            assert_eq!(text(event, "send_error.name"), self.name, "{event}");
+            let errno = number(event, "send_error.errno");
+            assert_eq!(errno, i64::from(self.errno), "{event}");
+            assert_eq!(number(event, "send_error.sent_bytes"), 0, "{event}");
+            assert_eq!(number(event, "count"), 1, "{event}");
+            match &self.remote {
+                Some(remote) => assert_flow(event, &self.proto, "", remote, &world.a),
+                None => {
+                    assert_eq!(text(event, "flow.proto"), self.proto, "{event}");
+                    assert!(event["flow"]["remote"].is_null(), "{event}");
+                }
+            }
+        }
+    }
+}
+
+/// What the closure returns, or what its panic said.
+fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+            .unwrap_or_default()
+    })
 }
