@@ -8,6 +8,7 @@
 mod bpf;
 mod btf;
 mod check;
+mod counters;
 mod identity;
 pub mod paths;
 mod peer;
@@ -22,6 +23,7 @@ mod world;
 
 pub use bpf::{Cgroup, Refusal, kernel_ids, refuse_datagrams};
 pub use check::{assert_flow, assert_owner, assert_retransmit_tcp, number, text};
+pub use counters::Counters;
 pub use identity::{Identity, boot_ns_of_wall};
 pub use peer::{Peer, Reply};
 pub use program::{run_sendtrace, sendtrace, sendtrace_path, wait_exit};

@@ -1,0 +1,196 @@
+//! Retransmits under an impaired path: the kernel's counters against our counts per cause.
+//!
+//! netem on the router's link loses, delays, reorders or doubles what the sender sends. Where the kernel has
+//! no netem, nftables loses at random; the rest is unsupported there. What each counter counts, from
+//! `net/ipv4/tcp_{output,input,timer,minisocks}.c` and `inet_connection_sock.c`, is in [`Story::relations`].
+
+mod retransmits;
+
+use std::time::{Duration, Instant};
+
+use retransmits::{Impaired, Relation, Story};
+use scenarios::{Connection, Counters, Outcome, SOON, Tracer, World, check_line, requires};
+
+/// Per run; enough for every impairment to show.
+const BYTES: usize = 2_000_000;
+/// Under software emulation a transfer is slow.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[test]
+fn root_counts_per_cause_agree_with_the_kernels_counters() {
+    if !requires(&["nft", "tc"]) {
+        return;
+    }
+    let world = World::routed();
+    // Bundles of up to four segments, so that an event may stand for several.
+    world.a.ip("link set eth0 gso_max_segs 4");
+    let tracer = Tracer::start(&["--signal", "retransmit"]);
+    let mut stories = Vec::new();
+    for (name, impaired) in [
+        ("loss", Impaired::Netem("loss 2%")),
+        ("delay", Impaired::Netem("delay 4ms 3ms")),
+        ("reordering", Impaired::Netem("delay 4ms reorder 30% 50%")),
+        ("duplication", Impaired::Netem("duplicate 5%")),
+        (
+            "loss by nftables",
+            Impaired::Rule("numgen random mod 100 < 2 drop"),
+        ),
+    ] {
+        for v6 in [false, true] {
+            let check = format!("{name} tcp{}", if v6 { 6 } else { 4 });
+            match impaired.begin(&world) {
+                Ok(()) => stories.push(transfer(&world, check, v6)),
+                Err(why) => check_line("retransmit", &check, Outcome::Unsupported, &why),
+            }
+            impaired.end(&world);
+        }
+    }
+    for v6 in [false, true] {
+        stories.push(tails(&world, &tracer, v6));
+        stories.push(handshakes(&world, &tracer, v6));
+    }
+    let run = tracer.stop();
+    let wrong: Vec<_> = stories
+        .iter()
+        .filter(|story| !story.tell(&run))
+        .map(|story| story.check.as_str())
+        .collect();
+    assert!(wrong.is_empty(), "failed: {wrong:?}");
+    run.assert_complete();
+}
+
+/// A connection opens, sends and closes on an impaired path.
+fn transfer(world: &World, check: String, v6: bool) -> Story {
+    let watcher = world.a.peer("watcher");
+    let before = Counters::of(&watcher);
+    let mut pair = connect(world, v6);
+    pair.server.tell("drain s");
+    pair.client.tell(&format!("pump c {BYTES}"));
+    pair.client.reply(PATIENCE);
+    pair.client.ok("shutdown c");
+    let drained = pair.server.reply(PATIENCE);
+    assert_eq!(drained, format!("ok {BYTES}").as_str().into());
+    pair.server.ok("close s");
+    pair.client.ok("close c");
+    settle(&watcher.id.pid);
+    Story {
+        check,
+        ends: vec![pair.local],
+        netns: world.a.netns(),
+        counters: Counters::of(&watcher).since(&before),
+        // A bulk sender has new data at hand, and a loss probe sends that first.
+        probes: Relation::AtMost,
+    }
+}
+
+/// Several connections whose last segments are lost, all of them: each probes once, then times out.
+fn tails(world: &World, tracer: &Tracer, v6: bool) -> Story {
+    let watcher = world.a.peer("watcher");
+    let before = Counters::of(&watcher);
+    let mut pairs: Vec<_> = (0..4).map(|_| connect(world, v6)).collect();
+    for pair in &mut pairs {
+        pair.warm_up();
+    }
+    world.on_the_path(&["meta l4proto tcp drop"]);
+    for pair in &mut pairs {
+        // Fewer segments than the congestion window: nothing new is left to probe with.
+        pair.client.ok("send c 3000");
+    }
+    let ends: Vec<_> = pairs.iter().map(|pair| pair.local.clone()).collect();
+    for end in &ends {
+        tracer.wait_for_count("two time-outs", 2, PATIENCE, |event| {
+            event["flow"]["local"] == end.as_str() && event["retransmit"]["cause"] == "rto"
+        });
+    }
+    world.on_the_path(&[]);
+    for pair in &mut pairs {
+        pair.client.ok("shutdown c");
+        pair.server.tell("drain s");
+        assert_eq!(pair.server.reply(PATIENCE), "ok 3000".into());
+        pair.server.ok("close s");
+        pair.client.ok("close c");
+    }
+    settle(&watcher.id.pid);
+    Story {
+        check: format!("lost tails tcp{}", if v6 { 6 } else { 4 }),
+        ends,
+        netns: world.a.netns(),
+        counters: Counters::of(&watcher).since(&before),
+        probes: Relation::Exactly,
+    }
+}
+
+/// Connects whose SYNs are lost for a while.
+fn handshakes(world: &World, tracer: &Tracer, v6: bool) -> Story {
+    let watcher = world.a.peer("watcher");
+    let before = Counters::of(&watcher);
+    world.on_the_path(&["tcp flags & (syn | ack) == syn drop"]);
+    let mut client = world.a.peer("syn-client");
+    let mut server = world.b.peer("syn-server");
+    let kind = if v6 { "tcp6" } else { "tcp4" };
+    server.ok(&format!("open l {kind}"));
+    server.ok(&format!(
+        "bind l {}",
+        if v6 {
+            format!("[{}]:0", world.b.v6)
+        } else {
+            format!("{}:0", world.b.v4)
+        }
+    ));
+    server.ok("listen l");
+    let remote = server.ok("address l");
+    let mut ends = Vec::new();
+    for name in ["c1", "c2", "c3", "c4"] {
+        client.ok(&format!("open {name} {kind}"));
+        client.ok(&format!("nonblock {name}"));
+        client.fails(&format!("connect {name} {remote}"), libc::EINPROGRESS);
+        ends.push(client.ok(&format!("address {name}")));
+    }
+    for end in &ends {
+        tracer.wait_for("a SYN again", PATIENCE, |event| {
+            event["flow"]["local"] == end.as_str() && event["retransmit"]["cause"] == "syn"
+        });
+    }
+    world.on_the_path(&[]);
+    for name in ["c1", "c2", "c3", "c4"] {
+        server.tell("accept l s");
+        server.reply(PATIENCE);
+        server.ok("close s");
+        client.ok(&format!("close {name}"));
+    }
+    settle(&watcher.id.pid);
+    Story {
+        check: format!("lost SYNs {kind}"),
+        ends,
+        netns: world.a.netns(),
+        counters: Counters::of(&watcher).since(&before),
+        probes: Relation::Exactly,
+    }
+}
+
+fn connect(world: &World, v6: bool) -> Connection {
+    match v6 {
+        false => Connection::new(world, "netem-sender", "netem-receiver"),
+        true => Connection::new6(world, "netem-sender", "netem-receiver"),
+    }
+}
+
+/// Waits until no connection of the namespace can send again: all are gone or in TIME_WAIT.
+fn settle(pid: &u32) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let busy = ["tcp", "tcp6"].iter().any(|file| {
+            let path = format!("/proc/{pid}/net/{file}");
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+            // Fourth word of a line: 06 is TIME_WAIT, 0A is LISTEN.
+            text.lines()
+                .skip(1)
+                .any(|line| !matches!(line.split_whitespace().nth(3), Some("06" | "0A")))
+        });
+        if !busy {
+            return;
+        }
+        assert!(Instant::now() < end, "connections do not end");
+        std::thread::sleep(SOON / 1000);
+    }
+}
