@@ -99,11 +99,15 @@ offsets! {
     /// Stays when a closed socket gives its port back (`inet_num` becomes 0).
     tcp_sport: "tcp_sock", "inet_conn.icsk_inet.inet_sport";
     tcp_undo_marker: "tcp_sock", "undo_marker";
+    /// What a recovery that turns out to be needless goes back to; 0: the Loss state was not a time-out's.
+    tcp_prior_ssthresh: "tcp_sock", "prior_ssthresh";
     /// MTU of the last ICMP message that a packet was too big, 0: there was none.
     tcp_mtu_info: "tcp_sock", "mtu_info";
 
     // request sockets (SYN-ACK)
     req_num_retrans: "request_sock", "num_retrans";
+    /// Null while the timer's handler runs, and before it is armed.
+    req_timer_pprev: "request_sock", "rsk_timer.entry.pprev";
     req_family: "request_sock", "__req_common.skc_family";
     req_num: "request_sock", "__req_common.skc_num";
     req_dport: "request_sock", "__req_common.skc_dport";

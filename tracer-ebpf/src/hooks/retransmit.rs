@@ -34,9 +34,10 @@ pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
 /// Why, and whether a timer did it, from the state that each path of net/ipv4/tcp_{timer,output,input}.c
 /// leaves at this point: the RTO handler runs with nothing armed and in Loss; a tail loss probe runs with
 /// itself armed outside of recovery; `tcp_xmit_retransmit_queue` runs on an ACK in Recovery or Loss;
-/// `tcp_simple_retransmit` enters Loss without a marker to undo, after an ICMP message. Without that message
-/// it was something else that takes the same way (`tcp_non_congestion_loss_retransmit`): the data of a SYN
-/// that the peer did not take.
+/// `tcp_simple_retransmit` enters Loss with neither a marker nor a threshold to go back to, after an ICMP
+/// message. (A time-out leaves the threshold, also where an undone recovery before it took the marker.)
+/// Without that message it was something else that takes the same way (`tcp_non_congestion_loss_retransmit`):
+/// the data of a SYN that the peer did not take.
 #[inline(always)]
 fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
     let pending = load_bits!(tcp, tcp_pending).unwrap_or(NO_U32);
@@ -45,11 +46,12 @@ fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
     }
     let state = load_bits!(tcp, tcp_ca_state).unwrap_or(NO_U32);
     let undo_marker = load!(tcp, tcp_undo_marker: u32).unwrap_or(1);
+    let prior_ssthresh = load!(tcp, tcp_prior_ssthresh: u32).unwrap_or(0);
     let retransmits = load_bits!(tcp, tcp_retransmits).unwrap_or(1);
     if state == TCP_CA_LOSS {
         if pending == PENDING_NONE {
             (cause::RTO, true)
-        } else if undo_marker == 0 && retransmits == 0 {
+        } else if undo_marker == 0 && prior_ssthresh == 0 && retransmits == 0 {
             match load!(tcp, tcp_mtu_info: u32).unwrap_or(0) {
                 0 => (cause::UNKNOWN, false),
                 _ => (cause::MTU, false),
@@ -145,20 +147,23 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
         pass.filtered();
         return 0;
     }
+    // `reqsk_timer_handler` runs with its timer taken out; a SYN that came again (`tcp_check_req`) finds it
+    // armed.
+    let timer = load!(req, req_timer_pprev: u64).unwrap_or(0) == 0;
     head.boot_ns = emit::now();
     if !pass.within_rate(head.boot_ns) {
         let weight = Weight {
             bytes: 0,
             segments: 1,
         };
-        pass.aggregate(head, code::retransmit(cause::SYNACK, true, 0), weight);
+        pass.aggregate(head, code::retransmit(cause::SYNACK, timer, 0), weight);
         return 0;
     }
     pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
         copy(&mut record.head, head);
         clear(&mut record.tcp);
         record.cause = cause::SYNACK as u32;
-        record.timer = 1;
+        record.timer = timer as u32;
         record.err = 0;
         // The kernel counts it after sending.
         record.attempt = load_bits!(req, req_num_retrans).map_or(NO_U32, |sent| sent + 1);

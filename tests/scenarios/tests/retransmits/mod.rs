@@ -69,13 +69,15 @@ pub enum Relation {
 /// One run on one path.
 pub struct Story {
     pub check: String,
-    /// Local ends of the connections.
+    /// Local ends of the connections (of a listener: its own).
     pub ends: Vec<String>,
     pub netns: u64,
     /// What the namespace of the sender counted meanwhile.
     pub counters: Counters,
     /// How TCPLossProbes relates to our probes here.
     pub probes: Relation,
+    /// So many segments are sent again at least, or nothing was shown.
+    pub least: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -125,6 +127,10 @@ impl Story {
             }
         }
         let unknown = sums.of(|cause, _, _| cause == "unknown").events;
+        let sent = sums.sent(|_, _| true).segments;
+        if sent < self.least {
+            wrong.push(format!("only {sent} segments were sent again"));
+        }
         if unknown > 0 {
             wrong.push(format!("{unknown} of unknown cause"));
         }
@@ -194,11 +200,12 @@ impl Story {
                 Exactly,
                 kernel("TcpExtTCPSlowStartRetrans"),
             ),
-            // `tcp_retransmit_timer` counts when it fires; what it then sends is one event. A SYN too.
+            // `tcp_retransmit_timer` counts when it fires; what it then sends is one event, of a SYN too.
+            // `tcp_syn_ack_timeout` counts for a listener.
             (
                 "TCPTimeouts",
                 sums.of(|cause, trigger, _| {
-                    trigger == "timer" && (cause == "rto" || cause == "syn")
+                    trigger == "timer" && ["rto", "syn", "synack"].contains(&cause)
                 })
                 .events,
                 Exactly,

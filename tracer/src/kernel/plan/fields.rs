@@ -155,6 +155,7 @@ const RULES: &[Rule] = &[
     Rule("tcp_lsndtime", &["tcp.last_send_us_ago"], &[]),
     Rule("tcp_rcv_tstamp", &["tcp.last_ack_us_ago"], &[]),
     Rule("tcp_undo_marker", &["retransmit.cause mtu"], &[]),
+    Rule("tcp_prior_ssthresh", &["retransmit.cause mtu"], &[]),
     Rule("tcp_mtu_info", &["retransmit.cause mtu"], &[]),
     Rule(
         "tcp_sport",
@@ -162,6 +163,11 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule("req_num_retrans", &["retransmit.attempt of a SYN-ACK"], &[]),
+    Rule(
+        "req_timer_pprev",
+        &["retransmit.trigger ack of a SYN-ACK"],
+        &[],
+    ),
     Rule("req_family", &["flow of a SYN-ACK"], &["synack"]),
     Rule("req_num", &["port of flow.local of a SYN-ACK"], &[]),
     Rule("req_dport", &["port of flow.remote of a SYN-ACK"], &[]),
