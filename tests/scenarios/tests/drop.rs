@@ -17,7 +17,7 @@ fn root_a_full_queue_drops_packets_of_named_senders() {
     let mut udp = world.a.peer("tbf-udp");
     world
         .a
-        .sh("tc qdisc add dev eth0 root tbf rate 1mbit burst 3k limit 6k");
+        .sh("tc qdisc add dev eth0 root tbf rate 8kbit burst 3k limit 6k");
 
     udp.ok("open u udp4");
     udp.ok("bind u 10.99.1.1:6000");
