@@ -12,6 +12,7 @@ mod flow;
 mod offsets;
 mod owner;
 mod record;
+pub mod selftest;
 pub mod signal;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};

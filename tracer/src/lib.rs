@@ -15,5 +15,6 @@ pub mod names;
 pub mod output;
 pub mod owner;
 pub mod render;
+pub mod selftest;
 pub mod sys;
 pub mod tally;

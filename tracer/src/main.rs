@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Live(args) => commands::live::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
+        Command::Selftest(args) => commands::selftest::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

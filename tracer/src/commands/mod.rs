@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod live;
+pub mod selftest;
 
 /// Why a command did not do its job.
 #[derive(Debug)]

@@ -9,6 +9,9 @@ use tracer_common::{Flow, Holder};
 /// A walk may use this share of the time: a walk of 1 ms is followed by at least 19 ms without.
 const PAUSE_PER_WALK: u64 = 19;
 
+/// Why an owner may not be the whole truth: said of events that came while the budget was spent.
+pub const NOT_IN_TIME: &str = "open files were not looked up in time: too many look-ups";
+
 /// What the open files say about one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
@@ -102,9 +105,7 @@ impl Holders {
     pub fn of(&self, flow: &Flow) -> Lookup<'_> {
         match self.state {
             State::Fresh => Lookup::Found(self.entry(flow).map_or(&[], Vec::as_slice)),
-            State::Stale => {
-                Lookup::Missed("open files were not looked up in time: too many look-ups")
-            }
+            State::Stale => Lookup::Missed(NOT_IN_TIME),
             State::Failed => Lookup::Missed("open files could not be looked up"),
         }
     }

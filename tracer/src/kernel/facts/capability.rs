@@ -7,6 +7,10 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Capability {
+    /// Becomes another user.
+    SetUid = 7,
+    /// Sets up networks.
+    NetAdmin = 12,
     /// Looks into processes of other users.
     SysPtrace = 19,
     /// Stands in for the two below, and is the only way before 5.8.
@@ -25,6 +29,8 @@ impl Capability {
     /// Name as in the manual.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::SetUid => "CAP_SETUID",
+            Self::NetAdmin => "CAP_NET_ADMIN",
             Self::SysPtrace => "CAP_SYS_PTRACE",
             Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::SysResource => "CAP_SYS_RESOURCE",

@@ -1,0 +1,216 @@
+//! `sendtrace selftest`: provokes every signal in a network namespace of its own, and compares what the tracer says
+//! with what was provoked.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use crate::cli::{Color, Format, Selftest};
+use crate::kernel::facts::{self, Capability, Facts};
+use crate::kernel::load;
+use crate::kernel::plan::{self, NEEDED_FILES, Wanted};
+use crate::selftest::check::Verdict;
+use crate::selftest::order::{Order, Reply};
+use crate::selftest::play::Play;
+use crate::selftest::promise::Promises;
+use crate::selftest::stage::Stage;
+use crate::selftest::subject::Subject;
+use crate::selftest::{actor, closing, report};
+use crate::sys;
+
+/// `--rate` of the tracer under test: above what the single faults make, far below the flood.
+const RATE: u64 = 200;
+/// How long the last event may take after the last fault: the slowest timer is that of a SYN (1 s, then 2 s).
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Runs the command.
+pub fn run(args: &Selftest) -> Result<(), Failure> {
+    if let Some(comm) = &args.actor {
+        return Ok(actor::run(comm, args.actor_uid)?);
+    }
+    let facts = Facts::probe(Path::new("/"));
+    may_run(&facts)?;
+    let interrupted = interruption()?;
+    let promises = promises(&facts)?;
+    let verdicts = test(&facts, &promises, &interrupted)?;
+    let report = match args.format {
+        Format::Json => report::json(&verdicts, promises.kernel()),
+        Format::Text => report::text(&verdicts, promises.kernel(), colour(args.color)),
+    };
+    match io::stdout().write_all(report.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    match report::tally(&verdicts).fail {
+        0 => Ok(()),
+        failed => Err(anyhow!(
+            "{failed} of {} checks failed: on this host, do not trust sendtrace there; please report it with the \
+             output of `sendtrace selftest --format json` and `sendtrace doctor --format json`",
+            verdicts.len()
+        )
+        .into()),
+    }
+}
+
+fn colour(choice: Color) -> bool {
+    match choice {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    }
+}
+
+/// What it takes: that which `live` takes, and a network of its own.
+fn may_run(facts: &Facts) -> Result<()> {
+    let mut missing: Vec<_> = plan::privileges(facts)
+        .missing
+        .iter()
+        .filter(|missing| missing.fatal)
+        .map(|missing| missing.capability)
+        .collect();
+    for needed in [Capability::SysAdmin, Capability::NetAdmin] {
+        if !facts.has(needed) && !missing.contains(&needed) {
+            missing.push(needed);
+        }
+    }
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|capability| capability.name()).collect();
+        bail!(
+            "selftest needs root (missing: {}): run `sudo sendtrace selftest`",
+            names.join(", ")
+        );
+    }
+    if let Some(problem) = plan::privileges(facts).problem() {
+        bail!(problem);
+    }
+    if facts::in_pid_namespace(Path::new("/")) {
+        bail!(
+            "selftest cannot compare pids inside a pid namespace, whose pids the kernel does not see: run it on \
+             the host"
+        );
+    }
+    Ok(())
+}
+
+/// What the plan promises here, after the kernel has had its say.
+fn promises(facts: &Facts) -> Result<Promises> {
+    progress("asking the kernel what it allows");
+    sys::raise_nofile(NEEDED_FILES)?;
+    sys::raise_memlock();
+    let plan = plan::plan(facts, Wanted::ALL)?;
+    let verdicts = load::try_load(&plan)?;
+    Ok(Promises::new(facts, plan, verdicts))
+}
+
+/// True once somebody wants the end of it.
+fn interruption() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&flag);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
+    let mut signals = {
+        let _context = runtime.enter();
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        [
+            catch(SignalKind::interrupt())?,
+            catch(SignalKind::terminate())?,
+            catch(SignalKind::hangup())?,
+        ]
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            let [interrupt, terminate, hang_up] = &mut signals;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+        });
+        theirs.store(true, Ordering::Relaxed);
+    });
+    Ok(flag)
+}
+
+/// The whole test. Whatever it made is gone when it returns.
+fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<Vec<Verdict>> {
+    let uninterrupted = || {
+        if interrupted.load(Ordering::Relaxed) {
+            bail!("interrupted; nothing remains of the test");
+        }
+        Ok(())
+    };
+    progress("making a network namespace");
+    let mut stage = Stage::build(facts)?;
+    uninterrupted()?;
+    progress("starting the tracer");
+    let netns = format!("pid:{}", stage.sender.who.pid);
+    let rate = RATE.to_string();
+    let subject = Subject::start(&["--netns", &netns, "--rate", &rate])?;
+    uninterrupted()?;
+
+    progress("making faults");
+    let mut play = Play {
+        stage: &mut stage,
+        promises,
+        checks: Vec::new(),
+    };
+    play.all();
+    uninterrupted()?;
+    progress("waiting for timers of the kernel");
+    let clock = sys::wall_minus_boot_ns();
+    let all_seen = |play: &Play| {
+        let deadline = Instant::now() + PATIENCE;
+        subject.wait(deadline, |said, _| {
+            let done = !play.checks.iter().any(|check| check.waits(said, clock));
+            (done || interrupted.load(Ordering::Relaxed)).then_some(())
+        });
+    };
+    all_seen(&play);
+    uninterrupted()?;
+    progress("making a flood");
+    play.flood(RATE);
+    all_seen(&play);
+    uninterrupted()?;
+
+    let checks = play.checks;
+    let retransmitted = match promises.hook("tcp_retransmit_skb") {
+        Ok(()) => segments(&mut stage),
+        Err(why) => Err(why),
+    };
+    let finished = subject.finish()?;
+    let closing = closing::verdicts(&finished, &checks, retransmitted);
+    let mut verdicts: Vec<_> = checks
+        .into_iter()
+        .map(|check| check.verdict(&finished.lines, &stage.faults, clock))
+        .collect();
+    verdicts.extend(closing);
+    uninterrupted()?;
+    Ok(verdicts)
+}
+
+fn segments(stage: &mut Stage) -> Result<u64, String> {
+    match stage.sender.ask(&Order::RetransmittedSegments) {
+        Ok(Reply::Number(segments)) => Ok(segments),
+        Ok(_) => Err("the kernel's counters cannot be read".to_owned()),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+fn progress(what: &str) {
+    if io::stderr().is_terminal() {
+        // A vanished terminal must not turn into a panic.
+        let _ = writeln!(io::stderr(), "selftest: {what}");
+    }
+}

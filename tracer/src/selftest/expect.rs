@@ -1,0 +1,375 @@
+//! What must have been seen, and whether it was: pure.
+//!
+//! Events are claimed by a key that belongs to one fault alone (its flow, or the size of its send). All that fit the
+//! key must be the expected ones, in order: one too few is missing, one too many was seen twice, and one that names
+//! another process is wrong.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tracer_common::START_TICK_NS;
+
+use crate::owner::NOT_IN_TIME;
+
+/// A process, as events must describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    pub pid: u32,
+    pub comm: String,
+    pub uid: u32,
+    /// Start, nanoseconds of CLOCK_BOOTTIME, cut to whole ticks as procfs shows it.
+    pub start_ns: u64,
+    /// Path of the cgroup (v2) below the mount; `None` where it is not compared.
+    pub cgroup: Option<String>,
+}
+
+/// Whom an event must name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This process, known in one of these ways.
+    Process {
+        who: Who,
+        grades: &'static [&'static str],
+    },
+    /// Nobody, with a reason.
+    Nobody,
+}
+
+/// One expected line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub owner: Owner,
+    /// JSON pointer and value.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+/// What must come of one fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// JSON pointer and value: which lines are meant.
+    pub key: Vec<(&'static str, Value)>,
+    /// The lines, in order.
+    pub lines: Vec<Line>,
+    /// How the numbers under `count` of these lines are compared.
+    pub counting: Counting,
+}
+
+/// See [`Expectation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// Each line stands for one event.
+    Single,
+    /// Lines may stand for several events, which are this many together; each looks like the first expected one.
+    Sum(u64),
+    /// As [`Counting::Sum`], and some line really stands for several.
+    Aggregated(u64),
+    /// At least one line, each like the first expected one.
+    Some,
+}
+
+/// How far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Seen,
+    /// What came so far is right.
+    Missing(String),
+    /// More will not mend it.
+    Wrong(String),
+}
+
+impl Expectation {
+    /// Exactly these events of a signal on a flow.
+    pub fn events(signal: &str, flow: &Flow, lines: Vec<Line>) -> Self {
+        let mut key = vec![("/type", json!("event")), ("/signal", json!(signal))];
+        key.extend(flow.key());
+        Self {
+            key,
+            lines,
+            counting: Counting::Single,
+        }
+    }
+
+    /// What is counted of one kind on a flow, instead of listed.
+    pub fn counted(signal: &str, kind: &str, flow: &Flow, line: Line, total: u64) -> Self {
+        let mut key = vec![
+            ("/type", json!("counted")),
+            ("/signal", json!(signal)),
+            ("/kind", json!(kind)),
+        ];
+        key.extend(flow.key());
+        Self {
+            key,
+            lines: vec![line],
+            counting: Counting::Sum(total),
+        }
+    }
+
+    /// Compares the numbers in another way.
+    pub fn counting(mut self, counting: Counting) -> Self {
+        self.counting = counting;
+        self
+    }
+
+    /// Narrows the key.
+    pub fn with(mut self, pointer: &'static str, value: impl Into<Value>) -> Self {
+        self.key.push((pointer, value.into()));
+        self
+    }
+
+    /// Is this line meant?
+    pub fn claims(&self, line: &Value) -> bool {
+        holds(line, &self.key).is_ok()
+    }
+
+    /// Compares all that was said so far. `wall_minus_boot_ns` ties the times of events to the clock of process
+    /// starts.
+    pub fn state(&self, said: &[Value], wall_minus_boot_ns: i128) -> State {
+        let ours: Vec<_> = said.iter().filter(|line| self.claims(line)).collect();
+        match self.counting {
+            Counting::Single => self.singles(&ours, wall_minus_boot_ns),
+            Counting::Sum(total) => self.sum(&ours, total, wall_minus_boot_ns),
+            Counting::Aggregated(total) => match self.sum(&ours, total, wall_minus_boot_ns) {
+                State::Seen if ours.iter().all(|line| line["count"] == 1) => {
+                    State::Wrong("every event was listed, none was counted".to_owned())
+                }
+                state => state,
+            },
+            Counting::Some => match self.sum(&ours, u64::MAX, wall_minus_boot_ns) {
+                State::Missing(_) if !ours.is_empty() => State::Seen,
+                State::Missing(_) => State::Missing(self.missing(0, 1)),
+                state => state,
+            },
+        }
+    }
+
+    /// Told only when the run ends.
+    pub fn comes_last(&self) -> bool {
+        self.key.contains(&("/type", json!("counted")))
+    }
+
+    fn singles(&self, ours: &[&Value], wall_minus_boot_ns: i128) -> State {
+        for (line, expected) in ours.iter().zip(&self.lines) {
+            let compared = expected
+                .compare(line, wall_minus_boot_ns)
+                .and_then(|()| holds(line, &[("/count", json!(1))]));
+            if let Err(difference) = compared {
+                return State::Wrong(format!("{difference}; came: {}", short(line)));
+            }
+        }
+        if let Some(surplus) = ours.get(self.lines.len()) {
+            return State::Wrong(format!(
+                "expected {}, {} came; the first too many: {}",
+                events(self.lines.len() as u64),
+                ours.len(),
+                short(surplus)
+            ));
+        }
+        if ours.len() < self.lines.len() {
+            return State::Missing(self.missing(ours.len() as u64, self.lines.len() as u64));
+        }
+        State::Seen
+    }
+
+    fn sum(&self, ours: &[&Value], total: u64, wall_minus_boot_ns: i128) -> State {
+        let mut sum = 0;
+        for line in ours {
+            let compared = self.lines.first().map_or(Ok(()), |expected| {
+                expected.compare(line, wall_minus_boot_ns)
+            });
+            if let Err(difference) = compared {
+                return State::Wrong(format!("{difference}; came: {}", short(line)));
+            }
+            sum += line["count"].as_u64().unwrap_or(0);
+        }
+        match sum {
+            sum if sum == total => State::Seen,
+            sum if sum < total => State::Missing(self.missing(sum, total)),
+            sum => State::Wrong(format!("expected {}, {sum} were reported", events(total))),
+        }
+    }
+
+    fn missing(&self, came: u64, expected: u64) -> String {
+        let key: Vec<_> = self
+            .key
+            .iter()
+            .filter(|(pointer, _)| *pointer != "/type")
+            .map(|(pointer, value)| format!("{} {}", name(pointer), text(value)))
+            .collect();
+        let came = match came {
+            0 => "none came".to_owned(),
+            1 => "1 came".to_owned(),
+            came => format!("{came} came"),
+        };
+        format!("expected {} ({}), {came}", events(expected), key.join(", "))
+    }
+}
+
+impl Line {
+    /// A line about a process.
+    pub fn of(who: &Who, grades: &'static [&'static str]) -> Self {
+        Self {
+            owner: Owner::Process {
+                who: who.clone(),
+                grades,
+            },
+            fields: Vec::new(),
+        }
+    }
+
+    /// A line about nobody.
+    pub fn of_nobody() -> Self {
+        Self {
+            owner: Owner::Nobody,
+            fields: Vec::new(),
+        }
+    }
+
+    /// With this field.
+    pub fn with(mut self, pointer: &'static str, value: impl Into<Value>) -> Self {
+        self.fields.push((pointer, value.into()));
+        self
+    }
+
+    fn compare(&self, line: &Value, wall_minus_boot_ns: i128) -> Result<(), String> {
+        self.owner.compare(line, wall_minus_boot_ns)?;
+        holds(line, &self.fields)
+    }
+}
+
+impl Owner {
+    fn compare(&self, line: &Value, wall_minus_boot_ns: i128) -> Result<(), String> {
+        let (who, grades) = match self {
+            Self::Nobody => {
+                return holds(
+                    line,
+                    &[
+                        ("/owner/pid", Value::Null),
+                        ("/owner/grade", json!("unknown")),
+                    ],
+                );
+            }
+            Self::Process { who, grades } => (who, grades),
+        };
+        holds(
+            line,
+            &[
+                ("/owner/pid", json!(who.pid)),
+                ("/owner/tid", json!(who.pid)),
+                ("/owner/comm", json!(who.comm)),
+                ("/owner/uid", json!(who.uid)),
+            ],
+        )?;
+        if let Some(cgroup) = &who.cgroup {
+            holds(line, &[("/owner/cgroup", json!(cgroup))])?;
+        }
+        let grade = line["owner"]["grade"].as_str().unwrap_or_default();
+        // Right, and said to be unconfirmed: nobody looked whether others hold the socket.
+        let unconfirmed = grade == "last_known" && line["owner"]["why"] == NOT_IN_TIME;
+        if !grades.contains(&grade) && !unconfirmed {
+            let grades = grades.join(" or ");
+            return Err(format!("owner.grade is {grade}, expected {grades}"));
+        }
+        let started = line["owner"]["started"].as_str().unwrap_or_default();
+        if !who.started_at(started, wall_minus_boot_ns) {
+            return Err(format!(
+                "owner.started is {started:?}, which is not the start of pid {}",
+                who.pid
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Who {
+    /// procfs counts in ticks, the event in nanoseconds of the wall clock: they may differ by a tick and by how the
+    /// clocks were read.
+    fn started_at(&self, started: &str, wall_minus_boot_ns: i128) -> bool {
+        let Ok(started) = started.parse::<Timestamp>() else {
+            return false;
+        };
+        let tick = i128::from(START_TICK_NS);
+        let boot = started.as_nanosecond() - wall_minus_boot_ns;
+        let earliest = i128::from(self.start_ns);
+        (earliest - tick..=earliest + 2 * tick).contains(&boot)
+    }
+}
+
+/// Both ends, as events must name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    pub proto: &'static str,
+    pub local: Option<String>,
+    pub remote: Option<String>,
+    pub netns: u64,
+}
+
+impl Flow {
+    /// The same connection, seen from the other end.
+    pub fn turned(&self) -> Self {
+        Self {
+            local: self.remote.clone(),
+            remote: self.local.clone(),
+            ..self.clone()
+        }
+    }
+
+    fn key(&self) -> [(&'static str, Value); 4] {
+        [
+            ("/flow/proto", json!(self.proto)),
+            ("/flow/local", json!(self.local)),
+            ("/flow/remote", json!(self.remote)),
+            ("/flow/netns", json!(self.netns)),
+        ]
+    }
+}
+
+fn holds(line: &Value, fields: &[(&'static str, Value)]) -> Result<(), String> {
+    for (pointer, expected) in fields {
+        let found = line.pointer(pointer).unwrap_or(&Value::Null);
+        if found != expected {
+            return Err(format!(
+                "{} is {}, expected {}",
+                name(pointer),
+                text(found),
+                text(expected)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn name(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn events(count: u64) -> String {
+    if count == 1 {
+        "1 event".to_owned()
+    } else {
+        format!("{count} events")
+    }
+}
+
+/// An event on one line of a report: who, between whom, what.
+pub fn short(line: &Value) -> String {
+    let part = |pointer: &str| line.pointer(pointer).map_or_else(String::new, text);
+    let signal = part("/signal");
+    format!(
+        "{signal} of pid {} ({}, {}) {} -> {} {}",
+        part("/owner/pid"),
+        part("/owner/comm"),
+        part("/owner/grade"),
+        part("/flow/local"),
+        part("/flow/remote"),
+        part(&format!("/{signal}"))
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Connections that are refused, reset, or were only accepted.
+
+use anyhow::Result;
+use tracer_common::signal;
+
+use super::Play;
+use crate::selftest::check::Watch;
+use crate::selftest::expect::{Expectation, Flow, Line};
+use crate::selftest::order::Order;
+use crate::selftest::stage::{Stage, remote};
+
+const SENT: &[&str] = &["at_send"];
+/// Who resets a connection has closed it.
+const SENT_OR_GONE: &[&str] = &["at_send", "last_known"];
+const CONNECTED: &[&str] = &["at_connect"];
+const CONNECTED_OR_GONE: &[&str] = &["at_connect", "last_known"];
+/// Where accept is hooked, the first event already finds the owner; else it is looked up.
+const ACCEPTED: &[&str] = &["at_accept"];
+const LOOKED_UP: &[&str] = &["seeded"];
+
+impl Play<'_> {
+    pub(super) fn connections(&mut self, family: usize) {
+        let connection = self.promises.signal(signal::CONNECTION);
+        let sent = self.promises.hook("tcp_send_reset");
+        let received = self.promises.hook("tcp_receive_reset");
+        let for_nobody = self.promises.best("tcp_send_reset");
+        let accepted = match self.promises.hook("inet_csk_accept") {
+            Ok(()) => ACCEPTED,
+            Err(_) => LOOKED_UP,
+        };
+        let owners = received.clone().and(connection.clone()).and(sent.clone());
+        self.check("owner of an accepted socket", family, owners, |stage| {
+            only_accepted(stage, family, accepted)
+        });
+        self.checks(
+            family,
+            [
+                ("reset sent", sent),
+                ("reset received", received.clone()),
+                ("connection reset", connection.clone()),
+            ],
+            |stage| reset(stage, family),
+        );
+        self.checks(
+            family,
+            [
+                ("connection refused", connection),
+                ("reset received on connect", received),
+                ("reset sent by nobody", for_nobody),
+            ],
+            |stage| refused(stage, family),
+        );
+    }
+}
+
+fn resets(flow: &Flow, direction: &str, line: Line) -> Expectation {
+    let line = line.with("/reset/direction", direction);
+    Expectation::events("reset", flow, vec![line]).with("/reset/direction", direction)
+}
+
+fn ends(flow: &Flow, from: &str, errno: &str, line: Line) -> Expectation {
+    let line = line
+        .with("/connection/from", from)
+        .with("/connection/to", "CLOSE")
+        .with("/connection/name", errno);
+    Expectation::events("connection", flow, vec![line])
+}
+
+/// Who accepts and never sends is found all the same.
+fn only_accepted(
+    stage: &mut Stage,
+    family: usize,
+    accepted: &'static [&'static str],
+) -> Result<Watch> {
+    let connection = stage.connect(family)?;
+    stage.sender.must(&Order::Abort {
+        name: connection.client,
+    })?;
+    let (flow, turned) = (&connection.flow, connection.flow.turned());
+    let receiver = Line::of(&stage.receiver.who, accepted);
+    let sender = Line::of(&stage.sender.who, CONNECTED_OR_GONE);
+    let expected = vec![
+        resets(&turned, "received", receiver.clone()),
+        ends(&turned, "ESTABLISHED", "ECONNRESET", receiver),
+        resets(flow, "sent", sender),
+    ];
+    let detail = format!("known as {}", accepted.join(" or "));
+    Ok(Watch::new(detail, expected))
+}
+
+fn reset(stage: &mut Stage, family: usize) -> Result<[Watch; 3]> {
+    let connection = stage.warm(family)?;
+    stage.receiver.must(&Order::Abort {
+        name: connection.server,
+    })?;
+    let (flow, turned) = (&connection.flow, connection.flow.turned());
+    let sender = Line::of(&stage.sender.who, SENT);
+    let receiver = Line::of(&stage.receiver.who, SENT_OR_GONE);
+    Ok([
+        Watch::new("by who closed", vec![resets(&turned, "sent", receiver)]),
+        Watch::new(
+            "by who was connected",
+            vec![resets(flow, "received", sender.clone())],
+        ),
+        Watch::new(
+            "ECONNRESET for who was connected",
+            vec![ends(flow, "ESTABLISHED", "ECONNRESET", sender)],
+        ),
+    ])
+}
+
+fn refused(stage: &mut Stage, family: usize) -> Result<[Watch; 3]> {
+    let port = stage.port();
+    let client = stage.client(family, port)?;
+    let connect = Order::Connect {
+        name: client,
+        to: remote(family, port),
+        wait_ms: 10_000,
+    };
+    stage.sender.fails(&connect, libc::ECONNREFUSED)?;
+    let flow = stage.flow("tcp", family, port);
+    let sender = Line::of(&stage.sender.who, CONNECTED);
+    Ok([
+        Watch::new(
+            "ECONNREFUSED for who connects",
+            vec![ends(&flow, "SYN_SENT", "ECONNREFUSED", sender.clone())],
+        ),
+        Watch::new("by who connects", vec![resets(&flow, "received", sender)]),
+        Watch::new(
+            "from a port without a socket, and so without an owner",
+            vec![resets(&flow.turned(), "sent", Line::of_nobody())],
+        ),
+    ])
+}

@@ -1,0 +1,164 @@
+//! Segments that get lost: why each is sent again, and on whose account.
+
+use anyhow::Result;
+use serde_json::Value;
+use tracer_common::selftest::segment;
+use tracer_common::signal;
+
+use super::{Obstacle, Play};
+use crate::selftest::check::Watch;
+use crate::selftest::expect::{Expectation, Line};
+use crate::selftest::order::Order;
+use crate::selftest::stage::{Stage, remote};
+
+const SENT: &[&str] = &["at_send"];
+const CONNECTED: &[&str] = &["at_connect"];
+const LISTENED: &[&str] = &["at_listen"];
+
+impl Play<'_> {
+    pub(super) fn segments(&mut self, family: usize) {
+        let lossy = self.stage.lossy.clone();
+        let retransmit: Obstacle = lossy
+            .clone()
+            .and(self.promises.signal(signal::RETRANSMIT))
+            .and(self.promises.hook("tcp_retransmit_skb"));
+        let synack = lossy
+            .clone()
+            .and(self.promises.hook("tcp_retransmit_synack"));
+        self.check(
+            "retransmit tlp and rto",
+            family,
+            retransmit.clone(),
+            |stage| timeouts(stage, family),
+        );
+        self.check("retransmit fast", family, retransmit.clone(), |stage| {
+            fast(stage, family)
+        });
+        self.check("retransmit syn", family, retransmit.clone(), |stage| {
+            syn(stage, family)
+        });
+        self.check("retransmit synack", family, synack, |stage| {
+            synack_again(stage, family)
+        });
+        let died = lossy.and(self.promises.signal(signal::CONNECTION));
+        self.checks(
+            family,
+            [
+                ("connection timed out", died),
+                ("retransmit syn until it timed out", retransmit),
+            ],
+            |stage| timed_out(stage, family),
+        );
+    }
+}
+
+fn cause(line: Line, cause: &str, attempt: impl Into<Value>) -> Line {
+    line.with("/retransmit/cause", cause)
+        .with("/retransmit/outcome", "sent")
+        .with("/retransmit/attempt", attempt)
+        .with("/retransmit/segments", 1)
+}
+
+/// The segment and what follows it are lost: a probe, then time-outs with growing distances, until one arrives.
+fn timeouts(stage: &mut Stage, family: usize) -> Result<Watch> {
+    const LOST: u32 = 3;
+    const BYTES: u32 = 700;
+    let connection = stage.warm(family)?;
+    stage.faults.lose(connection.port, segment::DATA, LOST)?;
+    stage.sender.must(&Order::Send {
+        name: connection.client,
+        bytes: BYTES,
+        to: None,
+    })?;
+    let line = Line::of(&stage.sender.who, SENT).with("/retransmit/bytes", BYTES);
+    let lines = vec![
+        cause(line.clone(), "tlp", Value::Null),
+        cause(line.clone(), "rto", 1),
+        cause(line, "rto", 2),
+    ];
+    let expected = Expectation::events("retransmit", &connection.flow, lines);
+    let detail = format!("{LOST} segments lost: a probe and two time-outs of the sender");
+    Ok(Watch::new(detail, vec![expected]).losing(connection.port, LOST))
+}
+
+/// The first of several is lost, and the peer says so by what it acknowledges.
+fn fast(stage: &mut Stage, family: usize) -> Result<Watch> {
+    let connection = stage.warm(family)?;
+    stage.faults.lose(connection.port, segment::DATA, 1)?;
+    stage.sender.must(&Order::Send {
+        name: connection.client,
+        bytes: 8000,
+        to: None,
+    })?;
+    let line = cause(Line::of(&stage.sender.who, SENT), "fast", Value::Null);
+    let expected = Expectation::events("retransmit", &connection.flow, vec![line]);
+    Ok(Watch::new("1 segment of 6 lost", vec![expected]).losing(connection.port, 1))
+}
+
+fn syn(stage: &mut Stage, family: usize) -> Result<Watch> {
+    let (_, port) = stage.listener(family)?;
+    stage.faults.lose(port, segment::SYN, 1)?;
+    let client = stage.client(family, port)?;
+    stage.sender.must(&Order::Connect {
+        name: client,
+        to: remote(family, port),
+        wait_ms: 0,
+    })?;
+    let line = cause(Line::of(&stage.sender.who, CONNECTED), "syn", 1);
+    let flow = stage.flow("tcp", family, port);
+    let expected = Expectation::events("retransmit", &flow, vec![line]);
+    Ok(Watch::new("1 SYN lost, sent again for who connects", vec![expected]).losing(port, 1))
+}
+
+/// The last step of the handshake is lost: the listener repeats its own.
+fn synack_again(stage: &mut Stage, family: usize) -> Result<Watch> {
+    let (_, port) = stage.listener(family)?;
+    stage.faults.lose(port, segment::ACK, 1)?;
+    let client = stage.client(family, port)?;
+    stage.sender.must(&Order::Connect {
+        name: client,
+        to: remote(family, port),
+        wait_ms: 10_000,
+    })?;
+    let line = cause(Line::of(&stage.receiver.who, LISTENED), "synack", 1);
+    let flow = stage.flow("tcp", family, port).turned();
+    let expected = Expectation::events("retransmit", &flow, vec![line]);
+    Ok(Watch::new(
+        "1 ACK lost, SYN-ACK sent again for who listens",
+        vec![expected],
+    )
+    .losing(port, 1))
+}
+
+/// No SYN arrives at all.
+fn timed_out(stage: &mut Stage, family: usize) -> Result<[Watch; 2]> {
+    let port = stage.port();
+    stage.faults.lose(port, segment::SYN, u32::MAX)?;
+    let client = stage.client(family, port)?;
+    stage.sender.must(&Order::UserTimeout {
+        name: client.clone(),
+        ms: 1200,
+    })?;
+    stage.sender.must(&Order::Connect {
+        name: client,
+        to: remote(family, port),
+        wait_ms: 0,
+    })?;
+    let flow = stage.flow("tcp", family, port);
+    let who = Line::of(&stage.sender.who, CONNECTED);
+    let died = who
+        .clone()
+        .with("/connection/from", "SYN_SENT")
+        .with("/connection/to", "CLOSE")
+        .with("/connection/name", "ETIMEDOUT");
+    let died = Expectation::events("connection", &flow, vec![died]);
+    let again = who
+        .with("/retransmit/cause", "syn")
+        .with("/retransmit/segments", 1);
+    let again = Expectation::events("retransmit", &flow, vec![again])
+        .counting(crate::selftest::expect::Counting::Some);
+    Ok([
+        Watch::new("ETIMEDOUT for who connects", vec![died]),
+        Watch::new("every one for who connects", vec![again]),
+    ])
+}

@@ -1,0 +1,275 @@
+//! Sends that fail, each with another errno, and a flood of them.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+use tracer_common::selftest::{DENIED_PORT, ECOMM, REFUSED_PORT};
+use tracer_common::signal;
+
+use super::Play;
+use crate::selftest::check::Watch;
+use crate::selftest::expect::{Counting, Expectation, Flow, Line};
+use crate::selftest::order::{Order, Reply};
+use crate::selftest::stage::{Stage, local, remote};
+
+const SENT: &[&str] = &["at_send"];
+/// Nobody has this name.
+const NO_UNIX_SOCKET: &str = "sendtrace-selftest-nobody";
+
+impl Play<'_> {
+    pub(super) fn sends(&mut self, family: usize) {
+        type Act = fn(&mut Stage, usize) -> Result<Watch>;
+        let acts: [(&str, Act); 4] = [
+            ("send_error ECONNREFUSED", refused),
+            ("send_error EMSGSIZE", too_large),
+            ("send_error EPIPE", broken_pipe),
+            ("send_error EAGAIN, counted", would_block),
+        ];
+        let seen = self.promises.signal(signal::SEND_ERROR);
+        for (name, act) in acts {
+            self.check(name, family, seen.clone(), |stage| act(stage, family));
+        }
+        let policies = [
+            (
+                "send_error ECOMM",
+                ["refuse4", "refuse6"],
+                REFUSED_PORT,
+                ECOMM,
+            ),
+            (
+                "send_error EPERM",
+                ["deny4", "deny6"],
+                DENIED_PORT,
+                libc::EPERM,
+            ),
+        ];
+        for (name, programs, port, errno) in policies {
+            let policy = seen.clone().and_then(|()| {
+                self.stage
+                    .in_cgroup(|faults, dir| faults.attach_refusal(programs[family], dir))
+            });
+            self.check(name, family, policy, |stage| {
+                by_policy(stage, family, port, errno)
+            });
+        }
+    }
+
+    /// Unix sockets, which have no family of addresses.
+    pub(super) fn unix(&mut self) {
+        let seen = self.promises.signal(signal::SEND_ERROR);
+        for (to, errno) in [
+            (None, libc::ENOTCONN),
+            (Some(NO_UNIX_SOCKET), libc::ECONNREFUSED),
+        ] {
+            let name = format!("send_error {} unix", name(errno));
+            self.single(name, seen.clone(), |stage| unix(stage, to, errno));
+        }
+    }
+
+    /// The last of all: more events in a second than are listed.
+    pub fn flood(&mut self, rate: u64) {
+        let seen = self.promises.signal(signal::SEND_ERROR);
+        self.single("rate limit".to_owned(), seen, |stage| flood(stage, rate));
+    }
+}
+
+fn name(errno: i32) -> String {
+    crate::errno::display(errno.unsigned_abs()).into_owned()
+}
+
+/// One failing send on this flow.
+pub(super) fn fails(stage: &Stage, flow: &Flow, errno: i32, bytes: u32) -> Expectation {
+    Expectation::events("send_error", flow, vec![line(stage, errno, Some(bytes))])
+}
+
+fn line(stage: &Stage, errno: i32, bytes: Option<u32>) -> Line {
+    let line = Line::of(&stage.sender.who, SENT)
+        .with("/send_error/errno", errno)
+        .with("/send_error/name", name(errno))
+        .with("/send_error/sent_bytes", 0);
+    match bytes {
+        // Sizes are read from registers, on x86-64 only.
+        Some(bytes) if cfg!(target_arch = "x86_64") => {
+            line.with("/send_error/requested_bytes", bytes)
+        }
+        _ => line,
+    }
+}
+
+/// The first datagram meets no socket, and the next send is told so.
+fn refused(stage: &mut Stage, family: usize) -> Result<Watch> {
+    let port = stage.port();
+    let name = format!("u{port}");
+    let send = |bytes| Order::Send {
+        name: format!("u{port}"),
+        bytes,
+        to: None,
+    };
+    stage.sender.must(&Order::Udp {
+        name: name.clone(),
+        at: local(family, port),
+    })?;
+    stage.sender.must(&Order::Connect {
+        name: name.clone(),
+        to: remote(family, port),
+        wait_ms: 0,
+    })?;
+    stage.sender.must(&send(10))?;
+    stage.sender.must(&Order::AwaitError { name })?;
+    stage.sender.fails(&send(11), libc::ECONNREFUSED)?;
+    let flow = stage.flow("udp", family, port);
+    let expected = fails(stage, &flow, libc::ECONNREFUSED, 11);
+    Ok(Watch::new(
+        "a connected UDP socket, nobody listens",
+        vec![expected],
+    ))
+}
+
+fn too_large(stage: &mut Stage, family: usize) -> Result<Watch> {
+    const BYTES: u32 = 70_000;
+    let port = stage.port();
+    let name = format!("u{port}");
+    stage.sender.must(&Order::Udp {
+        name: name.clone(),
+        at: local(family, port),
+    })?;
+    let send = Order::Send {
+        name,
+        bytes: BYTES,
+        to: Some(remote(family, port)),
+    };
+    stage.sender.fails(&send, libc::EMSGSIZE)?;
+    let flow = stage.flow("udp", family, port);
+    let expected = fails(stage, &flow, libc::EMSGSIZE, BYTES);
+    Ok(Watch::new(
+        format!("a datagram of {BYTES} bytes to a named destination"),
+        vec![expected],
+    ))
+}
+
+fn broken_pipe(stage: &mut Stage, family: usize) -> Result<Watch> {
+    let connection = stage.warm(family)?;
+    let name = connection.client;
+    stage.sender.must(&Order::Shutdown { name: name.clone() })?;
+    let send = Order::Send {
+        name,
+        bytes: 777,
+        to: None,
+    };
+    stage.sender.fails(&send, libc::EPIPE)?;
+    let expected = fails(stage, &connection.flow, libc::EPIPE, 777);
+    Ok(Watch::new(
+        "a TCP socket that was shut down",
+        vec![expected],
+    ))
+}
+
+/// Counted, not listed: to the last one.
+fn would_block(stage: &mut Stage, family: usize) -> Result<Watch> {
+    const TIMES: u32 = 50;
+    let connection = stage.warm(family)?;
+    let name = connection.client;
+    stage.sender.must(&Order::SendBuffer {
+        name: name.clone(),
+        bytes: 16_384,
+    })?;
+    stage.sender.number(&Order::Fill {
+        name,
+        bytes: 8192,
+        would_block: TIMES,
+    })?;
+    let line = Line::of(&stage.sender.who, SENT).with("/code", "EAGAIN");
+    let expected = Expectation::counted(
+        "send_error",
+        "would_block",
+        &connection.flow,
+        line,
+        TIMES.into(),
+    );
+    let none = Expectation::events("send_error", &connection.flow, Vec::new());
+    Ok(Watch::new(
+        format!("{TIMES} sends that would have blocked"),
+        vec![expected, none],
+    ))
+}
+
+/// A program on the cgroup refuses.
+fn by_policy(stage: &mut Stage, family: usize, port: u16, errno: i32) -> Result<Watch> {
+    let own = stage.port();
+    let sender = format!("u{own}");
+    stage.sender.must(&Order::Udp {
+        name: sender.clone(),
+        at: local(family, own),
+    })?;
+    let send = Order::Send {
+        name: sender,
+        bytes: 432,
+        to: Some(remote(family, port)),
+    };
+    stage.sender.fails(&send, errno)?;
+    let flow = Flow {
+        remote: Some(remote(family, port).to_string()),
+        ..stage.flow("udp", family, own)
+    };
+    let expected = fails(stage, &flow, errno, 432);
+    Ok(Watch::new(
+        format!("a program on the cgroup answers {}", name(errno)),
+        vec![expected],
+    ))
+}
+
+fn unix(stage: &mut Stage, to: Option<&str>, errno: i32) -> Result<Watch> {
+    let name = format!("x{errno}");
+    stage.sender.must(&Order::Unix { name: name.clone() })?;
+    let send = Order::SendUnix {
+        name,
+        bytes: 55,
+        to: to.map(str::to_owned),
+    };
+    stage.sender.fails(&send, errno)?;
+    let flow = Flow {
+        proto: "unix_dgram",
+        local: None,
+        remote: to.map(|to| format!("@{to}")),
+        netns: stage.netns,
+    };
+    let expected = fails(stage, &flow, errno, 55);
+    let detail = to.map_or(
+        "a datagram socket without a peer",
+        |_| "an abstract address that nobody has",
+    );
+    Ok(Watch::new(detail, vec![expected]))
+}
+
+fn flood(stage: &mut Stage, rate: u64) -> Result<Watch> {
+    let total = 10 * rate;
+    let port = stage.port();
+    let name = format!("u{port}");
+    stage.sender.must(&Order::Udp {
+        name: name.clone(),
+        at: local(0, port),
+    })?;
+    let burst = Order::Burst {
+        name,
+        bytes: 70_000,
+        to: remote(0, port),
+        count: u32::try_from(total)?,
+    };
+    match stage.sender.ask(&burst)? {
+        Reply::Number(failed) if failed == total => {}
+        other => bail!("{total} sends were to fail: {other:?}"),
+    }
+    let flow = stage.flow("udp", 0, port);
+    let line = Line {
+        // Of aggregated events too.
+        fields: vec![("/send_error/name", Value::from("EMSGSIZE"))],
+        ..line(stage, libc::EMSGSIZE, None)
+    };
+    let expected =
+        Expectation::events("send_error", &flow, vec![line]).counting(Counting::Aggregated(total));
+    Ok(Watch::new(
+        format!(
+            "{total} events at once, {rate} a second listed, the rest counted: none is missing"
+        ),
+        vec![expected],
+    ))
+}

@@ -1,0 +1,109 @@
+//! What the plan promises on this host, in the words of `doctor`.
+
+use crate::kernel::facts::{Facts, ProgramVerdict};
+use crate::kernel::plan::{Choice, Plan, Serves};
+
+/// The plan and what the kernel said to its programs.
+#[derive(Clone, Debug)]
+pub struct Promises {
+    plan: Plan,
+    verdicts: Vec<(String, ProgramVerdict)>,
+    kernel: Option<String>,
+}
+
+impl Promises {
+    /// Of this plan, after this trial.
+    pub fn new(facts: &Facts, plan: Plan, verdicts: Vec<(String, ProgramVerdict)>) -> Self {
+        Self {
+            plan,
+            verdicts,
+            kernel: facts.kernel_release.clone(),
+        }
+    }
+
+    /// `uname -r`.
+    pub fn kernel(&self) -> Option<&str> {
+        self.kernel.as_deref()
+    }
+
+    /// Is one of [`tracer_common::signal`] seen?
+    ///
+    /// # Errors
+    /// What is lost, and why.
+    pub fn signal(&self, signal: u32) -> Result<(), String> {
+        if self.plan.sees(signal, &self.verdicts) {
+            return Ok(());
+        }
+        let losses = self.plan.losses_after(&self.verdicts);
+        let why: Vec<_> = losses
+            .iter()
+            .filter(|loss| loss.serves == Serves::Signal(signal))
+            .map(|loss| format!("{}: {}", loss.lost, loss.why))
+            .collect();
+        Err(if why.is_empty() {
+            format!("no hook serves {}", Serves::Signal(signal).name())
+        } else {
+            why.join("; ")
+        })
+    }
+
+    /// Is something attached here?
+    ///
+    /// # Errors
+    /// What is lost, and why.
+    pub fn hook(&self, attach: &str) -> Result<(), String> {
+        let choice = self.choice(attach)?;
+        let lost = choice.group.lost;
+        let Some(hook) = choice.hook else {
+            return Err(format!(
+                "{lost}: {}",
+                choice.why_missing().unwrap_or_default()
+            ));
+        };
+        match self.verdict(hook.program) {
+            Some(ProgramVerdict::Refused { text, .. }) => {
+                Err(format!("{lost}: the kernel refuses {attach}: {text}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Is the best form attached here?
+    ///
+    /// # Errors
+    /// What is lost, and why.
+    pub fn best(&self, attach: &str) -> Result<(), String> {
+        self.hook(attach)?;
+        let choice = self.choice(attach)?;
+        let program = choice.hook.map_or("", |hook| hook.program);
+        let variant = choice
+            .group
+            .variants
+            .iter()
+            .find(|variant| variant.program == program);
+        match (variant, choice.passed_over.first()) {
+            (Some(variant), Some(better)) if !variant.short_of_best.is_empty() => {
+                Err(format!("{}: {}", variant.short_of_best, better.why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn choice(&self, attach: &str) -> Result<&Choice, String> {
+        let mut choices = self
+            .plan
+            .choices
+            .iter()
+            .filter(|choice| choice.group.attach == attach);
+        choices
+            .next()
+            .ok_or_else(|| format!("this version does not hook {attach}"))
+    }
+
+    fn verdict(&self, program: &str) -> Option<&ProgramVerdict> {
+        self.verdicts
+            .iter()
+            .find(|(name, _)| name == program)
+            .map(|(_, verdict)| verdict)
+    }
+}

@@ -1,0 +1,123 @@
+//! The findings of the self-test, for people and for machines. Pure.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::json;
+
+use super::check::{Outcome, Verdict};
+use crate::render::escape;
+
+/// Widest line of the table.
+const COLUMNS: usize = 108;
+const GROUP: &str = "signal";
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const MEDIUM: Style = AnsiColor::Yellow.on_default();
+
+/// How many ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub pass: usize,
+    pub fail: usize,
+    pub unsupported: usize,
+}
+
+/// Counts.
+pub fn tally(verdicts: &[Verdict]) -> Tally {
+    let mut tally = Tally::default();
+    for verdict in verdicts {
+        match verdict.outcome {
+            Outcome::Pass(_) => tally.pass += 1,
+            Outcome::Fail(_) => tally.fail += 1,
+            Outcome::Unsupported(_) => tally.unsupported += 1,
+        }
+    }
+    tally
+}
+
+fn parts(outcome: &Outcome) -> (&'static str, Style, &str) {
+    match outcome {
+        Outcome::Pass(detail) => ("pass", GOOD, detail),
+        Outcome::Fail(detail) => ("fail", BAD, detail),
+        Outcome::Unsupported(detail) => ("unsupported", MEDIUM, detail),
+    }
+}
+
+/// One object per line, the last one the sum.
+pub fn json(verdicts: &[Verdict], kernel: Option<&str>) -> String {
+    let mut text = String::new();
+    for verdict in verdicts {
+        let (outcome, _, detail) = parts(&verdict.outcome);
+        let line = json!({
+            "type": "check", "group": GROUP, "check": verdict.name, "outcome": outcome, "detail": detail,
+        });
+        text.push_str(&escape::json(format!("{line}\n")));
+    }
+    let tally = tally(verdicts);
+    let last = json!({
+        "type": "selftest", "pass": tally.pass, "fail": tally.fail, "unsupported": tally.unsupported,
+        "kernel": kernel,
+    });
+    text.push_str(&escape::json(format!("{last}\n")));
+    text
+}
+
+/// A table.
+pub fn text(verdicts: &[Verdict], kernel: Option<&str>, colour: bool) -> String {
+    let width = verdicts
+        .iter()
+        .map(|verdict| escape::width(&verdict.name))
+        .max()
+        .unwrap_or(0);
+    // Two blanks after each of the first columns.
+    let indent = "unsupported".len() + 2 + width + 2;
+    let mut text = String::new();
+    for verdict in verdicts {
+        let (word, style, detail) = parts(&verdict.outcome);
+        let word = format!("{word:<11}");
+        let word = if colour {
+            format!("{style}{word}{style:#}")
+        } else {
+            word
+        };
+        let head = format!("{word}  {:<width$}  ", verdict.name);
+        let detail = escape::name(detail.as_bytes());
+        for (number, line) in wrap(&detail, COLUMNS.saturating_sub(indent).max(20))
+            .iter()
+            .enumerate()
+        {
+            let start = if number == 0 {
+                head.clone()
+            } else {
+                " ".repeat(indent)
+            };
+            text.push_str(format!("{start}{line}").trim_end());
+            text.push('\n');
+        }
+    }
+    let tally = tally(verdicts);
+    let kernel = escape::name(kernel.unwrap_or("unknown").as_bytes());
+    text.push_str(&format!(
+        "\n{} passed, {} failed, {} unsupported on kernel {kernel}\n",
+        tally.pass, tally.fail, tally.unsupported
+    ));
+    text
+}
+
+/// Breaks at blanks.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let used = lines.last().map_or(0, |line| escape::width(line));
+        if used > 0 && used + 1 + escape::width(word) > room {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
