@@ -76,7 +76,7 @@ pub struct Args {
     /// Write docs/kernels.md from what was seen
     #[arg(long, conflicts_with_all = ["image", "tests"])]
     docs: bool,
-    /// Write the facts of each kernel to DIR/KERNEL.json
+    /// Write the facts of each kernel to DIR/SERIES.json, as tests/kernels has them
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
 }
@@ -142,8 +142,9 @@ pub fn command(args: &Args) -> Result<()> {
     if let Some(file) = &args.json {
         output::write_lines(file, &all)?;
     }
-    if let Some(dir) = &args.record {
-        output::write_facts(dir, &all)?;
+    match &args.record {
+        Some(dir) => output::write_facts(dir, &all)?,
+        None => output::compare_facts(&all),
     }
     output::write_docs(args.docs, &ids, &all)?;
     let failures = all
@@ -220,7 +221,6 @@ fn wanted(args: &Args, programs: &Programs) -> Result<Wanted> {
     Ok(Wanted {
         tests,
         selftest: help.status.success(),
-        facts: args.record.is_some(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::catalog::ENTRIES;
 use super::checks::Check;
@@ -102,15 +103,63 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
 pub fn write_facts(dir: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     for (finished, _) in all {
-        let facts = finished
-            .record
-            .step("facts")
-            .filter(|step| step.succeeded());
-        let Some(facts) = facts else { continue };
-        let file = dir.join(format!("{}.json", finished.id));
-        fs::write(&file, facts.stdout.join("\n") + "\n")
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        let Some((name, text)) = facts(finished) else {
+            continue;
+        };
+        let file = dir.join(name);
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         say(&format!("wrote {}", file.display()));
     }
     Ok(())
+}
+
+/// Says where the plans are tested with facts that are no longer those of the kernel.
+pub fn compare_facts(all: &[(Finished, Vec<Check>)]) {
+    let dir = workspace::root().join("tests/kernels");
+    for (finished, _) in all {
+        let Some((name, text)) = facts(finished) else {
+            continue;
+        };
+        let types = |text: &str| {
+            let value: Value = serde_json::from_str(text).ok()?;
+            value.get("btf").cloned()
+        };
+        let recorded = fs::read_to_string(dir.join(&name)).ok();
+        if recorded.is_some_and(|recorded| types(&recorded) != types(&text)) {
+            say(&format!(
+                "warning: {}: its types differ from those in tests/kernels/{name}; \
+                 `cargo xtask vm --record tests/kernels` records them anew",
+                finished.id
+            ));
+        }
+    }
+}
+
+/// The name of the file of a kernel's facts, `6.12.json`, and its content.
+fn facts(finished: &Finished) -> Option<(String, String)> {
+    let step = finished
+        .record
+        .step("facts")
+        .filter(|step| step.succeeded())?;
+    let series = series(finished.record.release.as_deref()?)?;
+    Some((format!("{series}.json"), step.stdout.join("\n") + "\n"))
+}
+
+/// `6.12.117+deb13-cloud-amd64` is of the series 6.12.
+fn series(release: &str) -> Option<String> {
+    let runs = release.split(|c: char| !c.is_ascii_digit());
+    let mut numbers = runs.filter(|run| !run.is_empty());
+    Some(format!("{}.{}", numbers.next()?, numbers.next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_is_the_first_two_numbers() {
+        assert_eq!(series("6.12.117+deb13").as_deref(), Some("6.12"));
+        assert_eq!(series("5.10.0-46-cloud").as_deref(), Some("5.10"));
+        assert_eq!(series("unknown"), None);
+    }
 }

@@ -11,8 +11,6 @@ pub struct Wanted {
     pub tests: Vec<String>,
     /// `sendtrace selftest` exists.
     pub selftest: bool,
-    /// Print the facts, for `tests/kernels`.
-    pub facts: bool,
 }
 
 /// Tests of the default run; the others need `--suite`.
@@ -87,9 +85,7 @@ pub enum Kind {
 /// afterwards.
 pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
     let mut steps = abilities(None, &[], wanted.selftest, dir);
-    if wanted.facts {
-        steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
-    }
+    steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
     for test in &wanted.tests {
         let command = [&format!("{dir}/{test}"), "--nocapture", "--test-threads=1"];
         steps.push(step(
@@ -201,7 +197,6 @@ mod tests {
         let wanted = Wanted {
             tests: vec!["owner".into()],
             selftest: true,
-            facts: true,
         };
         let steps = manifest(&wanted, "/t", true).steps;
         assert!(steps.iter().all(|step| kind(&step.name).is_some()));
@@ -215,7 +210,6 @@ mod tests {
         let wanted = Wanted {
             tests: Vec::new(),
             selftest: false,
-            facts: false,
         };
         let here = manifest(&wanted, "/t", false).steps;
         assert!(!here.iter().any(|step| step.name.starts_with(LOCKDOWN)));
