@@ -45,8 +45,6 @@ use anyhow::{Context, Result, bail};
 
 /// The kernel of this machine.
 const HOST: &str = "host";
-/// Machines at once: each has one processor.
-const AT_ONCE: usize = 2;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -70,6 +68,9 @@ pub struct Args {
     /// Run only this test program; may be given several times
     #[arg(long = "test", value_name = "NAME", conflicts_with = "suite")]
     tests: Vec<String>,
+    /// Machines at once; each has one processor and 1 GiB
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    at_once: u8,
     /// Write every line that came out of the machines to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -93,11 +94,15 @@ pub fn command(args: &Args) -> Result<()> {
         true => PathBuf::new(),
         false => qemu::find()?,
     };
+    let tests = tests(args)?;
     let ready = setup::setup()?;
     let work = tempfile::tempdir().context("cannot make a folder for this run")?;
     say("building the static programs");
-    let programs = programs::build(&ready, &work.path().join("programs"))?;
-    let wanted = wanted(args, &programs)?;
+    let programs = programs::build(&ready, &tests, &work.path().join("programs"))?;
+    let wanted = Wanted {
+        selftest: has_selftest(&programs)?,
+        tests,
+    };
     let mut all: Vec<(Finished, Vec<Check>)> = Vec::new();
     let mut failed_early = Vec::new();
 
@@ -128,6 +133,7 @@ pub fn command(args: &Args) -> Result<()> {
         initramfs::write_common(&shared.common, &programs)?;
         machines(
             kernels,
+            args.at_once,
             &wanted,
             &shared,
             work.path(),
@@ -194,34 +200,29 @@ fn kernel(id: &str, args: &Args, cache: &Path) -> Result<Kernel> {
     fetch::kernel(entry.context("no such kernel")?, cache)
 }
 
-fn wanted(args: &Args, programs: &Programs) -> Result<Wanted> {
-    let tests = if !args.tests.is_empty() {
-        for test in &args.tests {
-            if !programs.tests.contains(test) {
-                bail!(
-                    "no test program {test}: there are {}",
-                    programs.tests.join(", ")
-                );
-            }
-        }
+fn tests(args: &Args) -> Result<Vec<String>> {
+    let all = programs::all_tests()?;
+    if let Some(unknown) = args.tests.iter().find(|test| !all.contains(test)) {
+        bail!("no test program {unknown}: there are {}", all.join(", "));
+    }
+    Ok(if !args.tests.is_empty() {
         args.tests.clone()
     } else if args.suite {
-        programs.tests.clone()
+        all
     } else {
-        let there = TESTS
-            .iter()
-            .filter(|test| programs.tests.iter().any(|t| t == *test));
+        let there = TESTS.iter().filter(|test| all.iter().any(|t| t == *test));
         there.map(|test| (*test).to_owned()).collect()
-    };
+    })
+}
+
+/// Whether the program has the command `selftest`.
+fn has_selftest(programs: &Programs) -> Result<bool> {
     let help = Command::new(&programs.under_test[0])
         .args(["selftest", "--help"])
         .stdin(Stdio::null())
         .output()
         .context("the program that was just built does not start")?;
-    Ok(Wanted {
-        tests,
-        selftest: help.status.success(),
-    })
+    Ok(help.status.success())
 }
 
 fn host(programs: &Programs, wanted: &Wanted, work: &Path) -> Result<(Finished, Vec<Check>)> {
@@ -238,6 +239,7 @@ fn host(programs: &Programs, wanted: &Wanted, work: &Path) -> Result<(Finished, 
 /// Runs all kernels, some at a time.
 fn machines(
     kernels: VecDeque<Kernel>,
+    at_once: u8,
     wanted: &Wanted,
     shared: &Shared,
     work: &Path,
@@ -268,7 +270,7 @@ fn machines(
         }
     };
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(one);
         }
     });

@@ -39,11 +39,19 @@ pub fn late_lines(id: &str, checks: &[Check]) {
 fn of_step(step: &Step) -> Vec<Check> {
     match steps::kind(&step.name) {
         Some((None, Kind::Test(program))) => checks::of_tests(&program, step),
-        Some((None, Kind::Selftest)) => step
-            .stdout
-            .iter()
-            .filter_map(|line| checks::parse(line))
-            .collect(),
+        Some((None, Kind::Selftest)) => {
+            let lines = step.stdout.iter();
+            let checks: Vec<Check> = lines.filter_map(|line| checks::parse(line)).collect();
+            match checks.is_empty() {
+                true => vec![Check::new(
+                    "step",
+                    &step.name,
+                    Outcome::Fail,
+                    "printed no check",
+                )],
+                false => checks,
+            }
+        }
         _ => Vec::new(),
     }
 }

@@ -11,57 +11,55 @@ use crate::build::{self, Linkage, Profile};
 use crate::setup::Ready;
 use crate::workspace;
 
-/// Built and stripped.
+/// Built and stripped, all in one folder: tests look for their helpers beside them.
 pub struct Programs {
     pub guest: PathBuf,
-    /// All in one folder: tests look for their helpers beside them.
+    /// `sendtrace` first.
     pub under_test: Vec<PathBuf>,
-    /// Names of the test programs among them, sorted.
-    pub tests: Vec<String>,
+}
+
+/// The names of all scenario tests, sorted: a file or a folder each.
+pub fn all_tests() -> Result<Vec<String>> {
+    let dir = workspace::root().join("tests/scenarios/tests");
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut tests = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let is_test = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").is_file();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        tests.extend(name.filter(|_| is_test).map(str::to_owned));
+    }
+    tests.sort();
+    Ok(tests)
 }
 
 /// Builds everything into a folder.
-pub fn build(ready: &Ready, into: &Path) -> Result<Programs> {
+pub fn build(ready: &Ready, tests: &[String], into: &Path) -> Result<Programs> {
     let sendtrace = build::sendtrace(ready, Profile::Release, Linkage::Static)?;
     let helper =
         |name: &str| build::program(ready, "vm-guest", name, Profile::Release, Linkage::Static);
     let (guest, cripple) = (helper("guest")?, helper("cripple")?);
-    let scenarios = build_tests(ready)?;
-
     let mut under_test = vec![strip(&sendtrace, into, "sendtrace")?];
     under_test.push(strip(&cripple, into, "cripple")?);
-    let mut tests = Vec::new();
-    for Artifact {
-        name,
-        path,
-        is_test,
-    } in &scenarios
-    {
+    for Artifact { name, path } in &build_tests(ready, tests)? {
         under_test.push(strip(path, into, name)?);
-        if *is_test {
-            tests.push(name.clone());
-        }
     }
-    tests.sort();
     Ok(Programs {
         guest: strip(&guest, into, "guest")?,
         under_test,
-        tests,
     })
 }
 
-/// The scenario tests and the programs that they start.
-fn build_tests(ready: &Ready) -> Result<Vec<Artifact>> {
+/// Scenario tests and the programs that they start.
+fn build_tests(ready: &Ready, tests: &[String]) -> Result<Vec<Artifact>> {
+    if tests.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut cargo = ready.cargo()?;
-    cargo.args([
-        "test",
-        "--no-run",
-        "--release",
-        "--package",
-        "scenarios",
-        "--test",
-        "*",
-    ]);
+    cargo.args(["test", "--no-run", "--release", "--package", "scenarios"]);
+    for test in tests {
+        cargo.args(["--test", test]);
+    }
     cargo.arg("--message-format=json-render-diagnostics");
     build::make_static(&mut cargo, ready);
     let output = cargo
@@ -80,7 +78,6 @@ fn build_tests(ready: &Ready) -> Result<Vec<Artifact>> {
 struct Artifact {
     name: String,
     path: PathBuf,
-    is_test: bool,
 }
 
 /// Finds tests and programs among cargo's messages, one JSON object per line.
@@ -92,14 +89,10 @@ fn artifacts(messages: &str) -> Vec<Artifact> {
         let kind = target.get("kind")?.as_array()?.first()?.as_str()?;
         // The unit tests of a program have its name and kind.
         let harness = message.get("profile")?.get("test")?.as_bool()?;
-        Some(Artifact {
+        let wanted = matches!((kind, harness), ("test", true) | ("bin", false));
+        wanted.then_some(Artifact {
             name: target.get("name")?.as_str()?.to_owned(),
             path: path.into(),
-            is_test: match (kind, harness) {
-                ("test", true) => true,
-                ("bin", false) => false,
-                _ => return None,
-            },
         })
     };
     messages.lines().filter_map(artifact).collect()
@@ -133,7 +126,13 @@ mod tests {
         ]
         .join("\n");
         let found = artifacts(&messages);
-        let found: Vec<_> = found.iter().map(|a| (a.name.as_str(), a.is_test)).collect();
-        assert_eq!(found, [("owner", true), ("peer", false)]);
+        let found: Vec<_> = found.iter().map(|a| a.name.as_str()).collect();
+        assert_eq!(found, ["owner", "peer"]);
+    }
+
+    #[test]
+    fn scenario_tests_are_found_by_their_files() {
+        let tests = all_tests().expect("a folder");
+        assert!(tests.contains(&"owner".to_owned()), "{tests:?}");
     }
 }

@@ -42,7 +42,7 @@ impl Accelerator {
     /// Until init has started. Emulated it takes 2 to 4 s on an idle machine, 60 s on a crowded one.
     fn boot_limit(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Kvm => 15,
+            Self::Kvm => 8,
             Self::Tcg => 150,
         })
     }
