@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use scenarios::paths::{self, Losses, PATHS, Report, Sender};
+use scenarios::paths::{self, Comparison, FaultKind, Losses, PATHS, Path, Report, Sender};
 use scenarios::{Outcome, Tracer, World, check_line, requires};
 
 const GROUP: &str = "send path";
@@ -12,8 +12,10 @@ const COUNT: usize = 7;
 /// Smallest size, bytes; each path has its own range, and all stay below a page.
 const SIZE: usize = 1000;
 const STEP: usize = 16;
-/// How many paths run at a time.
+/// How many senders start at a time: a start costs more than the sends.
 const AT_ONCE: usize = 8;
+/// Sends of each of many at once.
+const MANY: usize = 500;
 /// For all the sends of a path, on an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -24,32 +26,20 @@ fn root_every_send_path_is_counted_exactly_once() {
     }
     let world = World::pair();
     let netns = world.a.netns();
-    let tracer = Tracer::start(&[
-        "--signal",
-        "send,send_error",
-        "--would-block",
-        "--netns",
-        &world.a.name,
-        "--rate",
-        "1000000",
-    ]);
+    let tracer = watch(&world);
     let mut senders: Vec<(Sender, Result<Report, String>)> = Vec::new();
     for (batch, paths) in PATHS.chunks(AT_ONCE).enumerate() {
-        let mut running: Vec<Sender> = paths
+        let started: Vec<Sender> = paths
             .iter()
             .enumerate()
-            .map(|(index, path)| {
-                let number = batch * AT_ONCE + index;
-                let comm = format!("sx-path-{number}");
-                let size = SIZE + STEP * number;
-                Sender::start(*path, &comm, &world.a.path(), COUNT, size)
-            })
+            .map(|(index, path)| start(&world, *path, batch * AT_ONCE + index, COUNT))
             .collect();
-        running.iter_mut().for_each(Sender::go);
-        senders.extend(running.into_iter().map(|mut sender| {
+        // One after the other: what many at once do to each other is the next test's question.
+        for mut sender in started {
+            sender.go();
             let report = sender.report(DEADLINE);
-            (sender, report)
-        }));
+            senders.push((sender, report));
+        }
     }
     // The end of a run delivers what is still on its way; the senders live until then.
     let run = tracer.stop();
@@ -75,12 +65,8 @@ fn root_every_send_path_is_counted_exactly_once() {
             Err(error) => (Outcome::Fail, format!("the sender failed: {error}")),
             Ok(report) => {
                 let comparison = paths::compare(&sender.id, netns, report, &ours);
-                paths::judge(
-                    sender.path,
-                    report,
-                    &comparison,
-                    losses.about(name).as_deref(),
-                )
+                let not_seen = losses.about(name);
+                paths::judge(sender.path, report, &comparison, not_seen.as_deref())
             }
         };
         line(name, judged);
@@ -95,6 +81,94 @@ fn root_every_send_path_is_counted_exactly_once() {
             ),
         },
     );
-    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+    let faults = failed.join("\n");
+    assert!(failed.is_empty(), "totals {}\n{faults}", run.totals);
     run.assert_complete();
+}
+
+/// Where programs can be preempted, the kernel skips the sends of others meanwhile; the totals must say so.
+#[test]
+fn root_sends_of_many_processes_at_once_are_counted_once_or_missed_by_the_kernel() {
+    if !requires(&[]) {
+        return;
+    }
+    let udp = PATHS.iter().find(|path| path.name == "UDP send");
+    let udp = *udp.expect("one of the paths");
+    let world = World::pair();
+    let tracer = watch(&world);
+    let mut senders: Vec<Sender> = (0..AT_ONCE)
+        .map(|number| start(&world, udp, number, MANY))
+        .collect();
+    senders.iter_mut().for_each(Sender::go);
+    let reports: Vec<Report> = senders
+        .iter_mut()
+        .map(|sender| sender.report(DEADLINE).expect("UDP works everywhere"))
+        .collect();
+    let run = tracer.stop();
+
+    if let Some(why) = Losses::of_doctor().about(udp.name) {
+        check_line(GROUP, "many at once", Outcome::Unsupported, &why);
+        return;
+    }
+    let mut all = Comparison::default();
+    for (sender, report) in senders.iter().zip(&reports) {
+        let ours = run.events.iter();
+        let ours: Vec<_> = ours
+            .filter(|event| paths::is_of(event, &sender.id, report))
+            .cloned()
+            .collect();
+        let one = paths::compare(&sender.id, world.a.netns(), report, &ours);
+        all.right += one.right;
+        all.faults.extend(one.faults);
+    }
+    let (not_seen, wrong): (Vec<_>, Vec<_>) = all
+        .faults
+        .iter()
+        .partition(|fault| matches!(fault.kind, FaultKind::Missed { .. }));
+    let sends = AT_ONCE * MANY;
+    // Null where the kernel does not count what it skips.
+    let skipped = run.totals["send"]["missed"].as_u64().unwrap_or(0);
+    let (outcome, detail) = match wrong.first() {
+        Some(fault) => (
+            Outcome::Fail,
+            format!("{} of {sends} wrong, such as {fault}", wrong.len()),
+        ),
+        None if not_seen.is_empty() => (Outcome::Pass, format!("{sends} of {sends}")),
+        None if not_seen.len() as u64 <= skipped => (
+            Outcome::Unsupported,
+            format!(
+                "{} of {sends}: this kernel lets programs be preempted and skips the others meanwhile; \
+                 the totals say that {skipped} were missed",
+                all.right
+            ),
+        ),
+        None => (
+            Outcome::Fail,
+            format!(
+                "{} of {sends}, but only {skipped} are missed in the totals",
+                all.right
+            ),
+        ),
+    };
+    check_line(GROUP, "many at once", outcome, &detail);
+    assert_ne!(outcome, Outcome::Fail, "totals {}\n{detail}", run.totals);
+    run.assert_complete();
+}
+
+fn watch(world: &World) -> Tracer {
+    Tracer::start(&[
+        "--signal",
+        "send,send_error",
+        "--would-block",
+        "--netns",
+        &world.a.name,
+        "--rate",
+        "1000000",
+    ])
+}
+
+fn start(world: &World, path: Path, number: usize, count: usize) -> Sender {
+    let comm = format!("sx-path-{number}");
+    let size = SIZE + STEP * number;
+    Sender::start(path, &comm, &world.a.path(), count, size)
 }
