@@ -214,14 +214,21 @@ impl Counted {
         };
         assert!(unnamed <= most, "{unnamed} without a reason");
         if self.check == DEVICE {
-            let events = self.events(run, "device");
+            // By size, which nothing else has: whose packet it was is remembered for a millisecond, and a
+            // busy machine may take longer from the drop to the driver's answer. Then nobody is named.
+            let events = run.events("device", |event| {
+                event["device"]["bytes"].as_u64() == Some(self.bytes)
+            });
             self.assert_number(&events);
-            for event in events {
-                assert_owner(event, &self.sender.id, &["at_send"]);
-                assert_flow(event, "udp", "", &self.remote, host);
+            let named = |event: &&&Value| event["owner"]["grade"] != "unknown";
+            assert!(events.iter().any(|event| named(&event)), "{events:?}");
+            for event in &events {
                 assert_eq!(text(event, "device.name"), "NET_XMIT_DROP", "{event}");
                 assert_eq!(text(event, "device.interface"), "eth0", "{event}");
-                assert_eq!(number(event, "device.bytes") as u64, self.bytes, "{event}");
+            }
+            for event in events.iter().filter(named) {
+                assert_owner(event, &self.sender.id, &["at_send"]);
+                assert_flow(event, "udp", "", &self.remote, host);
             }
         }
     }
