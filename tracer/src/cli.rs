@@ -1,6 +1,8 @@
 //! The command line as typed: clap types and the parsers of their values. What they mean is decided in
 //! [`crate::filter`]; nothing here looks at the host.
 
+mod selftest;
+
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +16,8 @@ use ipnet::IpNet;
 use tracer_common::ERRNO_WORDS;
 
 use crate::event::Signal;
+
+pub use selftest::Selftest;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,24 +49,6 @@ Examples:
   sendtrace live --comm batchd --signal send_error --would-block
   sendtrace live --netns pid:4242 --remote 2001:db8::/32 --count 100
   sendtrace live --cgroup /system.slice/batch.service --errno ECOMM,ENOBUFS";
-
-const SELFTEST_HELP: &str = "\
-Real sockets of two processes fail to send, in a network namespace (and a cgroup) that nobody else is in; \
-sendtrace itself, started as `sendtrace live`, must name the process, the flow and the reason of every \
-failure. Nothing else on the host is touched, and nothing remains. Takes a few seconds.
-
-Each check ends as
-  pass         seen, exactly once, with the right owner, flow and code
-  fail         promised by `sendtrace doctor`, and not seen or wrong
-  unsupported  not possible on this host; the text says why
-
-Examples:
-  sendtrace selftest
-      Once before you trust the tool on this host.
-  sendtrace selftest --format json > selftest.jsonl
-      One line per check, for machines.
-
-Exit status: 0 no check failed, 1 a check failed or the test could not run, 2 wrong usage.";
 
 /// Who cannot send, to whom, and why.
 #[derive(Parser, Clone, Debug)]
@@ -138,24 +124,6 @@ pub struct Doctor {
     /// Colours in text output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,
-}
-
-/// `sendtrace selftest`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = SELFTEST_HELP)]
-pub struct Selftest {
-    /// Text for people, or JSON: one object per line
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub format: Format,
-    /// Colours in text output
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
-    pub color: Color,
-    /// Be one of the processes of the test, under this name.
-    #[arg(long, hide = true, value_name = "NAME")]
-    pub actor: Option<String>,
-    /// And of this user.
-    #[arg(long, hide = true, value_name = "UID", requires = "actor")]
-    pub actor_uid: Option<u32>,
 }
 
 /// Which events: the same words on every command. Values are alternatives, kinds must all match.

@@ -172,8 +172,11 @@ fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<
     let clock = sys::wall_minus_boot_ns();
     let all_seen = |play: &Play| {
         let deadline = Instant::now() + PATIENCE;
+        let mut compared = usize::MAX;
         subject.wait(deadline, |said, _| {
-            let done = !play.checks.iter().any(|check| check.waits(said, clock));
+            let new = compared != said.len();
+            compared = said.len();
+            let done = new && !play.checks.iter().any(|check| check.waits(said, clock));
             (done || interrupted.load(Ordering::Relaxed)).then_some(())
         });
     };

@@ -131,3 +131,103 @@ fn end(finished: &Finished) -> Result<String, String> {
     }
     Ok("SIGINT ends it with status 0 and the totals".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::selftest::check::Watch;
+    use crate::selftest::expect::{Expectation, Flow};
+
+    fn line(local: &str, grade: &str) -> Value {
+        json!({
+            "type": "event", "signal": "retransmit", "count": 1, "owner": {"pid": 1, "grade": grade},
+            "flow": {"proto": "tcp", "local": local, "remote": "b:2", "netns": 7},
+            "retransmit": {"outcome": "sent", "segments": 2},
+        })
+    }
+
+    fn finished(lines: Vec<Value>) -> Finished {
+        Finished {
+            lines,
+            garbled: Vec::new(),
+            stderr: String::new(),
+            status: ExitStatus::from_raw(0),
+        }
+    }
+
+    fn last(seen: u64, lost: u64) -> Value {
+        json!({"type": "totals", "signals": {"retransmit": {
+            "seen": seen, "filtered": 1, "emitted": 2, "aggregated": 3, "delivered": 2 - lost, "lost": lost,
+            "missed": 0,
+        }}})
+    }
+
+    fn claim() -> Check {
+        let flow = Flow {
+            proto: "tcp",
+            local: Some("a:1".to_owned()),
+            remote: Some("b:2".to_owned()),
+            netns: 7,
+        };
+        Check {
+            name: "one".to_owned(),
+            watch: Some(Watch::new(
+                "",
+                vec![Expectation::events("retransmit", &flow, Vec::new())],
+            )),
+            outcome: None,
+        }
+    }
+
+    fn failed(finished: &Finished, retransmitted: u64) -> Vec<String> {
+        verdicts(finished, &[claim()], Ok(retransmitted))
+            .into_iter()
+            .filter(|verdict| matches!(verdict.outcome, Outcome::Fail(_)))
+            .map(|verdict| verdict.name)
+            .collect()
+    }
+
+    #[test]
+    fn a_run_that_adds_up_has_nothing_to_complain_of() {
+        let said = vec![line("a:1", "at_send"), line("x:9", "kernel"), last(6, 0)];
+        assert!(failed(&finished(said), 4).is_empty());
+    }
+
+    #[test]
+    fn an_event_that_nobody_provoked_is_found() {
+        let said = vec![line("a:9", "at_send"), last(6, 0)];
+        assert_eq!(failed(&finished(said), 2), ["nothing else"]);
+    }
+
+    #[test]
+    fn segments_that_the_kernel_counts_and_nobody_reports_are_found() {
+        let said = vec![line("a:1", "at_send"), last(6, 0)];
+        assert_eq!(failed(&finished(said), 3), ["retransmitted segments"]);
+    }
+
+    #[test]
+    fn totals_that_do_not_add_up_are_found() {
+        for totals in [last(7, 0), last(6, 1), json!({"type": "event"})] {
+            assert_eq!(failed(&finished(vec![totals]), 0).last().unwrap(), "totals");
+        }
+    }
+
+    #[test]
+    fn a_bad_end_is_found() {
+        let garbled = Finished {
+            garbled: vec!["oops".to_owned()],
+            ..finished(vec![last(6, 0)])
+        };
+        assert_eq!(failed(&garbled, 0), ["end of the run"]);
+        let crashed = Finished {
+            status: ExitStatus::from_raw(11),
+            ..finished(vec![last(6, 0)])
+        };
+        assert_eq!(failed(&crashed, 0), ["end of the run"]);
+    }
+}

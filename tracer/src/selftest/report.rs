@@ -121,3 +121,58 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdicts() -> Vec<Verdict> {
+        let verdict = |name: &str, outcome| Verdict {
+            name: name.to_owned(),
+            outcome,
+        };
+        vec![
+            verdict("retransmit rto", Outcome::Pass("3 lost".to_owned())),
+            verdict(
+                "drop",
+                Outcome::Fail("expected 1 event, none\u{1b}[31m came".to_owned()),
+            ),
+            verdict("device", Outcome::Unsupported("no ".repeat(40))),
+        ]
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_wraps_under_its_last_column() {
+        let table = text(&verdicts(), Some("6.1.0"), false);
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[0], "pass         retransmit rto  3 lost");
+        assert!(lines[1].starts_with("fail         drop            expected 1 event"));
+        assert!(lines[2].starts_with("unsupported  device          no no"));
+        assert!(lines[3].starts_with("                             no no"));
+        assert_eq!(
+            lines.last().unwrap(),
+            &"1 passed, 1 failed, 1 unsupported on kernel 6.1.0"
+        );
+        assert!(lines.iter().all(|line| line.len() <= COLUMNS));
+        assert!(!table.contains('\u{1b}'), "what others said is escaped");
+        assert!(text(&verdicts(), None, true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn json_is_a_line_per_check_and_the_sum() {
+        let lines = json(&verdicts(), Some("6.1.0"));
+        let lines: Vec<serde_json::Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            lines[0],
+            json!({"type": "check", "group": "signal", "check": "retransmit rto", "outcome": "pass",
+                "detail": "3 lost"})
+        );
+        assert_eq!(
+            lines[3],
+            json!({"type": "selftest", "pass": 1, "fail": 1, "unsupported": 1, "kernel": "6.1.0"})
+        );
+    }
+}
