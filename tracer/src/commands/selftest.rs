@@ -152,7 +152,7 @@ fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<
         Ok(())
     };
     progress("making a network namespace");
-    let mut stage = Stage::build(facts)?;
+    let mut stage = Stage::build(facts, promises.sent())?;
     uninterrupted()?;
     progress("starting the tracer");
     let netns = format!("pid:{}", stage.sender.who.pid);

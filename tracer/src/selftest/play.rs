@@ -49,11 +49,14 @@ impl Play<'_> {
             self.connections(family);
         }
         for family in 0..FAMILIES.len() {
-            self.segments(family);
+            self.packets(family);
         }
         for family in 0..FAMILIES.len() {
             self.sends(family);
-            self.packets(family);
+        }
+        // Their timers are waited for last.
+        for family in 0..FAMILIES.len() {
+            self.segments(family);
         }
         self.unix();
     }

@@ -1,7 +1,16 @@
 //! What the plan promises on this host, in the words of `doctor`.
 
+use tracer_common::signal;
+
 use crate::kernel::facts::{Facts, ProgramVerdict};
-use crate::kernel::plan::{Choice, Plan, Serves};
+use crate::kernel::plan::{Choice, Need, Plan, Serves};
+
+/// Ways in which an owner may be known, see `docs/signals.md`.
+pub type Grades = &'static [&'static str];
+
+const SENT: Grades = &["at_send"];
+/// Where sends are not seen, by whatever else the process did, or by looking it up.
+const NOT_LEARNT: Grades = &["at_connect", "at_accept", "at_listen", "seeded"];
 
 /// The plan and what the kernel said to its programs.
 #[derive(Clone, Debug)]
@@ -87,6 +96,20 @@ impl Promises {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How a process is known that has sent.
+    pub fn sent(&self) -> Grades {
+        let learns = self.plan.hooks().any(|hook| {
+            hook.need == Need::Required
+                && hook.serves.contains(&Serves::Owner)
+                && hook.serves.contains(&Serves::Signal(signal::SEND_ERROR))
+                && !matches!(
+                    self.verdict(hook.program),
+                    Some(ProgramVerdict::Refused { .. })
+                )
+        });
+        if learns { SENT } else { NOT_LEARNT }
     }
 
     fn choice(&self, attach: &str) -> Result<&Choice, String> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CloneFlags, unshare};
@@ -16,6 +17,7 @@ use super::expect::Flow;
 use super::faults::Faults;
 use super::netlink::{self, Network, RECEIVER, SENDER};
 use super::order::Order;
+use super::promise::Grades;
 use crate::kernel::facts::{self, Capability, Facts};
 
 /// User of the process that sends: not ours, so that events must name the right one. `nobody` in most places.
@@ -23,6 +25,8 @@ const SENDER_UID: u32 = 65534;
 /// From a port of the receiver to that of its sender.
 const TO_LOCAL: u16 = 10_000;
 const LOOPBACK: u32 = 1;
+/// A walk over the open files of 50 ms, and the pause after it.
+const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// The stage. Dropped, the processes end, then the cgroup and the namespace go.
 pub struct Stage {
@@ -36,6 +40,8 @@ pub struct Stage {
     pub lossy: Result<(), String>,
     /// Why no policy can be set on the sends.
     pub cgroup: Result<Cgroup, String>,
+    /// How a process is known that has sent.
+    pub sent: Grades,
     drops_sent: Option<Result<(), String>>,
     watches_drivers: Option<Result<(), String>>,
     next_port: u16,
@@ -57,11 +63,11 @@ impl Stage {
     ///
     /// # Errors
     /// When there is no namespace or no process to be had; the text says what is missing.
-    pub fn build(facts: &Facts) -> Result<Self> {
+    pub fn build(facts: &Facts, sent: Grades) -> Result<Self> {
         let uid = facts.has(Capability::SetUid).then_some(SENDER_UID);
         let faults = Faults::load()?;
         // Only this thread enters the namespace; what it starts is born there.
-        let built = thread::spawn(move || inside(faults, uid)).join();
+        let built = thread::spawn(move || inside(faults, uid, sent)).join();
         let mut stage = built.map_err(|_| anyhow!("the stage could not be built"))??;
         stage.police(facts);
         Ok(stage)
@@ -204,6 +210,14 @@ impl Stage {
         Ok(name)
     }
 
+    /// Where nobody is known by having sent, owners of datagrams must be looked up, and the tracer spends a small
+    /// share of its time on that (`owner/holders`): gives it the time, so that it need not say "unknown".
+    pub fn let_it_look(&self) {
+        if !self.sent.contains(&"at_send") {
+            thread::sleep(LOOK_UP);
+        }
+    }
+
     /// Attaches something to the cgroup.
     ///
     /// # Errors
@@ -270,7 +284,7 @@ pub fn remote(family: usize, port: u16) -> SocketAddr {
     SocketAddr::new(RECEIVER[family], port)
 }
 
-fn inside(mut faults: Faults, uid: Option<u32>) -> Result<Stage> {
+fn inside(mut faults: Faults, uid: Option<u32>, sent: Grades) -> Result<Stage> {
     unshare(CloneFlags::CLONE_NEWNET)
         .context("cannot make a network namespace (it takes CAP_SYS_ADMIN: run as root)")?;
     let network = netlink::set_up()
@@ -289,6 +303,7 @@ fn inside(mut faults: Faults, uid: Option<u32>) -> Result<Stage> {
         netns,
         lossy,
         cgroup: Err("not made".to_owned()),
+        sent,
         drops_sent: None,
         watches_drivers: None,
         next_port: FIRST_PORT,

@@ -9,9 +9,8 @@ use crate::selftest::expect::{Expectation, Flow, Line};
 use crate::selftest::order::Order;
 use crate::selftest::stage::{Stage, remote};
 
-const SENT: &[&str] = &["at_send"];
-/// Who resets a connection has closed it.
-const SENT_OR_GONE: &[&str] = &["at_send", "last_known"];
+/// Who resets a connection has closed it. By then it is known by the best that was known before.
+const SENT_OR_GONE: &[&str] = &["at_send", "at_accept", "last_known"];
 const CONNECTED: &[&str] = &["at_connect"];
 const CONNECTED_OR_GONE: &[&str] = &["at_connect", "last_known"];
 /// Where accept is hooked, the first event already finds the owner; else it is looked up.
@@ -94,7 +93,7 @@ fn reset(stage: &mut Stage, family: usize) -> Result<[Watch; 3]> {
         name: connection.server,
     })?;
     let (flow, turned) = (&connection.flow, connection.flow.turned());
-    let sender = Line::of(&stage.sender.who, SENT);
+    let sender = Line::of(&stage.sender.who, stage.sent);
     let receiver = Line::of(&stage.receiver.who, SENT_OR_GONE);
     Ok([
         Watch::new("by who closed", vec![resets(&turned, "sent", receiver)]),

@@ -12,7 +12,6 @@ use crate::selftest::netlink::{FAR, NEAR, WIRE};
 use crate::selftest::order::Order;
 use crate::selftest::stage::{Stage, local, remote};
 
-const SENT: &[&str] = &["at_send"];
 /// Discard: nobody listens.
 const DISCARD: u16 = 9;
 
@@ -58,13 +57,14 @@ fn dropped_sent(stage: &mut Stage, family: usize) -> Result<[Watch; 2]> {
         bytes: BYTES,
         to: Some(remote(family, EGRESS_PORT)),
     };
+    stage.let_it_look();
     stage.sender.fails(&send, libc::EPERM)?;
     let flow = Flow {
         remote: Some(remote(family, EGRESS_PORT).to_string()),
         ..stage.flow("udp", family, port)
     };
     let headers = [28, 48][family];
-    let line = Line::of(&stage.sender.who, SENT)
+    let line = Line::of(&stage.sender.who, stage.sent)
         .with("/drop/direction", "sent")
         .with("/drop/bytes", BYTES + headers);
     Ok([
@@ -101,7 +101,7 @@ fn receive_buffer(stage: &mut Stage, family: usize) -> Result<Watch> {
         .must(&Order::AwaitInput { name: name.clone() })?;
     let arrived = stage.receiver.number(&Order::Drain { name })?;
     let dropped = SENDS.saturating_sub(arrived);
-    let line = Line::of(&stage.receiver.who, SENT)
+    let line = Line::of(&stage.receiver.who, stage.sent)
         .with("/drop/direction", "received")
         .with("/drop/reason", "SOCKET_RCVBUFF");
     let lines = vec![line; usize::try_from(dropped)?];
@@ -121,6 +121,7 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
     let port = stage.port();
     let (near, far) = ((NEAR[family], port).into(), (FAR[family], DISCARD).into());
     let name = Stage::known(&mut stage.sender, near)?;
+    stage.let_it_look();
     let before = stage.faults.counter(counter::XMIT_REFUSED)?;
     let taken_before = stage.faults.counter(counter::XMIT_TAKEN)?;
     for _ in 0..PACKETS {
@@ -138,7 +139,7 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
         remote: Some(far.to_string()),
         netns: stage.netns,
     };
-    let owner = Line::of(&stage.sender.who, SENT);
+    let owner = Line::of(&stage.sender.who, stage.sent);
     let mut expected = Vec::new();
     if drops {
         let line = owner.clone().with("/drop/direction", "sent");

@@ -11,7 +11,6 @@ use crate::selftest::expect::{Counting, Expectation, Line};
 use crate::selftest::order::Order;
 use crate::selftest::stage::{Stage, remote};
 
-const SENT: &[&str] = &["at_send"];
 const CONNECTED: &[&str] = &["at_connect"];
 const LISTENED: &[&str] = &["at_listen"];
 
@@ -70,7 +69,7 @@ fn timeouts(stage: &mut Stage, family: usize) -> Result<Watch> {
         bytes: BYTES,
         to: None,
     })?;
-    let line = Line::of(&stage.sender.who, SENT).with("/retransmit/bytes", BYTES);
+    let line = Line::of(&stage.sender.who, stage.sent).with("/retransmit/bytes", BYTES);
     let lines = vec![
         cause(line.clone(), "tlp", Value::Null),
         cause(line.clone(), "rto", 1),
@@ -90,7 +89,7 @@ fn fast(stage: &mut Stage, family: usize) -> Result<Watch> {
         bytes: 8000,
         to: None,
     })?;
-    let line = cause(Line::of(&stage.sender.who, SENT), "fast", Value::Null);
+    let line = cause(Line::of(&stage.sender.who, stage.sent), "fast", Value::Null);
     let expected = Expectation::events("retransmit", &connection.flow, vec![line]);
     Ok(Watch::new("1 segment of 6 lost", vec![expected]).losing(connection.port, 1))
 }

@@ -11,7 +11,6 @@ use crate::selftest::expect::{Counting, Expectation, Flow, Line};
 use crate::selftest::order::{Order, Reply};
 use crate::selftest::stage::{Stage, local, remote};
 
-const SENT: &[&str] = &["at_send"];
 /// Owners of unix sockets are not stored: they are looked up.
 const SENT_OR_FOUND: &[&str] = &["at_send", "seeded"];
 /// Nobody has this name.
@@ -84,7 +83,7 @@ pub(super) fn fails(stage: &Stage, flow: &Flow, errno: i32, bytes: u32) -> Expec
 }
 
 fn line(stage: &Stage, errno: i32, bytes: Option<u32>) -> Line {
-    let line = Line::of(&stage.sender.who, SENT)
+    let line = Line::of(&stage.sender.who, stage.sent)
         .with("/send_error/errno", errno)
         .with("/send_error/name", name(errno))
         .with("/send_error/sent_bytes", 0);
@@ -179,7 +178,7 @@ fn would_block(stage: &mut Stage, family: usize) -> Result<Watch> {
         bytes: 8192,
         would_block: TIMES,
     })?;
-    let line = Line::of(&stage.sender.who, SENT).with("/code", "EAGAIN");
+    let line = Line::of(&stage.sender.who, stage.sent).with("/code", "EAGAIN");
     let expected = Expectation::counted(
         "send_error",
         "would_block",
