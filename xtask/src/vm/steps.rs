@@ -14,7 +14,7 @@ pub struct Wanted {
 }
 
 /// Tests of the default run; the others need `--suite`.
-pub const TESTS: [&str; 5] = ["paths", "errno", "netem", "owner", "retransmit"];
+pub const TESTS: [&str; 6] = ["paths", "errno", "netem", "drops_counted", "owner", "retransmit"];
 
 /// The kernel with something taken away.
 pub struct Variant {
