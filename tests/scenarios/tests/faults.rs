@@ -19,7 +19,7 @@ fn root_loss_on_the_path_makes_tcp_retransmit() {
     world.on_the_path(&["ip saddr 10.99.1.1 numgen random mod 100 < 3 drop"]);
     pair.server.tell("drain s");
     pair.client.tell("pump c 8000000");
-    pair.client.reply(Duration::from_secs(40));
+    pair.client.reply(Duration::from_secs(120));
     world.on_the_path(&[]);
     pair.client.ok("shutdown c");
     assert_eq!(pair.server.reply(SOON), "ok 8000000".into());

@@ -29,7 +29,7 @@ fn root_a_tiny_ring_loses_events_and_counts_each() {
     peer.ok("open u udp4");
     peer.tell("flood u 150000 10 203.0.113.9:9");
     assert_eq!(
-        peer.reply(Duration::from_secs(30)).number("failed"),
+        peer.reply(Duration::from_secs(120)).number("failed"),
         150_000
     );
     let run = tracer.stop();
@@ -65,12 +65,12 @@ fn root_beyond_the_rate_events_are_counted_per_flow() {
     peer.ok("open u udp4");
     peer.tell("flood u 100000 10 203.0.113.9:9");
     assert_eq!(
-        peer.reply(Duration::from_secs(30)).number("failed"),
+        peer.reply(Duration::from_secs(120)).number("failed"),
         100_000
     );
     let aggregate = tracer.wait_for(
-        "an aggregate, within about a second",
-        Duration::from_secs(3),
+        "an aggregate, while the run goes on",
+        SOON,
         |event| event["count"].as_u64() > Some(1),
     );
     assert_owner(&aggregate, &peer.id, &["at_send"]);
@@ -138,7 +138,7 @@ fn root_a_flood_of_drops_does_not_push_out_retransmits() {
         assert_eq!(number(event, "count"), 1, "{event}");
     }
     assert_eq!(
-        flood.reply(Duration::from_secs(30)).number("failed"),
+        flood.reply(Duration::from_secs(120)).number("failed"),
         150_000
     );
     let run = tracer.stop();

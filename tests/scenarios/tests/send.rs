@@ -1,7 +1,5 @@
 //! Failed sends of odd kinds of sockets, what is only counted, and how a run ends. `errno/` has every errno.
 
-use std::time::Duration;
-
 use scenarios::{
     Connection, Peer, SOON, Tracer, World, assert_flow, assert_owner, number, requires, text,
 };
@@ -193,5 +191,5 @@ fn root_count_and_duration_end_a_run() {
     assert!(run.exit.success());
 
     let tracer = Tracer::start(&["--duration", "300ms"]);
-    tracer.finish(Duration::from_secs(3)).assert_totals();
+    tracer.finish(SOON).assert_totals();
 }
