@@ -68,11 +68,9 @@ fn root_beyond_the_rate_events_are_counted_per_flow() {
         peer.reply(Duration::from_secs(120)).number("failed"),
         100_000
     );
-    let aggregate = tracer.wait_for(
-        "an aggregate, while the run goes on",
-        SOON,
-        |event| event["count"].as_u64() > Some(1),
-    );
+    let aggregate = tracer.wait_for("an aggregate, while the run goes on", SOON, |event| {
+        event["count"].as_u64() > Some(1)
+    });
     assert_owner(&aggregate, &peer.id, &["at_send"]);
     assert_flow(&aggregate, "udp", "", "203.0.113.9:9", &world.a);
     assert_eq!(text(&aggregate, "send_error.name"), "ENETUNREACH");

@@ -17,6 +17,8 @@ pub const WANTED: &[&str] = &[
     "dummy",
     "tun",
     "8021q",
+    // A card that a test can make hang.
+    "vmxnet3",
     // Queues and what is attached to them
     "sch_netem",
     "sch_tbf",

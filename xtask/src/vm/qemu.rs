@@ -190,6 +190,11 @@ impl Machine<'_> {
             "1",
             "-nodefaults",
             "-no-user-config",
+            // A card to spare, on a wire that leads nowhere: its driver is made to hang by a test.
+            "-netdev",
+            "hubport,id=spare,hubid=0",
+            "-device",
+            "vmxnet3,netdev=spare",
             "-display",
             "none",
             "-no-reboot",

@@ -14,7 +14,15 @@ pub struct Wanted {
 }
 
 /// Tests of the default run; the others need `--suite`.
-pub const TESTS: [&str; 6] = ["paths", "errno", "netem", "drops_counted", "owner", "retransmit"];
+pub const TESTS: [&str; 7] = [
+    "paths",
+    "errno",
+    "netem",
+    "drops_counted",
+    "transmit",
+    "owner",
+    "retransmit",
+];
 
 /// The kernel with something taken away.
 pub struct Variant {
