@@ -88,6 +88,9 @@ pub struct Config {
     /// Distance of the saved registers from the start of a task's kernel stack; 0 when unknown, or where
     /// [`ability::TASK_REGISTERS`] finds them.
     pub registers_offset: u64,
+    /// 1: a program sees the return of `sock_sendmsg` for families that have none of their own, and with it
+    /// what a security module refused there.
+    pub other_sends: u64,
 }
 
-wire!(Config = 8 * (16 + ERRNO_WORDS));
+wire!(Config = 8 * (17 + ERRNO_WORDS));

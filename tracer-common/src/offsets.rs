@@ -67,6 +67,10 @@ offsets! {
     sk_sndbuf: "sock", "sk_sndbuf";
     sk_wmem_queued: "sock", "sk_wmem_queued";
     sk_kern_sock: "sock", "sk_kern_sock";
+    sk_prot: "sock", "__sk_common.skc_prot";
+    sk_dst_cache: "sock", "sk_dst_cache";
+    /// Up to 6.4.
+    proto_sendpage: "proto", "sendpage";
     net_inum: "net", "ns.inum";
     socket_file: "socket", "file";
     socket_sk: "socket", "sk";
@@ -131,6 +135,8 @@ offsets! {
     dev_ifindex: "net_device", "ifindex";
     dev_name: "net_device", "name";
     dev_net: "net_device", "nd_net.net";
+    dev_features: "net_device", "features";
+    dst_dev: "dst_entry", "dev";
 
     // struct task_struct
     task_tgid: "task_struct", "tgid";

@@ -27,6 +27,7 @@ pub static CONFIG: Config = Config {
     file_refs_bias: 0,
     abilities: 0,
     registers_offset: 0,
+    other_sends: 0,
 };
 
 /// Field offsets of the running kernel, frozen before loading.
@@ -97,11 +98,22 @@ pub enum Place {
     ResetSent,
     ResetReceived,
     SetState,
+    InetSend,
+    Inet6Send,
+    InetPage,
+    UnixSend,
+    UnixPage,
+    UnixDgram,
+    UnixSeq,
+    PacketSend,
+    PacketOld,
+    NetlinkSend,
+    OtherSend,
 }
 
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> =
-    PerCpuArray::with_max_entries(Place::SetState as u32 + 1, 0);
+    PerCpuArray::with_max_entries(Place::OtherSend as u32 + 1, 0);
 
 /// Which of the two aggregation maps is written; user space reads and empties the other.
 #[map]

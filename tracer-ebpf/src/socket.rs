@@ -29,6 +29,8 @@ pub const TCP_LISTEN: u8 = 10;
 pub const TCP_NEW_SYN_RECV: u8 = 12;
 
 pub const IPPROTO_TCP: u16 = 6;
+pub const IPPROTO_UDP: u16 = 17;
+pub const IPPROTO_UDPLITE: u16 = 136;
 
 /// `sk_family`, 0 when unreadable.
 #[inline(always)]

@@ -176,6 +176,111 @@ fn root_raw_packet_and_netlink_sockets_are_seen() {
     tracer.stop().assert_complete();
 }
 
+/// The bytes of all `send` events of a process, in order, and the errnos of its `send_error` events.
+fn returns(run: &scenarios::Run, pid: u32) -> (Vec<u64>, Vec<i64>) {
+    let ours = |event: &Value| event["owner"]["pid"] == pid;
+    let sent = run.events("send", ours);
+    let failed = run.events("send_error", ours);
+    (
+        sent.iter()
+            .map(|event| number(event, "send.sent_bytes") as u64)
+            .collect(),
+        failed
+            .iter()
+            .map(|event| number(event, "send_error.errno"))
+            .collect(),
+    )
+}
+
+#[test]
+fn root_every_send_is_one_event_when_asked_for() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&["--signal", "send,send_error", "--would-block"]);
+    let mut pair = Connection::new(&world, "every-send", "every-server");
+    let pid = pair.client.id.pid;
+    for bytes in [401, 402, 403] {
+        pair.client.ok(&format!("send c {bytes}"));
+    }
+    pair.client.ok("open u udp4");
+    pair.client.ok("sendto u 411 10.99.1.2:9001");
+    pair.client.ok("sendmsg u 412 10.99.1.2:9002");
+    pair.client.ok("open v udp6");
+    pair.client.ok("sendto v 413 [fd99:1::2]:9003");
+    pair.client
+        .fails("sendto u 414 203.0.113.9:9004", libc::ENETUNREACH);
+    let last = tracer.wait_for("the failed send", SOON, |event| {
+        event["signal"] == "send_error" && event["owner"]["pid"] == pid
+    });
+    assert_error(&last, "ENETUNREACH", libc::ENETUNREACH);
+    let run = tracer.stop();
+    assert_eq!(
+        returns(&run, pid),
+        (
+            vec![401, 402, 403, 411, 412, 413],
+            vec![i64::from(libc::ENETUNREACH)]
+        )
+    );
+    let sends = run.events("send", |event| event["owner"]["pid"] == pid);
+    for event in &sends {
+        assert_owner(event, &pair.client.id, &["at_send"]);
+        assert_eq!(
+            event["send"]["requested_bytes"],
+            event["send"]["sent_bytes"]
+        );
+    }
+    for event in &sends[..3] {
+        assert_flow(event, "tcp", &pair.local, &pair.remote, &world.a);
+    }
+    for (event, to) in
+        sends[3..]
+            .iter()
+            .zip(["10.99.1.2:9001", "10.99.1.2:9002", "[fd99:1::2]:9003"])
+    {
+        assert_flow(event, "udp", "", to, &world.a);
+    }
+    run.assert_complete();
+}
+
+#[test]
+fn root_sends_that_succeed_are_no_events_unless_asked_for() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&[]);
+    let mut peer = world.a.peer("silent-sender");
+    peer.ok("open u udp4");
+    peer.ok("sendto u 10 10.99.1.2:9001");
+    peer.fails("sendto u 11 203.0.113.9:9", libc::ENETUNREACH);
+    error_of(&tracer, &peer, 11);
+    let run = tracer.stop();
+    assert!(run.events("send", |_| true).is_empty());
+    run.assert_complete();
+}
+
+#[test]
+fn root_sends_beyond_the_rate_are_counted_with_their_bytes() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&["--signal", "send", "--rate", "10"]);
+    let mut peer = world.a.peer("many-sends");
+    let pid = peer.id.pid;
+    peer.ok("open u udp4");
+    peer.ok("flood u 500 100 10.99.1.2:9001");
+    let run = tracer.stop();
+    let sends = run.events("send", |event| event["owner"]["pid"] == pid);
+    let sum = |path: &str| -> i64 { sends.iter().map(|event| number(event, path)).sum() };
+    assert_eq!(sum("count"), 500);
+    assert_eq!(sum("send.sent_bytes"), 50_000);
+    assert!(sends.iter().any(|event| number(event, "count") > 1));
+    run.assert_totals();
+}
+
 #[test]
 fn root_count_and_duration_end_a_run() {
     if !requires(&[]) {

@@ -5,6 +5,7 @@
 mod length;
 mod name;
 mod refusal;
+mod returns;
 
 use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag};
 

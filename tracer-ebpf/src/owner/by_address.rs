@@ -46,17 +46,30 @@ pub fn identify(sk: Ptr) -> Identity {
 }
 
 /// Inode of the socket's file, 0 without one. Never given twice while anybody may remember the first.
+///
+/// Each pointer is checked: a load through a null pointer reads as 0 only where the kernel finds the program's
+/// table of exceptions, and before 6.4 (and its backports) it may not, for a program that calls functions of
+/// its own. Then the kernel itself dies of it.
 #[inline(always)]
 pub fn inode(sk: Ptr) -> u64 {
     let Some(socket) = load!(sk, sk_socket: Ptr) else {
         return 0;
     };
+    if socket.is_null() {
+        return 0;
+    }
     let Some(file) = load!(socket, socket_file: Ptr) else {
         return 0;
     };
+    if file.is_null() {
+        return 0;
+    }
     let Some(inode) = load!(file, file_inode: Ptr) else {
         return 0;
     };
+    if inode.is_null() {
+        return 0;
+    }
     load!(inode, inode_ino: u64).unwrap_or(0)
 }
 

@@ -91,6 +91,33 @@ fn a_record_comes_back_from_its_bytes() {
 }
 
 #[test]
+fn a_send_keeps_what_was_asked_and_what_was_taken() {
+    let record = SendRecord {
+        head: head(signal::SEND, 0, tcp4()),
+        requested_bytes: 4096,
+        sent_bytes: 1000,
+        ..Default::default()
+    };
+    let decoded = decode(signal::SEND, as_bytes(&record)).expect("a record");
+    assert_eq!(decoded, Record::Send(record));
+    let event = made(&decoded);
+    let expected = Send {
+        requested_bytes: Some(4096),
+        sent_bytes: 1000,
+    };
+    assert_eq!(event.detail, Detail::Send(expected));
+    assert_eq!(event.tcp, None);
+    let unknown = Record::Send(SendRecord {
+        requested_bytes: NO_U64,
+        ..record
+    });
+    let Detail::Send(send) = made(&unknown).detail else {
+        panic!("not a send")
+    };
+    assert_eq!(send.requested_bytes, None);
+}
+
+#[test]
 fn a_wrong_length_is_told_with_both_numbers() {
     let error = decode(signal::DROP, &[0; 5]).unwrap_err();
     assert_eq!(

@@ -291,6 +291,30 @@ fn more_values_than_the_kernel_half_takes_are_refused() {
 }
 
 #[test]
+fn sends_that_succeed_are_traced_only_when_named() {
+    let named = |signal| Filters {
+        signal,
+        ..Filters::default()
+    };
+    assert_eq!(resolved(&named(vec![])).config.signals, number::FAILURES);
+    assert_eq!(number::FAILURES >> number::SEND & 1, 0);
+    let both = named(vec![Signal::Send, Signal::SendError]);
+    let bits = 1 << number::SEND | 1 << number::SEND_ERROR;
+    assert_eq!(resolved(&both).config.signals, bits);
+    // A send that succeeds has no errno.
+    let filters = Filters {
+        errno: vec![70],
+        ..both
+    };
+    assert_eq!(resolved(&filters).config.signals, 1 << number::SEND_ERROR);
+    let filters = Filters {
+        errno: vec![70],
+        ..named(vec![Signal::Send])
+    };
+    assert!(resolve(&filters, SETTINGS, &TestHost).is_err());
+}
+
+#[test]
 fn an_errno_restricts_the_signals_to_those_that_carry_one() {
     let both = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
     for (signal, signals) in [

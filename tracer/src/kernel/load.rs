@@ -101,6 +101,7 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         file_refs_bias: plan.file_refs_bias,
         abilities: plan.abilities,
         registers_offset: plan.registers_offset,
+        other_sends: u64::from(plan.loads("other_send")),
         ..resolved.config
     });
     let offsets: &[u32; OFFSET_COUNT] = &plan.offsets;

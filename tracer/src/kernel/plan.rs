@@ -10,6 +10,7 @@ mod fields;
 mod groups;
 mod names;
 mod privilege;
+mod sends;
 
 use tracer_common::{OFFSET_COUNT, signal};
 
@@ -21,6 +22,7 @@ pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
 pub use privilege::{Missing, Privileges, privileges};
+pub use sends::{OTHER_SENDS, SENDS};
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
@@ -200,6 +202,7 @@ impl Plan {
 
     /// All losses once the kernel has had its say: those of the plan, then one per refused program.
     pub fn losses_after(&self, verdicts: &[(String, ProgramVerdict)]) -> Vec<Loss> {
+        let no_sends = self.sends_refused(verdicts);
         let refused = verdicts.iter().filter_map(|(program, verdict)| {
             let ProgramVerdict::Refused { text, .. } = verdict else {
                 return None;
@@ -209,6 +212,9 @@ impl Plan {
                 .iter()
                 .find(|choice| choice.hook.is_some_and(|hook| hook.program == *program))?;
             let hook = choice.hook?;
+            if no_sends.is_some() && sends::is_stand_in(choice.group) {
+                return None;
+            }
             Some(Loss {
                 serves: hook.serves[0],
                 lost: choice.group.lost.to_owned(),
@@ -220,7 +226,38 @@ impl Plan {
                 remedy: choice.group.remedy.to_owned(),
             })
         });
-        self.losses.iter().cloned().chain(refused).collect()
+        let losses: Vec<_> = self.losses.iter().cloned().chain(refused).collect();
+        losses.into_iter().chain(no_sends).collect()
+    }
+
+    /// One loss for all that stands in for the tracepoint of sends, when the kernel refuses every part of it.
+    fn sends_refused(&self, verdicts: &[(String, ProgramVerdict)]) -> Option<Loss> {
+        let parts = self
+            .choices
+            .iter()
+            .filter(|choice| sends::is_stand_in(choice.group))
+            .filter_map(|choice| choice.hook);
+        let mut text = None;
+        for hook in parts {
+            let verdict = verdicts.iter().find(|(name, _)| name == hook.program);
+            let Some((_, ProgramVerdict::Refused { text: words, .. })) = verdict else {
+                return None;
+            };
+            text = Some(words);
+        }
+        let tracepoint = GROUPS
+            .iter()
+            .find(|group| group.attach == sends::TRACEPOINT)?;
+        Some(Loss {
+            serves: tracepoint.serves[0],
+            lost: tracepoint.lost.to_owned(),
+            why: format!(
+                "this kernel has no tracepoint {}, and refuses fexit programs: {}",
+                sends::TRACEPOINT,
+                text?
+            ),
+            remedy: sends::REMEDY.to_owned(),
+        })
     }
 
     /// Whether any hook is left for one of [`tracer_common::signal`], refused ones excluded.
@@ -261,7 +298,12 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
     let choices: Vec<_> = GROUPS
         .iter()
         .filter(|group| is_wanted(group, wanted, btf))
-        .map(|group| choose(group, btf))
+        .flat_map(|group| match choose(group, btf) {
+            choice if choice.hook.is_none() && group.attach == sends::TRACEPOINT => {
+                sends::instead(choice, btf, |group| is_wanted(group, wanted, btf))
+            }
+            choice => vec![choice],
+        })
         .collect();
     let mut losses: Vec<_> = choices.iter().filter_map(loss_of).collect();
     let abilities = abilities::abilities(btf);

@@ -141,6 +141,10 @@ fn all() -> Vec<Event> {
         event(Detail::Device(device(Device::TX_BUSY))),
         event(Detail::Reset(reset)),
         event(refused()),
+        event(Detail::Send(Send {
+            requested_bytes: Some(512),
+            sent_bytes: 100,
+        })),
         Event {
             flow: None,
             ..event(Detail::Lost(Lost { at, signal, count }))
@@ -207,6 +211,7 @@ fn each_signal_has_its_object() {
         r#"device {"code":16,"name":"NETDEV_TX_BUSY","interface":"eth0","bytes":1448,"ifindex":2,"queue":null,"requeued":true}"#,
         r#"reset {"direction":"received","reason":null}"#,
         r#"connection {"from":"SYN_SENT","to":"CLOSE","errno":111,"name":"ECONNREFUSED"}"#,
+        r#"send {"requested_bytes":512,"sent_bytes":100}"#,
         r#"lost {"where":"ring","signal":"drop","count":17}"#,
     ];
     assert_eq!(objects, expected);

@@ -2,11 +2,12 @@
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 
-use super::{Asked, failed};
+use super::{Asked, failed, returns::has_program};
 use crate::{
     emit::{self, SEND_ERROR},
     kernel::{Ptr, current_task, load},
-    maps::Place,
+    maps::{Place, config},
+    socket,
 };
 
 /// `int security_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size)`
@@ -22,7 +23,7 @@ pub fn lsm_refusal(ctx: FExitContext) -> i32 {
     let Some(sk) = load!(sock, socket_sk: Ptr) else {
         return 0;
     };
-    if sk.is_null() {
+    if sk.is_null() || (config!(other_sends) != 0 && !has_program(socket::family(sk))) {
         return 0;
     }
     let asked = Asked::by_message(msg, size as u32 as u64);

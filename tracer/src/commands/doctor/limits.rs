@@ -1,7 +1,7 @@
 //! What no hook of this program can see, on any host or on this one.
 
 use crate::kernel::facts::ProgramVerdict;
-use crate::kernel::plan::{Kind, Need, Serves};
+use crate::kernel::plan::{Kind, Serves};
 
 use super::Examination;
 
@@ -12,6 +12,8 @@ pub struct Limit {
     pub text: &'static str,
     /// The optional hook that lifts it where it runs.
     lifted_by: Option<&'static str>,
+    /// The hook that brings it along: without that it does not arise.
+    comes_with: Option<&'static str>,
 }
 
 const fn limit(about: &'static str, text: &'static str) -> Limit {
@@ -19,6 +21,7 @@ const fn limit(about: &'static str, text: &'static str) -> Limit {
         about,
         text,
         lifted_by: None,
+        comes_with: None,
     }
 }
 
@@ -28,6 +31,7 @@ const LIMITS: &[Limit] = &[
         text: "A send that a security module refuses (SELinux, AppArmor, BPF LSM) is not seen: \
                sock_send_length comes after that check.",
         lifted_by: Some("lsm_refusal"),
+        comes_with: None,
     },
     limit(
         "send_error",
@@ -39,12 +43,28 @@ const LIMITS: &[Limit] = &[
         "Sends inside the kernel that bypass the socket layer are not seen: SMC, rxrpc, espintcp, sockmap, \
          the inner sends of kTLS, UDP tunnels.",
     ),
-    limit(
-        "send_error",
-        "requested_bytes, and the destination of an unconnected send, come from the registers of the system \
+    Limit {
+        about: "send_error",
+        text: "requested_bytes, and the destination of an unconnected send, come from the registers of the system \
          call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages. Elsewhere \
          they are null; so is requested_bytes of more than 8 parts.",
-    ),
+        lifted_by: Some("inet_send"),
+        comes_with: None,
+    },
+    Limit {
+        about: "send",
+        text: "Sends on sockets that are neither IP, unix, packet nor netlink are seen at __sock_sendmsg: where the \
+               compiler built that into sock_sendmsg, those by io_uring, sendfile and the kernel are not.",
+        lifted_by: None,
+        comes_with: Some("other_send"),
+    },
+    Limit {
+        about: "send",
+        text: "A piece that sendfile or splice sends on a UDP socket over a device without scatter-gather is not \
+               seen when it fails.",
+        lifted_by: None,
+        comes_with: Some("inet_page"),
+    },
     limit(
         "send_error",
         "blocked_us is always null: nothing is hooked at the start of a send.",
@@ -69,6 +89,7 @@ const LIMITS: &[Limit] = &[
         text: "An accepted socket has no owner of its own until it sends; before that its holders are looked up \
                among open files.",
         lifted_by: Some("accept"),
+        comes_with: None,
     },
     limit(
         "owner",
@@ -86,18 +107,18 @@ pub fn limits(examination: &Examination) -> Vec<Limit> {
     LIMITS
         .iter()
         .filter(|limit| !limit.lifted_by.is_some_and(|by| runs(examination, by)))
+        .filter(|limit| limit.comes_with.is_none_or(|by| runs(examination, by)))
         .copied()
         .collect()
 }
 
-/// Whether an optional hook was really loaded; a name stands for all its forms.
+/// Whether a hook was really loaded; a name stands for all its forms.
 fn runs(examination: &Examination, program: &str) -> bool {
     let Ok(plan) = examination.plan else {
         return false;
     };
     plan.hooks().any(|hook| {
         hook.program.starts_with(program)
-            && hook.need == Need::Optional
             && hook.kind == Kind::Fexit
             && *examination.verdict(hook) == ProgramVerdict::Allowed
     })

@@ -56,6 +56,11 @@ fn aggregated_events_keep_what_their_code_carries() {
         detail_of(signal::SEND_ERROR, 70),
         Detail::SendError(expected)
     );
+    let expected = Send {
+        requested_bytes: None,
+        sent_bytes: 700,
+    };
+    assert_eq!(detail_of(signal::SEND, code::SENT), Detail::Send(expected));
     let expected = Connection {
         from: Some(TcpState::SynSent),
         to: Some(TcpState::Close),
@@ -137,6 +142,7 @@ fn counts_without_a_flow_are_named_by_their_code() {
         ),
         (signal::SEND_ERROR, 70, "ECOMM"),
         (signal::SEND_ERROR, code::PARTIAL_SEND, "partial_send"),
+        (signal::SEND, code::SENT, "sent"),
         (signal::DEVICE, 1, "NET_XMIT_DROP"),
         (signal::RESET, code::reset(2, 5), "received NO_SOCKET"),
         (

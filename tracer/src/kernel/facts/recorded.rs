@@ -50,6 +50,8 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "tracepoints": Map::from_iter(tracepoints),
         "functions": Map::from_iter(functions),
         "file_refs_bias": btf.file_refs_bias,
+        "ancestor_pointers": btf.ancestor_pointers,
+        "registers_offset": btf.registers_offset,
         "fields": Map::from_iter(fields),
         "drop_reasons": names_to_json(&btf.drop_reasons),
         "drop_subsystems": names_to_json(&btf.drop_subsystems),
@@ -131,6 +133,10 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
     Ok(BtfFacts {
         offsets,
         file_refs_bias: btf["file_refs_bias"].as_u64().unwrap_or(0),
+        ancestor_pointers: btf["ancestor_pointers"]
+            .as_bool()
+            .ok_or("ancestor_pointers was not asked for when this was recorded")?,
+        registers_offset: btf["registers_offset"].as_u64(),
         tracepoints: tracepoint_types
             .iter()
             .map(|(&name, types): (_, &Vec<String>)| (name, types.len()))

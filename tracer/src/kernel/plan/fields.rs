@@ -10,6 +10,17 @@ const SOCKET_PROGRAMS: &[&str] = &[
     "retransmit",
     "send_length",
     "lsm_refusal",
+    "inet_send",
+    "inet6_send",
+    "inet_page",
+    "unix_send",
+    "unix_page",
+    "unix_dgram",
+    "unix_seq",
+    "packet_send",
+    "packet_old",
+    "netlink_send",
+    "other_send",
     "drop_rx_sk",
     "drop_reason",
     "drop_location",
@@ -67,7 +78,11 @@ const RULES: &[Rule] = &[
         &["owners that are looked up among open files"],
         &[],
     ),
-    Rule("sk_type", &["flow.remote of an unconnected send"], &[]),
+    Rule(
+        "sk_type",
+        &["flow.remote of an unconnected send"],
+        &["unix_dgram"],
+    ),
     Rule(
         "sk_protocol",
         &["flow.proto", "every connection event"],
@@ -85,6 +100,17 @@ const RULES: &[Rule] = &[
     Rule("sk_err", &["connection.errno", "connections that die"], &[]),
     Rule("sk_sndbuf", &["tcp.sndbuf_bytes"], &[]),
     Rule("sk_wmem_queued", &["memory of the send queue"], &[]),
+    Rule(
+        "proto_sendpage",
+        &["sends by sendfile and splice"],
+        &["inet_page"],
+    ),
+    Rule("sk_prot", &["sends by sendfile and splice"], &["inet_page"]),
+    Rule(
+        "sk_dst_cache",
+        &["that a UDP sendfile to a device without scatter-gather counts once"],
+        &[],
+    ),
     Rule("sk_kern_sock", &["owner grade kernel of NFS's sends"], &[]),
     Rule(
         "net_inum",
@@ -98,7 +124,21 @@ const RULES: &[Rule] = &[
             "owners of sockets opened before the start",
             "sends refused by policy",
         ],
-        &["open_sockets", "lsm_refusal"],
+        &[
+            "open_sockets",
+            "lsm_refusal",
+            "inet_send",
+            "inet6_send",
+            "inet_page",
+            "unix_send",
+            "unix_page",
+            "unix_dgram",
+            "unix_seq",
+            "packet_send",
+            "packet_old",
+            "netlink_send",
+            "other_send",
+        ],
     ),
     Rule(
         "file_inode",
@@ -207,6 +247,16 @@ const RULES: &[Rule] = &[
     Rule("tcp_skb_cb_gso_segs", &["retransmit.segments"], &[]),
     Rule("dev_ifindex", &["index of the interface"], &[]),
     Rule("dev_name", &["drop.interface", "device.interface"], &[]),
+    Rule(
+        "dev_features",
+        &["that a UDP sendfile to a device without scatter-gather counts once"],
+        &[],
+    ),
+    Rule(
+        "dst_dev",
+        &["that a UDP sendfile to a device without scatter-gather counts once"],
+        &[],
+    ),
     Rule("dev_net", &["flow.netns of device errors"], &[]),
     Rule("task_tgid", &["owner"], &["open_sockets", "fork"]),
     Rule("task_pid", &["owner.tid"], &[]),
@@ -381,7 +431,12 @@ const RULES: &[Rule] = &[
 
 /// The losses of a kernel, in the order of [`tracer_common::FIELDS`].
 pub fn field_losses(btf: &BtfFacts) -> Vec<FieldLoss> {
+    // What only a function that is not there would have asked for is no loss.
+    let is_asked_for = |field: &&Field| {
+        field.name != "proto_sendpage" || btf.functions.contains_key("inet_sendpage")
+    };
     btf.unresolved()
+        .filter(is_asked_for)
         .map(|field| {
             let rule = RULES.iter().find(|rule| rule.0 == field.name);
             FieldLoss {

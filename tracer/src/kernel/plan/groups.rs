@@ -312,6 +312,18 @@ pub const FUNCTIONS: &[&str] = &[
     "inet_csk_accept",
     "security_socket_sendmsg",
     "inet_sock_destruct",
+    "inet_sendmsg",
+    "inet6_sendmsg",
+    "inet_sendpage",
+    "unix_stream_sendmsg",
+    "unix_stream_sendpage",
+    "unix_dgram_sendmsg",
+    "unix_seqpacket_sendmsg",
+    "packet_sendmsg",
+    "packet_sendmsg_spkt",
+    "netlink_sendmsg",
+    "__sock_sendmsg",
+    "sock_sendmsg",
 ];
 
 /// Programs that tell the end of sockets, and of which ones (bits of [`owner_end`]).

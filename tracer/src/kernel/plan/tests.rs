@@ -6,6 +6,11 @@ use super::*;
 use crate::kernel::facts::Limit;
 use crate::kernel::facts::perfect::{host, with_btf};
 
+mod sends;
+
+/// The tracepoint of sends.
+const SENDS_AT: &str = "sock_send_length";
+
 const EVERYTHING: Wanted = Wanted {
     follow: true,
     ..Wanted::ALL
@@ -33,10 +38,11 @@ fn difference(facts: &Facts) -> (Vec<&'static str>, Vec<&'static str>, Vec<Loss>
     (gone, new, plan.losses)
 }
 
-/// The tracepoints that a host with everything uses.
+/// The tracepoints that a host with everything uses and that nothing stands in for.
 fn tracepoints() -> impl Iterator<Item = &'static str> {
     let for_older = |group: &Group| group.serves == [Serves::OwnerEnd];
-    TRACEPOINTS.iter().copied().filter(move |tracepoint| {
+    let alone = TRACEPOINTS.iter().copied().filter(|name| *name != SENDS_AT);
+    alone.filter(move |tracepoint| {
         GROUPS
             .iter()
             .any(|group| group.attach == *tracepoint && !for_older(group))
@@ -261,6 +267,8 @@ fn each_field_that_is_gone_costs_what_its_line_says_and_nothing_else() {
 fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
     let known: Vec<_> = GROUPS
         .iter()
+        .chain(SENDS)
+        .chain(OTHER_SENDS)
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();
@@ -350,6 +358,7 @@ fn only_what_is_wanted_is_planned_and_owners_always() {
         (signal::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
         (signal::RESET, &["reset_sent_reason", "reset_received"]),
         (signal::CONNECTION, &[]),
+        (signal::SEND, &[]),
     ] {
         let plan = plan(
             &host(),
@@ -407,7 +416,9 @@ fn losing_the_only_wanted_signal_is_an_error_that_says_why() {
 #[test]
 fn an_optional_hook_alone_does_not_make_a_signal_seen() {
     let facts = with_btf(|btf| {
-        btf.tracepoints.remove("sock_send_length");
+        btf.tracepoints.remove(SENDS_AT);
+        btf.functions
+            .retain(|name, _| *name == "security_socket_sendmsg");
     });
     let wanted = Wanted {
         signals: 1 << signal::SEND_ERROR,
