@@ -17,8 +17,8 @@ use tracer_common::{
 use crate::{
     kernel::{clear, copy},
     maps::{
-        ACTIVE, AGGREGATE_A, AGGREGATE_B, CODES, COMMS, COUNTERS, PIDS, PORTS, Place, REMOTES,
-        SCRATCH, Scratch, WINDOWS, config,
+        ACTIVE, AGGREGATE_A, AGGREGATE_B, CODES, COMMS, COUNTERS, NESTED, PIDS, PORTS, Place,
+        REMOTES, SCRATCH, Scratch, WINDOWS, config,
     },
     socket::{AF_INET, AF_INET6, SOCK_RAW},
 };
@@ -42,20 +42,43 @@ pub fn wanted(signal: u32) -> bool {
     config!(signals) & (1 << signal) != 0
 }
 
-/// What is done with one event. Made by [`see`], which counts it as seen.
+/// What is done with one event. Made by [`see`], which counts it as seen; its place is free again at its end.
 pub struct Pass {
     counters: *mut Counters,
     signal: u32,
     scratch: *mut Scratch,
+    /// The program's first place on this CPU, which counts its runs.
+    first: *mut Scratch,
+}
+
+impl Drop for Pass {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the pointer comes from the map. A run that interrupts this one ends before it goes on, so
+        // the number is what this run made it.
+        unsafe {
+            let running = &raw mut (*self.first).running;
+            core::ptr::write_volatile(running, core::ptr::read_volatile(running).wrapping_sub(1));
+        }
+    }
 }
 
 /// An event of `signal` was seen; with it comes the head to fill, empty.
 #[inline(always)]
 pub fn see(signal: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
-    let scratch = SCRATCH.get_ptr_mut(place as u32)?;
+    let first = SCRATCH.get_ptr_mut(place as u32 * NESTED)?;
+    // SAFETY: the pointer comes from the map.
+    let running = unsafe { core::ptr::read_volatile(&raw const (*first).running) };
+    let scratch = match running {
+        0 => first,
+        1 => SCRATCH.get_ptr_mut(place as u32 * NESTED + 1)?,
+        _ => SCRATCH.get_ptr_mut(place as u32 * NESTED + 2)?,
+    };
     let counters = COUNTERS.get_ptr_mut(signal)?;
     // SAFETY: the pointer comes from the map.
     add(unsafe { &raw mut (*counters).seen }, 1);
+    // SAFETY: as above.
+    unsafe { core::ptr::write_volatile(&raw mut (*first).running, running + 1) };
     // SAFETY: the pointer comes from the map; `Pass` never touches the head.
     let head = unsafe { &mut (*scratch).head };
     clear(head);
@@ -66,6 +89,7 @@ pub fn see(signal: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
             counters,
             signal,
             scratch,
+            first,
         },
         head,
     ))

@@ -7,10 +7,16 @@
 // The bpf target has no atomics in core::sync::atomic for lack of compare-and-swap on old kernels; the plain
 // atomic add that every kernel has is only reachable as an intrinsic.
 #![feature(core_intrinsics)]
+// What fills a record must not become a function, see below.
+#![feature(stmt_expr_attributes)]
 #![allow(internal_features)]
 // A map's key by value would be copied onto the stack first.
 #![allow(clippy::needless_borrows_for_generic_args)]
 
+// A program that calls functions of its own must not read through typed pointers before it calls one: its whole
+// work is done by the first. On kernels that lack "bpf: ensure main program has an extable" (6.4, and what was
+// back-ported since) a null pointer in the main function of such a program brings the kernel down, where it
+// should read as 0. A test of the loader keeps those main functions short.
 mod emit;
 mod hooks;
 mod kernel;

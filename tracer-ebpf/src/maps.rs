@@ -75,16 +75,22 @@ pub struct Window {
 #[map]
 pub static WINDOWS: Array<Window> = Array::with_max_entries(signal::COUNT as u32, 0);
 
-/// Where one program builds an event: the stack of 512 bytes is too small. The kernel never lets a program
-/// run inside itself on the same CPU, so one place per program and CPU is never shared.
+/// Where one program builds an event: the stack of 512 bytes is too small. Each program has places of its own
+/// on each CPU, see [`NESTED`].
 #[repr(C)]
 pub struct Scratch {
     pub head: Head,
     pub key: AggregateKey,
     pub value: AggregateValue,
+    /// In the first place of a program: how many of its runs are under way on this CPU.
+    pub running: u64,
 }
 
-/// Places in [`SCRATCH`], one per program that can be attached beside the others.
+/// Kernels before 6.2 let a tracepoint's program run inside itself on one CPU: in a softirq that interrupts it,
+/// and in an interrupt that interrupts that one. Each has its own place.
+pub const NESTED: u32 = 3;
+
+/// Programs in [`SCRATCH`] that can be attached beside each other.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub enum Place {
@@ -113,7 +119,7 @@ pub enum Place {
 
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> =
-    PerCpuArray::with_max_entries(Place::OtherSend as u32 + 1, 0);
+    PerCpuArray::with_max_entries((Place::OtherSend as u32 + 1) * NESTED, 0);
 
 /// Which of the two aggregation maps is written; user space reads and empties the other.
 #[map]
@@ -157,6 +163,10 @@ pub static mut SENDERS: [u64; SENDER_PLACES] = [0; SENDER_PLACES];
 /// error after the driver freed the packet, and this tells whose it was.
 #[repr(C)]
 pub struct LastDrop {
+    /// How often this was begun to be written, and which of these writes was finished last: a softirq may
+    /// interrupt one and write its own, and what is half of each is of neither.
+    pub begun: u64,
+    pub finished: u64,
     /// Address of the skb, 0 when taken.
     pub skb: u64,
     /// When, nanoseconds of CLOCK_BOOTTIME: the address is soon given to another packet.

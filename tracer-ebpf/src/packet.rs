@@ -163,6 +163,9 @@ pub fn netns(skb: Ptr) -> u32 {
     let Some(dev) = load!(skb, skb_dev: Ptr) else {
         return 0;
     };
+    if dev.is_null() {
+        return 0;
+    }
     match load!(dev, dev_net: Ptr) {
         Some(net) => load!(net, net_inum: u32).unwrap_or(0),
         None => 0,

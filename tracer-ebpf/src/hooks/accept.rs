@@ -17,7 +17,7 @@ pub fn accept4(ctx: FExitContext) -> i32 {
     accepted(ctx.arg(4))
 }
 
-#[inline(always)]
+#[inline(never)]
 fn accepted(sk: Ptr) -> i32 {
     if !sk.is_null() {
         owner::opened(sk, grade::AT_ACCEPT);

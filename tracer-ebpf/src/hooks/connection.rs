@@ -21,9 +21,11 @@ use crate::{
 /// only ever taken by the process that calls connect, listen, close or shutdown: there `current` is the owner.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state(ctx: BtfTracePointContext) -> i32 {
-    let sk: Ptr = ctx.arg(0);
-    let from: u32 = ctx.arg(1);
-    let to: u32 = ctx.arg(2);
+    state_set(ctx.arg(0), ctx.arg(1), ctx.arg(2))
+}
+
+#[inline(never)]
+fn state_set(sk: Ptr, from: u32, to: u32) -> i32 {
     if to == TCP_SYN_SENT as u32 {
         owner::opened(sk, grade::AT_CONNECT);
     } else if to == TCP_LISTEN as u32 {
@@ -80,14 +82,18 @@ fn ended(sk: Ptr, from: u32) {
             },
         );
     }
-    pass.emit(&EVENTS_CONNECTION, |record: &mut ConnectionRecord| {
-        copy(&mut record.head, head);
-        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
-        // The state is set after this tracepoint.
-        record.tcp.state = from;
-        record.from = from;
-        record.to = TCP_CLOSE as u32;
-        record.errno = errno;
-        record.pad = 0;
-    });
+    pass.emit(
+        &EVENTS_CONNECTION,
+        #[inline(always)]
+        |record: &mut ConnectionRecord| {
+            copy(&mut record.head, head);
+            socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+            // The state is set after this tracepoint.
+            record.tcp.state = from;
+            record.from = from;
+            record.to = TCP_CLOSE as u32;
+            record.errno = errno;
+            record.pad = 0;
+        },
+    );
 }

@@ -1,5 +1,7 @@
 //! Packets freed before they were delivered.
 
+use core::ptr::{read_volatile, write_volatile};
+
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{DropRecord, Head, NO_U32, direction, head_flag};
 
@@ -117,16 +119,20 @@ fn of_socket(
             },
         );
     }
-    pass.emit(&EVENTS_DROP, |record: &mut DropRecord| {
-        copy(&mut record.head, head);
-        record.location = location;
-        record.reason = reason;
-        let (ifindex, name) = packet::interface(skb);
-        record.ifindex = ifindex;
-        put(&mut record.interface, name);
-        record.bytes = bytes;
-        record.direction = direction;
-    });
+    pass.emit(
+        &EVENTS_DROP,
+        #[inline(always)]
+        |record: &mut DropRecord| {
+            copy(&mut record.head, head);
+            record.location = location;
+            record.reason = reason;
+            let (ifindex, name) = packet::interface(skb);
+            record.ifindex = ifindex;
+            put(&mut record.interface, name);
+            record.bytes = bytes;
+            record.direction = direction;
+        },
+    );
 }
 
 /// Keeps whose packet it was, for the device error that may follow.
@@ -138,12 +144,15 @@ fn remember(skb: Ptr, head: &Head) {
     if let Some(last) = LAST_DROP.get_ptr_mut(0) {
         // SAFETY: this CPU's own place.
         unsafe {
-            (*last).skb = skb as u64;
-            (*last).at_ns = head.boot_ns;
+            let write = read_volatile(&raw const (*last).begun).wrapping_add(1);
+            write_volatile(&raw mut (*last).begun, write);
+            write_volatile(&raw mut (*last).skb, skb as u64);
+            write_volatile(&raw mut (*last).at_ns, head.boot_ns);
             copy(&mut (*last).owner, &head.owner);
             copy(&mut (*last).flow, &head.flow);
-            (*last).flags = head.flags;
-            (*last).file_refs = head.file_refs;
+            write_volatile(&raw mut (*last).flags, head.flags);
+            write_volatile(&raw mut (*last).file_refs, head.file_refs);
+            write_volatile(&raw mut (*last).finished, write);
         }
     }
 }

@@ -36,6 +36,11 @@ pub struct TaskFile {
 pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
     // SAFETY: the kernel passes a context of this shape.
     let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
+    open_file(meta, task, fd, file)
+}
+
+#[inline(never)]
+fn open_file(meta: *const Meta, task: Ptr, fd: u32, file: Ptr) -> i32 {
     if task.is_null() || file.is_null() {
         return 0;
     }

@@ -81,15 +81,19 @@ fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
             },
         );
     }
-    pass.emit(&EVENTS_RESET, |record: &mut ResetRecord| {
-        copy(&mut record.head, head);
-        let tcp = if sk.is_null() {
-            sk
-        } else {
-            socket::tcp_sock(sk)
-        };
-        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
-        record.direction = direction as u32;
-        record.reason = reason;
-    });
+    pass.emit(
+        &EVENTS_RESET,
+        #[inline(always)]
+        |record: &mut ResetRecord| {
+            copy(&mut record.head, head);
+            let tcp = if sk.is_null() {
+                sk
+            } else {
+                socket::tcp_sock(sk)
+            };
+            socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+            record.direction = direction as u32;
+            record.reason = reason;
+        },
+    );
 }

@@ -97,20 +97,24 @@ fn retransmitted(sk: Ptr, skb: Ptr, err: i32) {
         };
         return pass.aggregate(head, code::retransmit(cause, timer, err), weight);
     }
-    pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
-        copy(&mut record.head, head);
-        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
-        record.cause = cause as u32;
-        record.timer = timer as u32;
-        record.err = err;
-        record.attempt = if timer && cause != cause::TLP && !tcp.is_null() {
-            load_bits!(tcp, tcp_retransmits).unwrap_or(NO_U32)
-        } else {
-            NO_U32
-        };
-        record.segments = segments;
-        record.bytes = bytes;
-    });
+    pass.emit(
+        &EVENTS_RETRANSMIT,
+        #[inline(always)]
+        |record: &mut RetransmitRecord| {
+            copy(&mut record.head, head);
+            socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+            record.cause = cause as u32;
+            record.timer = timer as u32;
+            record.err = err;
+            record.attempt = if timer && cause != cause::TLP && !tcp.is_null() {
+                load_bits!(tcp, tcp_retransmits).unwrap_or(NO_U32)
+            } else {
+                NO_U32
+            };
+            record.segments = segments;
+            record.bytes = bytes;
+        },
+    );
 }
 
 /// `tcp_skb_pcount`: the tracepoint fires per skb, which may hold many segments.
@@ -159,17 +163,21 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
         pass.aggregate(head, code::retransmit(cause::SYNACK, timer, 0), weight);
         return 0;
     }
-    pass.emit(&EVENTS_RETRANSMIT, |record: &mut RetransmitRecord| {
-        copy(&mut record.head, head);
-        clear(&mut record.tcp);
-        record.cause = cause::SYNACK as u32;
-        record.timer = timer as u32;
-        record.err = 0;
-        // The kernel counts it after sending.
-        record.attempt = load_bits!(req, req_num_retrans).map_or(NO_U32, |sent| sent + 1);
-        record.segments = 1;
-        record.bytes = 0;
-    });
+    pass.emit(
+        &EVENTS_RETRANSMIT,
+        #[inline(always)]
+        |record: &mut RetransmitRecord| {
+            copy(&mut record.head, head);
+            clear(&mut record.tcp);
+            record.cause = cause::SYNACK as u32;
+            record.timer = timer as u32;
+            record.err = 0;
+            // The kernel counts it after sending.
+            record.attempt = load_bits!(req, req_num_retrans).map_or(NO_U32, |sent| sent + 1);
+            record.segments = 1;
+            record.bytes = 0;
+        },
+    );
     0
 }
 

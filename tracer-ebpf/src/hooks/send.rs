@@ -104,15 +104,19 @@ fn sent(sk: Ptr, sent: u64, task: Ptr, asked: Option<Asked>, place: Place) {
         };
         return pass.aggregate(head, code::SENT, weight);
     }
-    pass.emit(&EVENTS_SEND, |record: &mut SendRecord| {
-        copy(&mut record.head, head);
-        record.requested_bytes = asked.map_or(NO_U64, |asked| asked.bytes);
-        record.sent_bytes = sent;
-        clear(&mut record.path);
-        if head.flow.family == AF_UNIX {
-            name::unix_path(sk, asked, &mut record.head, &mut record.path);
-        }
-    });
+    pass.emit(
+        &EVENTS_SEND,
+        #[inline(always)]
+        |record: &mut SendRecord| {
+            copy(&mut record.head, head);
+            record.requested_bytes = asked.map_or(NO_U64, |asked| asked.bytes);
+            record.sent_bytes = sent;
+            clear(&mut record.path);
+            if head.flow.family == AF_UNIX {
+                name::unix_path(sk, asked, &mut record.head, &mut record.path);
+            }
+        },
+    );
 }
 
 /// Is this a send that is counted, not listed?
@@ -143,22 +147,26 @@ fn failed(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
         let bytes = if requested == NO_U64 { 0 } else { requested };
         return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
     }
-    pass.emit(&EVENTS_SEND_ERROR, |record: &mut SendErrorRecord| {
-        copy(&mut record.head, head);
-        let tcp = if head.flow.protocol == IPPROTO_TCP {
-            socket::tcp_sock(sk)
-        } else {
-            core::ptr::null()
-        };
-        socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
-        record.errno = errno;
-        record.pad = 0;
-        record.requested_bytes = requested;
-        clear(&mut record.path);
-        if head.flow.family == AF_UNIX {
-            name::unix_path(sk, asked, &mut record.head, &mut record.path);
-        }
-    });
+    pass.emit(
+        &EVENTS_SEND_ERROR,
+        #[inline(always)]
+        |record: &mut SendErrorRecord| {
+            copy(&mut record.head, head);
+            let tcp = if head.flow.protocol == IPPROTO_TCP {
+                socket::tcp_sock(sk)
+            } else {
+                core::ptr::null()
+            };
+            socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+            record.errno = errno;
+            record.pad = 0;
+            record.requested_bytes = requested;
+            clear(&mut record.path);
+            if head.flow.family == AF_UNIX {
+                name::unix_path(sk, asked, &mut record.head, &mut record.path);
+            }
+        },
+    );
 }
 
 /// Owner, flow and destination of a send by current.

@@ -1,11 +1,13 @@
 //! Drivers that do not take a packet.
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{DeviceRecord, Head, NO_U32, head_flag};
 
 use crate::{
     emit::{self, DEVICE, Pass, Weight},
-    kernel::{Ptr, copy, load, put},
+    kernel::{Ptr, clear, copy, load, put},
     maps::{EVENTS_DEVICE, LAST_DROP, Place},
     owner, packet, socket,
 };
@@ -59,14 +61,27 @@ fn recall(skb: Ptr, head: &mut Head) {
     };
     // SAFETY: this CPU's own place.
     unsafe {
-        if (*last).skb != skb as u64 || emit::now().wrapping_sub((*last).at_ns) > JUST_BEFORE_NS {
+        let write = read_volatile(&raw const (*last).begun);
+        if (*last).skb != skb as u64
+            || emit::now().wrapping_sub((*last).at_ns) > JUST_BEFORE_NS
+            || read_volatile(&raw const (*last).finished) != write
+        {
             return;
         }
         (*last).skb = 0;
+        let (flags, netns) = (head.flags, head.flow.netns);
         copy(&mut head.owner, &raw const (*last).owner);
         copy(&mut head.flow, &raw const (*last).flow);
-        head.flags = (*last).flags;
-        head.file_refs = (*last).file_refs;
+        head.flags = read_volatile(&raw const (*last).flags);
+        head.file_refs = read_volatile(&raw const (*last).file_refs);
+        if read_volatile(&raw const (*last).begun) != write {
+            // Another drop came in between.
+            clear(&mut head.owner);
+            clear(&mut head.flow);
+            head.flow.netns = netns;
+            head.flags = flags;
+            head.file_refs = NO_U32;
+        }
     }
 }
 
@@ -109,13 +124,17 @@ fn deliver(pass: Pass, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u3
             },
         );
     }
-    pass.emit(&EVENTS_DEVICE, |record: &mut DeviceRecord| {
-        copy(&mut record.head, head);
-        record.rc = rc;
-        let (ifindex, name) = packet::device(dev);
-        record.ifindex = ifindex;
-        put(&mut record.interface, name);
-        record.bytes = bytes;
-        record.queue = queue;
-    });
+    pass.emit(
+        &EVENTS_DEVICE,
+        #[inline(always)]
+        |record: &mut DeviceRecord| {
+            copy(&mut record.head, head);
+            record.rc = rc;
+            let (ifindex, name) = packet::device(dev);
+            record.ifindex = ifindex;
+            put(&mut record.interface, name);
+            record.bytes = bytes;
+            record.queue = queue;
+        },
+    );
 }

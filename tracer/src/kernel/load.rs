@@ -260,32 +260,4 @@ fn refused(error: &ProgramError) -> ProgramVerdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
-        let totals = [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345];
-        let wanted = [signal::FAILURES, signal::FAILURES | 1 << signal::SEND];
-        for (total, wanted) in totals.into_iter().flat_map(|t| wanted.map(|w| (t, w))) {
-            let sizes = ring_sizes(total, wanted);
-            // A ring that is not wanted is a page beside the others.
-            let unused = RINGS
-                .iter()
-                .filter(|(_, signal, _)| !has_share(*signal, wanted))
-                .count();
-            assert!(
-                sizes
-                    .iter()
-                    .all(|(_, bytes)| bytes.is_power_of_two() && *bytes >= MIN_RING_BYTES)
-            );
-            assert!(
-                sizes
-                    .iter()
-                    .map(|(_, bytes)| u64::from(*bytes))
-                    .sum::<u64>()
-                    <= total + unused as u64 * u64::from(MIN_RING_BYTES)
-            );
-        }
-    }
-}
+mod tests;

@@ -15,8 +15,11 @@ use crate::{
 /// `void sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: the return of every send.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn send_length(ctx: BtfTracePointContext) -> i32 {
-    let sk: Ptr = ctx.arg(0);
-    let ret: i32 = ctx.arg(1);
+    returned(ctx.arg(0), ctx.arg(1))
+}
+
+#[inline(never)]
+fn returned(sk: Ptr, ret: i32) -> i32 {
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
     }

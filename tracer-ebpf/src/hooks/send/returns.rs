@@ -28,65 +28,111 @@ const NETIF_F_SG: u64 = 1;
 /// `int inet_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)`: IPv4, and raw IPv6.
 #[fexit(function = "inet_sendmsg")]
 pub fn inet_send(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::InetSend, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::InetSend,
+    )
 }
 
 /// `int inet6_sendmsg(…)`: IPv6 but for raw. It calls the protocol, never [`inet_send`]'s function.
 #[fexit(function = "inet6_sendmsg")]
 pub fn inet6_send(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::Inet6Send, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::Inet6Send,
+    )
 }
 
 /// `int unix_stream_sendmsg(…)`
 #[fexit(function = "unix_stream_sendmsg")]
 pub fn unix_send(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::UnixSend, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::UnixSend,
+    )
 }
 
 /// `int unix_dgram_sendmsg(…)`: called by [`unix_seq`]'s function, too.
 #[fexit(function = "unix_dgram_sendmsg")]
 pub fn unix_dgram(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::UnixDgram, |sk| {
-        load!(sk, sk_type: u16) != Some(SOCK_SEQPACKET)
-    })
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::UnixDgram,
+    )
 }
 
 /// `int unix_seqpacket_sendmsg(…)`
 #[fexit(function = "unix_seqpacket_sendmsg")]
 pub fn unix_seq(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::UnixSeq, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::UnixSeq,
+    )
 }
 
 /// `int packet_sendmsg(…)`
 #[fexit(function = "packet_sendmsg")]
 pub fn packet_send(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::PacketSend, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::PacketSend,
+    )
 }
 
 /// `int packet_sendmsg_spkt(…)`: sockets of type SOCK_PACKET.
 #[fexit(function = "packet_sendmsg_spkt")]
 pub fn packet_old(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::PacketOld, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::PacketOld,
+    )
 }
 
 /// `int netlink_sendmsg(…)`
 #[fexit(function = "netlink_sendmsg")]
 pub fn netlink_send(ctx: FExitContext) -> i32 {
-    message(&ctx, Place::NetlinkSend, |_| true)
+    message(
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        Place::NetlinkSend,
+    )
 }
 
 /// `ssize_t inet_sendpage(struct socket *sock, struct page *page, int offset, size_t size, int flags)`:
 /// sendfile(2) and splice(2), piece by piece.
 #[fexit(function = "inet_sendpage")]
 pub fn inet_page(ctx: FExitContext) -> i32 {
-    page(&ctx, Place::InetPage, is_page_of_its_own)
+    page(ctx.arg(0), ctx.arg(3), ctx.arg(5), Place::InetPage)
 }
 
 /// `ssize_t unix_stream_sendpage(…)`. The other unix sockets, packet and netlink have none: the kernel calls
 /// their `sendmsg` instead.
 #[fexit(function = "unix_stream_sendpage")]
 pub fn unix_page(ctx: FExitContext) -> i32 {
-    page(&ctx, Place::UnixPage, |_, _| true)
+    page(ctx.arg(0), ctx.arg(3), ctx.arg(5), Place::UnixPage)
 }
 
 /// Was this piece not passed on to `inet_sendmsg` or `inet6_sendmsg` (by `sock_no_sendpage`), which has counted
@@ -125,8 +171,11 @@ fn is_page_of_its_own(sk: Ptr, ret: i64) -> bool {
 /// are among its results, so [`super::refusal`] leaves these families out when this program is there.
 #[fexit(function = "__sock_sendmsg")]
 pub fn other_send(ctx: FExitContext) -> i32 {
-    let sock: Ptr = ctx.arg(0);
-    let ret: i32 = ctx.arg(2);
+    other(ctx.arg(0), ctx.arg(2))
+}
+
+#[inline(never)]
+fn other(sock: Ptr, ret: i32) -> i32 {
     let Some(sk) = load!(sock, socket_sk: Ptr) else {
         return 0;
     };
@@ -176,32 +225,29 @@ fn other_returned(sk: Ptr, ret: i32) -> i32 {
     0
 }
 
-/// The return of a `sendmsg`; `counts` says whether this socket's sends count here.
-#[inline(always)]
-fn message(ctx: &FExitContext, place: Place, counts: impl Fn(Ptr) -> bool) -> i32 {
-    let sock: Ptr = ctx.arg(0);
-    let msg: Ptr = ctx.arg(1);
-    let size: u64 = ctx.arg(2);
-    let ret: i32 = ctx.arg(3);
+/// The return of a `sendmsg`.
+#[inline(never)]
+fn message(sock: Ptr, msg: Ptr, size: u64, ret: i32, place: Place) -> i32 {
     let Some(sk) = load!(sock, socket_sk: Ptr) else {
         return 0;
     };
-    if sk.is_null() || !counts(sk) {
+    if sk.is_null() {
+        return 0;
+    }
+    // The function of SOCK_SEQPACKET calls that of datagrams.
+    if matches!(place, Place::UnixDgram) && load!(sk, sk_type: u16) == Some(SOCK_SEQPACKET) {
         return 0;
     }
     returned::<true>(sk, msg, size, ret as i64, place)
 }
 
 /// The return of a `sendpage`, which names no destination.
-#[inline(always)]
-fn page(ctx: &FExitContext, place: Place, counts: impl Fn(Ptr, i64) -> bool) -> i32 {
-    let sock: Ptr = ctx.arg(0);
-    let size: u64 = ctx.arg(3);
-    let ret: i64 = ctx.arg(5);
+#[inline(never)]
+fn page(sock: Ptr, size: u64, ret: i64, place: Place) -> i32 {
     let Some(sk) = load!(sock, socket_sk: Ptr) else {
         return 0;
     };
-    if sk.is_null() || !counts(sk, ret) {
+    if sk.is_null() || (matches!(place, Place::InetPage) && !is_page_of_its_own(sk, ret)) {
         return 0;
     }
     returned::<false>(sk, core::ptr::null(), size, ret, place)

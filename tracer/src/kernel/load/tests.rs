@@ -1,0 +1,87 @@
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
+use super::*;
+
+#[test]
+fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
+    let totals = [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345];
+    let wanted = [signal::FAILURES, signal::FAILURES | 1 << signal::SEND];
+    for (total, wanted) in totals.into_iter().flat_map(|t| wanted.map(|w| (t, w))) {
+        let sizes = ring_sizes(total, wanted);
+        // A ring that is not wanted is a page beside the others.
+        let unused = RINGS
+            .iter()
+            .filter(|(_, signal, _)| !has_share(*signal, wanted))
+            .count();
+        assert!(
+            sizes
+                .iter()
+                .all(|(_, bytes)| bytes.is_power_of_two() && *bytes >= MIN_RING_BYTES)
+        );
+        assert!(
+            sizes
+                .iter()
+                .map(|(_, bytes)| u64::from(*bytes))
+                .sum::<u64>()
+                <= total + unused as u64 * u64::from(MIN_RING_BYTES)
+        );
+    }
+}
+
+/// Programs of the kernel half: name and instructions of their main function.
+fn programs() -> Vec<(String, Vec<[u8; 8]>)> {
+    let object = object::File::parse(&OBJECT.0).unwrap();
+    let mut found = Vec::new();
+    for symbol in object.symbols().filter(|s| s.kind() == SymbolKind::Text) {
+        let Some(section) = symbol.section_index() else {
+            continue;
+        };
+        let section = object.section_by_index(section).unwrap();
+        if section.name() == Ok(".text") || symbol.size() == 0 {
+            continue;
+        }
+        let start = symbol.address() as usize;
+        let code = &section.data().unwrap()[start..start + symbol.size() as usize];
+        let instructions = code.chunks_exact(8).map(|c| c.try_into().unwrap());
+        found.push((symbol.name().unwrap().to_owned(), instructions.collect()));
+    }
+    found
+}
+
+#[test]
+fn a_program_that_calls_functions_of_its_own_does_nothing_else() {
+    // BPF_JMP | BPF_CALL with BPF_PSEUDO_CALL as the source.
+    let is_call = |code: &[u8; 8]| code[0] == 0x85 && code[1] >> 4 == 1;
+    let programs = programs();
+    assert!(programs.len() > 10, "{}", programs.len());
+    for (name, code) in programs {
+        let calls = code.iter().filter(|code| is_call(code)).count();
+        // Arguments, one call, the end: no room to follow a pointer.
+        assert!(
+            calls == 0 || (calls == 1 && code.len() <= 12),
+            "{name}: {calls} calls in {} instructions",
+            code.len()
+        );
+    }
+}
+
+#[test]
+fn the_kernel_half_uses_no_atomic_operation_but_addition() {
+    let object = object::File::parse(&OBJECT.0).unwrap();
+    // BPF_STX | BPF_ATOMIC, 32 and 64 bits; the operation is the immediate, 0 is BPF_ADD without BPF_FETCH.
+    let is_atomic = |code: &&[u8]| code[0] == 0xc3 || code[0] == 0xdb;
+    for section in object.sections() {
+        if section.kind() != object::SectionKind::Text {
+            continue;
+        }
+        let code = section.data().unwrap();
+        for code in code.chunks_exact(8).filter(is_atomic) {
+            assert_eq!(
+                code[4..],
+                [0; 4],
+                "kernels before 5.12: {:?}",
+                section.name()
+            );
+        }
+    }
+}
