@@ -89,7 +89,8 @@ impl Tracer {
         self.child.id()
     }
 
-    fn wait_ready(&self) {
+    /// Waits until the program says that it is ready.
+    pub fn wait_ready(&self) {
         self.until("Ready on stderr", PATIENCE, |state| {
             let ready = state.stderr.contains("Ready");
             assert!(

@@ -221,16 +221,19 @@ fn root_two_hundred_short_lives_are_never_mixed_up() {
             .unwrap_or_default()
             .to_owned()
     };
-    let events = tracer.wait_for_count("200 failed sends", 200, SOON, |event| {
-        event["signal"] == "send_error" && owners.contains_key(&remote(event))
-    });
-    for event in &events {
+    // The processes have ended: what is not in the rings by now never comes.
+    let run = tracer.stop();
+    for event in run.events("send_error", |event| {
+        event["flow"]["netns"] == world.a.netns()
+    }) {
         let (who, comm) = owners.remove(&remote(event)).expect("one event for each");
         let who = Identity { comm, ..who };
         assert_owner(event, &who, &["at_send"]);
     }
-    assert!(owners.is_empty(), "{owners:?}");
-    tracer.stop().assert_complete();
+    // A kernel that preempts programs skips those that meet the same program on their CPU, and says how many.
+    let missed = run.totals["send_error"]["missed"].as_u64().unwrap_or(0);
+    assert!(owners.len() as u64 <= missed, "{missed} missed: {owners:?}");
+    run.assert_complete();
 }
 
 #[test]

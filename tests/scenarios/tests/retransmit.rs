@@ -189,7 +189,8 @@ fn root_a_syn_to_nowhere_belongs_to_who_connects() {
 
     let run = tracer.stop();
     let syns = run.events("retransmit", of("retransmit", who.pid));
-    assert!(syns.len() >= 2, "{syns:?}");
+    // One or two, depending on the kernel: the last one may be followed by its time-out at once.
+    assert!(!syns.is_empty());
     assert_eq!(
         syns.len() as u64,
         world.a.snmp("Tcp", "RetransSegs"),

@@ -45,6 +45,8 @@ pub struct Facts {
     pub unprivileged_bpf_disabled: Option<u32>,
     /// `kernel.kptr_restrict`: 2 hides the addresses of symbols even from root.
     pub kptr_restrict: Option<u32>,
+    /// Whether this process is shown the addresses of kernel symbols.
+    pub kernel_addresses: Option<bool>,
     /// Where the cgroup v2 hierarchy is mounted, as this process sees it.
     pub cgroup2: Option<PathBuf>,
     /// Length of a tick of jiffies in nanoseconds; see [`Facts::hz`].
@@ -117,6 +119,7 @@ impl Facts {
                 "proc/sys/kernel/unprivileged_bpf_disabled",
             ),
             kptr_restrict: host::number(root, "proc/sys/kernel/kptr_restrict"),
+            kernel_addresses: symbols::shown(root),
             cgroup2: host::cgroup2(root),
             tick_ns: host::tick_ns(),
             cpus_possible: host::cpus_possible(root),

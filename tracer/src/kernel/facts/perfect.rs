@@ -65,6 +65,7 @@ pub(crate) fn host() -> Facts {
         lockdown: Some("none".to_owned()),
         unprivileged_bpf_disabled: Some(2),
         kptr_restrict: Some(0),
+        kernel_addresses: Some(true),
         cgroup2: Some("/cgroup".into()),
         tick_ns: Some(4_000_000),
         cpus_possible: Some(2),

@@ -14,6 +14,31 @@ pub struct Symbols {
     table: Table,
 }
 
+/// Whether this process is shown the addresses of symbols; `None` without the file. The kernel shows zeroes
+/// instead to those who may not see them (`kallsyms_show_value`).
+pub(super) fn shown(root: &Path) -> Option<bool> {
+    let mut lines = BufReader::with_capacity(1 << 16, File::open(root.join("proc/kallsyms")).ok()?);
+    let mut line = Vec::new();
+    // Per-CPU variables come first, at addresses from 0 on.
+    for _ in 0..1 << 14 {
+        line.clear();
+        if lines
+            .by_ref()
+            .take(1 << 12)
+            .read_until(b'\n', &mut line)
+            .ok()?
+            == 0
+        {
+            break;
+        }
+        let mut address = line.iter().take_while(|byte| !byte.is_ascii_whitespace());
+        if address.any(|digit| *digit != b'0') {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
 /// Text symbols, 12 bytes each beside their names; some 60,000 symbols are about 2 MB.
 #[derive(Default)]
 struct Table {
@@ -169,5 +194,20 @@ mod tests {
     fn without_the_file_no_address_has_a_name() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(Symbols::open(root.path()).name_at(1), None);
+    }
+
+    #[test]
+    fn addresses_are_hidden_when_all_of_them_are_zero() {
+        let shown_in = |text: &str| {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::create_dir(root.path().join("proc")).unwrap();
+            std::fs::write(root.path().join("proc/kallsyms"), text).unwrap();
+            shown(root.path())
+        };
+        let hidden = "0000000000000000 A first\n0000000000000000 T tcp_v4_rcv\n";
+        assert_eq!(shown_in(hidden), Some(false));
+        let seen = "0000000000000000 A first\nffffffff81000000 T tcp_v4_rcv\n";
+        assert_eq!(shown_in(seen), Some(true));
+        assert_eq!(shown(tempfile::tempdir().unwrap().path()), None);
     }
 }

@@ -29,6 +29,7 @@ fn an_empty_root_gives_none_and_never_a_zero() {
     assert_eq!(facts.lockdown, None);
     assert_eq!(facts.unprivileged_bpf_disabled, None);
     assert_eq!(facts.kptr_restrict, None);
+    assert_eq!(facts.kernel_addresses, None);
     assert_eq!(facts.cgroup2, None);
     assert_eq!(facts.cpus_possible, None);
 }

@@ -29,6 +29,14 @@ pub(super) fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> 
                 "none on this kernel; drop.location still tells the place",
             );
         }
+        if facts.kptr_restrict != Some(2) && facts.kernel_addresses == Some(false) {
+            lose(
+                Serves::Signal(signal::DROP),
+                "drop.location is null",
+                "the kernel shows its addresses only with CAP_SYSLOG",
+                "run with CAP_SYSLOG too",
+            );
+        }
         if facts.kptr_restrict == Some(2) {
             lose(
                 Serves::Signal(signal::DROP),

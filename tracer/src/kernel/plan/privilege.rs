@@ -75,7 +75,7 @@ pub fn privileges(facts: &Facts) -> Privileges {
     }
     need(
         Capability::SysPtrace,
-        "looking into processes of other users (their start, cgroup and files)",
+        "`--netns PID` of another user's process (and `--pid`, where /proc hides those)",
         false,
     );
     need(

@@ -288,7 +288,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
 #[test]
 fn names_that_cannot_be_read_are_losses_of_names_only() {
     type Change = fn(&mut Facts);
-    let cases: [(Change, Serves, &str); 5] = [
+    let cases: [(Change, Serves, &str); 6] = [
         (
             |facts| facts.cgroup2 = None,
             Serves::Owner,
@@ -298,6 +298,11 @@ fn names_that_cannot_be_read_are_losses_of_names_only() {
             |facts| facts.tick_ns = None,
             Serves::Signal(signal::RETRANSMIT),
             "tcp.rto_us",
+        ),
+        (
+            |facts| facts.kernel_addresses = Some(false),
+            Serves::Signal(signal::DROP),
+            "drop.location is null",
         ),
         (
             |facts| facts.kptr_restrict = Some(2),
