@@ -167,8 +167,15 @@ fn reduce(uid: u32, capabilities: &[u32]) -> io::Result<()> {
         *word = word.map(|bits| bits | 1 << (capability % 32));
     }
     let header = [VERSION, 0];
-    // SAFETY: all arguments are integers, but for two arrays of the sizes that capset(2) reads.
+    // What LimitMEMLOCK= of a service does: kernels before 5.11 count maps as locked memory. Where even root may
+    // not raise it, the kernel is newer or the run says so.
+    let unlimited = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: all arguments are integers, but for a limit, and two arrays of the sizes that capset(2) reads.
     unsafe {
+        libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited);
         for number in 0..64 {
             if !capabilities.contains(&number) {
                 // Beyond the last one the kernel says EINVAL.

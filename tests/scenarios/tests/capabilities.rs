@@ -52,6 +52,7 @@ fn root_live_runs_with_cap_bpf_and_cap_perfmon_alone() {
     let run = tracer.stop();
     run.assert_complete();
     // What cannot be shown is said once, and the names of code locations are the only such thing here.
+    // (And what this kernel does not give anybody.)
     let hidden = run
         .stderr
         .lines()

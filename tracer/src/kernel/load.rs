@@ -118,8 +118,8 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
     }
     loader.load(&OBJECT.0).map_err(|error| {
         anyhow!(error).context(
-            "the kernel did not create the maps: more locked memory may be needed \
-             (`ulimit -l unlimited`, or a smaller --ring)",
+            "the kernel did not create the maps: before 5.11 they count as locked memory, which root may \
+             raise; others need `ulimit -l unlimited`, LimitMEMLOCK=infinity of the service, or CAP_SYS_RESOURCE",
         )
     })
 }
