@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -157,17 +158,31 @@ impl Said {
     }
 }
 
-fn read_lines(pipe: impl Read, said: &Said) {
-    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-        let parsed = serde_json::from_str(&line);
-        let mut state = said.lock();
-        match parsed {
-            Ok(value) => state.lines.push(value),
-            Err(_) => state.garbled.push(line),
+/// Takes lines as fast as they come: a tracer that must wait for its reader gives up on it.
+fn read_lines(pipe: impl Read + Send, said: &Said) {
+    let (sender, lines) = channel();
+    thread::scope(|threads| {
+        threads.spawn(move || {
+            for line in BufReader::with_capacity(1 << 16, pipe)
+                .lines()
+                .map_while(Result::ok)
+            {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        for line in lines {
+            let parsed = serde_json::from_str(&line);
+            let mut state = said.lock();
+            match parsed {
+                Ok(value) => state.lines.push(value),
+                Err(_) => state.garbled.push(line),
+            }
+            drop(state);
+            said.changed.notify_all();
         }
-        drop(state);
-        said.changed.notify_all();
-    }
+    });
     said.lock().ended = true;
     said.changed.notify_all();
 }
