@@ -228,13 +228,16 @@ fn selftest_fits(whole: &Doctor, left: &Doctor, base: &Step, now: &Step) -> Resu
             _ => Err(format!("nothing can be traced, but: {}", now.ending())),
         };
     }
-    let failed: Vec<&str> = checks
-        .iter()
-        .filter(|check| check.outcome == Outcome::Fail)
-        .map(|check| check.name.as_str())
-        .collect();
-    if !failed.is_empty() {
-        return Err(format!("fails: {}", failed.join(", ")));
+    let mut failed = checks.iter().filter(|check| check.outcome == Outcome::Fail);
+    if let Some(first) = failed.next() {
+        let others: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
+        return Err(format!(
+            "fails: {}: {}; and {} others: {}",
+            first.name,
+            first.detail,
+            others.len(),
+            others.join(", ")
+        ));
     }
     let mut gone = 0;
     for before in base.iter().filter(|check| check.outcome == Outcome::Pass) {
