@@ -41,6 +41,11 @@ pub const WANTED: &[&str] = &[
     "nft_ct",
     // Sockets
     "tls",
+    // The ciphers of kTLS, which the kernel would ask modprobe for.
+    "ctr",
+    "gcm",
+    "ghash_generic",
+    "aesni_intel",
     "can",
     "can_raw",
     "can_isotp",
