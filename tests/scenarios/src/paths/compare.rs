@@ -55,25 +55,34 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Whether this event belongs to this report: by its owner, or by a port that only this report has.
+/// Whether this event belongs to this report: by its process, or, when it names none, by its flow. An event
+/// that names somebody else belongs to nobody, and that is a fault of its own.
 pub fn is_of(event: &Value, who: &Identity, report: &Report) -> bool {
-    if event["owner"]["pid"].as_u64() == Some(who.pid.into()) {
-        return true;
+    if let Some(pid) = event["owner"]["pid"].as_u64() {
+        return pid == u64::from(who.pid);
     }
-    let (local, remote) = (&event["flow"]["local"], &event["flow"]["remote"]);
+    let flow = &event["flow"];
     report.sends.iter().any(|sends| {
-        // A raw socket's end is an address that others have too: only ends with a port tell.
-        let is = |end: &End, value: &Value| match end {
-            End::Is(text) => has_port(text) && value == text,
-            End::Unnamed => false,
-        };
-        is(&sends.local, local) || is(&sends.remote, remote)
+        let ends = [
+            (&sends.local, &flow["local"]),
+            (&sends.remote, &flow["remote"]),
+        ];
+        // Ports alone would not do: TCP and UDP have the same, and they are given again.
+        let told: Vec<_> = ends.iter().filter(|(_, told)| !told.is_null()).collect();
+        flow["proto"] == sends.proto
+            && told.iter().any(|(end, _)| has_port(end))
+            && told
+                .iter()
+                .all(|(end, told)| matches!(end, End::Is(text) if *told == text))
     })
 }
 
-fn has_port(end: &str) -> bool {
-    end.parse::<std::net::SocketAddr>()
-        .is_ok_and(|end| end.port() != 0)
+fn has_port(end: &End) -> bool {
+    let End::Is(text) = end else {
+        return false;
+    };
+    let address = text.parse::<std::net::SocketAddr>();
+    address.is_ok_and(|address| address.port() != 0)
 }
 
 /// A send that waits for its event.

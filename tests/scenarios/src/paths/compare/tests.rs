@@ -225,15 +225,22 @@ fn a_flow_that_is_missed_whole_is_told_from_one_that_is_missed_in_part() {
 }
 
 #[test]
-fn an_event_belongs_to_a_path_by_pid_or_by_port() {
+fn an_event_belongs_to_a_path_by_its_pid_or_without_one_by_its_flow() {
     let mut event = event(None, 1001);
-    assert!(is_of(&event, &me(), &report()));
-    event["owner"]["pid"] = json!(1);
-    assert!(is_of(&event, &me(), &report()));
+    let ours = |event: &Value| is_of(event, &me(), &report());
+    assert!(ours(&event));
     event["flow"]["local"] = json!("127.0.0.1:5001");
-    assert!(is_of(&event, &me(), &report()));
-    event["flow"]["remote"] = json!("127.0.0.1:81");
-    assert!(!is_of(&event, &me(), &report()));
-    event["owner"]["pid"] = json!(4242);
-    assert!(is_of(&event, &me(), &report()));
+    assert!(ours(&event), "the wrong flow of a right process");
+    event["owner"]["pid"] = json!(1);
+    assert!(!ours(&event));
+    event["owner"]["pid"] = Value::Null;
+    assert!(!ours(&event));
+    event["flow"]["local"] = json!("127.0.0.1:5000");
+    assert!(ours(&event));
+    event["flow"]["remote"] = Value::Null;
+    assert!(ours(&event));
+    event["flow"]["proto"] = json!("udp");
+    assert!(!ours(&event), "a port of UDP is not one of TCP");
+    event["flow"] = json!({"proto": "tcp", "local": null, "remote": null});
+    assert!(!ours(&event));
 }
