@@ -178,7 +178,8 @@ fn would_block(stage: &mut Stage, family: usize) -> Result<Watch> {
         bytes: 8192,
         would_block: TIMES,
     })?;
-    let line = Line::of(&stage.sender.who, stage.sent).with("/code", "EAGAIN");
+    let owner = Line::of(&stage.sender.who, stage.sent);
+    let line = owner.clone().with("/code", "EAGAIN");
     let expected = Expectation::counted(
         "send_error",
         "would_block",
@@ -187,9 +188,12 @@ fn would_block(stage: &mut Stage, family: usize) -> Result<Watch> {
         TIMES.into(),
     );
     let none = Expectation::events("send_error", &connection.flow, Vec::new());
+    // Who does not read acknowledges late, and is probed for it.
+    let probes =
+        Expectation::events("retransmit", &connection.flow, vec![owner]).counting(Counting::Any);
     Ok(Watch::new(
         format!("{TIMES} sends that would have blocked"),
-        vec![expected, none],
+        vec![expected, none, probes],
     ))
 }
 
