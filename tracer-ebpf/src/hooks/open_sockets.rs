@@ -79,7 +79,7 @@ fn open_file(meta: *const Meta, task: Ptr, fd: u32, file: Ptr) -> i32 {
         // Storage takes a socket whose type the verifier knows; an address is a number.
         if ip && !can(ability::SOCKET_STORAGE) {
             let id = by_address::Identity {
-                address: sk as u64,
+                address: sk,
                 cookie,
                 inode,
                 kept: by_address::may_keep(sock_type, protocol),
