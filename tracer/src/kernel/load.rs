@@ -17,7 +17,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
 
 use super::facts::ProgramVerdict;
-use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves};
+use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
 use super::ring::RINGS;
 use crate::filter::Resolved;
 
@@ -85,7 +85,15 @@ fn keep_owners(ebpf: &mut Ebpf, verdicts: &[(String, ProgramVerdict)]) -> Result
 /// Tries every program of the plan and lets go of it again, for `doctor`.
 pub fn try_load(plan: &Plan) -> Result<Vec<(String, ProgramVerdict)>> {
     let smallest = u64::from(MIN_RING_BYTES) * 16;
-    load(plan, &Resolved::default(), smallest, &[]).map(|loaded| loaded.verdicts)
+    // All signals: the verifier would remove, unread, what serves only those that are not asked for.
+    let everything = Resolved {
+        config: Config {
+            signals: Wanted::ALL.signals,
+            ..Config::default()
+        },
+        ..Resolved::default()
+    };
+    load(plan, &everything, smallest, &[]).map(|loaded| loaded.verdicts)
 }
 
 fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
