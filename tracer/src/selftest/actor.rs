@@ -112,10 +112,10 @@ impl Actor {
             Order::Drain { name } => return self.drain(&name),
             Order::AwaitError { name } => {
                 // POLLERR needs no asking for.
-                return Ok(wait(self.socket(&name)?, PollFlags::empty(), PATIENCE_MS)?);
+                return wait(self.socket(&name)?, PollFlags::empty(), PATIENCE_MS);
             }
             Order::AwaitInput { name } => {
-                return Ok(wait(self.socket(&name)?, PollFlags::POLLIN, PATIENCE_MS)?);
+                return wait(self.socket(&name)?, PollFlags::POLLIN, PATIENCE_MS);
             }
             Order::Shutdown { name } => self.socket(&name)?.shutdown(Shutdown::Both)?,
             Order::Abort { name } => {
