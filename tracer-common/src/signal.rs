@@ -19,4 +19,4 @@ pub const SEND: u32 = 6;
 pub const COUNT: usize = 7;
 
 /// Bits of all that tell of a failure: what is traced when nothing is asked for.
-pub const FAILURES: u64 = (1 << COUNT) - 1 & !(1 << SEND);
+pub const FAILURES: u64 = ((1 << COUNT) - 1) & !(1 << SEND);

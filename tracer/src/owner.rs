@@ -9,7 +9,7 @@ mod holders;
 mod processes;
 
 pub use cgroups::Cgroups;
-pub use holders::{Holders, Lookup, NOT_IN_TIME};
+pub use holders::{Holders, Lookup, NOT_IN_TIME, NOT_POSSIBLE};
 pub use processes::Processes;
 
 use tracer_common::{Head, Holder, Owner as Stored, grade, head_flag, owner_flag};

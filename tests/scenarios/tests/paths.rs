@@ -162,6 +162,9 @@ fn watch(world: &World) -> Tracer {
         "--would-block",
         "--netns",
         &world.a.name,
+        // Thousands of sends at once: none may be lost for want of room.
+        "--ring",
+        "64M",
         "--rate",
         "1000000",
     ])

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::cli::{Color, Format, Selftest};
+use crate::event::Signal;
 use crate::kernel::facts::{self, Capability, Facts};
 use crate::kernel::load;
 use crate::kernel::plan::{self, NEEDED_FILES, Wanted};
@@ -152,12 +153,18 @@ fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<
         Ok(())
     };
     progress("making a network namespace");
-    let mut stage = Stage::build(facts, promises.sent())?;
+    let mut stage = Stage::build(facts, promises)?;
     uninterrupted()?;
     progress("starting the tracer");
     let netns = format!("pid:{}", stage.sender.who.pid);
     let rate = RATE.to_string();
-    let subject = Subject::start(&["--netns", &netns, "--rate", &rate])?;
+    let every: Vec<_> = Signal::ALL
+        .into_iter()
+        .filter(|&signal| signal != Signal::Lost)
+        .map(Signal::name)
+        .collect();
+    let every = every.join(",");
+    let subject = Subject::start(&["--netns", &netns, "--rate", &rate, "--signal", &every])?;
     uninterrupted()?;
 
     progress("making faults");

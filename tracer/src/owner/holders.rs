@@ -12,6 +12,9 @@ const PAUSE_PER_WALK: u64 = 19;
 /// Why an owner may not be the whole truth: said of events that came while the budget was spent.
 pub const NOT_IN_TIME: &str = "open files were not looked up in time: too many look-ups";
 
+/// Said where the kernel does not let us walk over the open files.
+pub const NOT_POSSIBLE: &str = "open files cannot be looked up on this host";
+
 /// What the open files say about one socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
@@ -106,7 +109,7 @@ impl Holders {
         match self.state {
             State::Fresh => Lookup::Found(self.entry(flow).map_or(&[], Vec::as_slice)),
             State::Stale => Lookup::Missed(NOT_IN_TIME),
-            State::Failed => Lookup::Missed("open files could not be looked up"),
+            State::Failed => Lookup::Missed(NOT_POSSIBLE),
         }
     }
 

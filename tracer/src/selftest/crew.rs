@@ -68,6 +68,7 @@ impl Actor {
             uid: uid.unwrap_or_else(|| nix::unistd::getuid().as_raw()),
             start_ns,
             cgroup: None,
+            found_among_files: true,
         };
         let mut actor = Self {
             who,

@@ -17,7 +17,7 @@ use super::expect::Flow;
 use super::faults::Faults;
 use super::netlink::{self, Network, RECEIVER, SENDER};
 use super::order::Order;
-use super::promise::Grades;
+use super::promise::{Grades, Promises};
 use crate::kernel::facts::{self, Capability, Facts};
 
 /// User of the process that sends: not ours, so that events must name the right one. `nobody` in most places.
@@ -63,13 +63,18 @@ impl Stage {
     ///
     /// # Errors
     /// When there is no namespace or no process to be had; the text says what is missing.
-    pub fn build(facts: &Facts, sent: Grades) -> Result<Self> {
+    pub fn build(facts: &Facts, promises: &Promises) -> Result<Self> {
+        let sent = promises.sent();
         let uid = facts.has(Capability::SetUid).then_some(SENDER_UID);
         let faults = Faults::load()?;
         // Only this thread enters the namespace; what it starts is born there.
         let built = thread::spawn(move || inside(faults, uid, sent)).join();
         let mut stage = built.map_err(|_| anyhow!("the stage could not be built"))??;
         stage.police(facts);
+        let looks_up = promises.hook("task_file").is_ok();
+        for actor in [&mut stage.sender, &mut stage.receiver] {
+            actor.who.found_among_files = looks_up;
+        }
         Ok(stage)
     }
 

@@ -135,11 +135,11 @@ fn narrow(m: &Matrix, ip: Ip, name: &str) -> Connection {
 fn full(m: &Matrix, ip: Ip, name: &str) -> Connection {
     let mut pair = narrow(m, ip, name);
     let end = Instant::now() + 2 * SOON;
-    // Acknowledgements of what has left may still make room.
+    // Acknowledgements of what has left may still make room, and they may be delayed for 200 ms (TCP_DELACK_MAX).
     loop {
         pair.client.tell("fill c 16000");
         if pair.client.reply(SOON).number("sent") == 0 {
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(250));
             pair.client.tell("fill c 16000");
             if pair.client.reply(SOON).number("sent") == 0 {
                 return pair;

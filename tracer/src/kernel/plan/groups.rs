@@ -223,7 +223,8 @@ pub static GROUPS: &[Group] = &[
             args: 0,
             short_of_best: "",
         }],
-        lost: "owners of sockets opened before the start, until they send or close (grade seeded)",
+        lost: "owners of sockets opened before the start, until they send or close (grade seeded), and who holds a \
+               socket now: who connected, listened or accepted is shown as last_known",
         remedy: NEWER_KERNEL,
     },
     Group {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::owner::NOT_IN_TIME;
+use crate::owner::{NOT_IN_TIME, NOT_POSSIBLE};
 
 const BOOT_NS: u64 = 5_000_000_000;
 /// 2026-11-23T00:00:00Z is second 0 of the boot clock.
@@ -12,6 +12,7 @@ fn sender() -> Who {
         uid: 1000,
         start_ns: BOOT_NS,
         cgroup: Some("/test".to_owned()),
+        found_among_files: true,
     }
 }
 
@@ -136,6 +137,22 @@ fn an_owner_that_could_not_be_confirmed_in_time_counts() {
     said["owner"]["grade"] = json!("last_known");
     said["owner"]["why"] = json!(NOT_IN_TIME);
     assert_eq!(state(&expected(&["rto"]), &[said]), State::Seen);
+}
+
+#[test]
+fn an_owner_that_cannot_be_confirmed_counts_only_where_doctor_says_so() {
+    let mut said = event("rto");
+    said["owner"]["grade"] = json!("last_known");
+    said["owner"]["why"] = json!(NOT_POSSIBLE);
+    let mut expectation = expected(&["rto"]);
+    let State::Wrong(_) = state(&expectation, &[said.clone()]) else {
+        panic!("open files can be looked up here");
+    };
+    let Owner::Process { who, .. } = &mut expectation.lines[0].owner else {
+        panic!("a process");
+    };
+    who.found_among_files = false;
+    assert_eq!(state(&expectation, &[said]), State::Seen);
 }
 
 #[test]

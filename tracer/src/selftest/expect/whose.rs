@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tracer_common::START_TICK_NS;
 
 use super::holds;
-use crate::owner::NOT_IN_TIME;
+use crate::owner::{NOT_IN_TIME, NOT_POSSIBLE};
 
 /// A process, as events must describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Who {
     pub start_ns: u64,
     /// Path of the cgroup (v2) below the mount; `None` where it is not compared.
     pub cgroup: Option<String>,
+    /// Whether the tracer can look up who holds a socket; else it may only say who was last known.
+    pub found_among_files: bool,
 }
 
 /// Whom an event must name.
@@ -59,7 +61,9 @@ impl Owner {
         }
         let grade = line["owner"]["grade"].as_str().unwrap_or_default();
         // Right, and said to be unconfirmed: nobody looked whether others hold the socket.
-        let unconfirmed = grade == "last_known" && line["owner"]["why"] == NOT_IN_TIME;
+        let why = &line["owner"]["why"];
+        let unconfirmed = grade == "last_known"
+            && (why == NOT_IN_TIME || (why == NOT_POSSIBLE && !who.found_among_files));
         if !grades.contains(&grade) && !unconfirmed {
             let grades = grades.join(" or ");
             return Err(format!("owner.grade is {grade}, expected {grades}"));

@@ -23,11 +23,16 @@ impl Play<'_> {
         let sent = self.promises.hook("tcp_send_reset");
         let received = self.promises.hook("tcp_receive_reset");
         let for_nobody = self.promises.best("tcp_send_reset");
-        let accepted = match self.promises.hook("inet_csk_accept") {
-            Ok(()) => ACCEPTED,
-            Err(_) => LOOKED_UP,
+        let looked_up = self.promises.hook("task_file");
+        let (accepted, known) = match self.promises.hook("inet_csk_accept") {
+            Ok(()) => (ACCEPTED, Ok(())),
+            Err(_) => (LOOKED_UP, looked_up),
         };
-        let owners = received.clone().and(connection.clone()).and(sent.clone());
+        let owners = received
+            .clone()
+            .and(connection.clone())
+            .and(sent.clone())
+            .and(known);
         self.check("owner of an accepted socket", family, owners, |stage| {
             only_accepted(stage, family, accepted)
         });

@@ -1,4 +1,4 @@
-//! Sends that fail, each with another errno, and a flood of them.
+//! Sends that succeed, sends that fail, each with another errno, and a flood of them.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -25,6 +25,8 @@ impl Play<'_> {
             ("send_error EPIPE", broken_pipe),
             ("send_error EAGAIN, counted", would_block),
         ];
+        let listed = self.promises.signal(signal::SEND);
+        self.check("send", family, listed, |stage| succeeds(stage, family));
         let seen = self.promises.signal(signal::SEND_ERROR);
         for (name, act) in acts {
             self.check(name, family, seen.clone(), |stage| act(stage, family));
@@ -75,6 +77,32 @@ impl Play<'_> {
 
 fn name(errno: i32) -> String {
     crate::errno::display(errno.unsigned_abs()).into_owned()
+}
+
+/// Each send is one event.
+fn succeeds(stage: &mut Stage, family: usize) -> Result<Watch> {
+    let port = stage.port();
+    let name = format!("u{port}");
+    stage.sender.must(&Order::Udp {
+        name: name.clone(),
+        at: local(family, port),
+    })?;
+    let mut lines = Vec::new();
+    for bytes in [101, 102, 103] {
+        stage.sender.must(&Order::Send {
+            name: name.clone(),
+            bytes,
+            to: Some(remote(family, port)),
+        })?;
+        let line = Line::of(&stage.sender.who, stage.sent).with("/send/sent_bytes", bytes);
+        lines.push(match cfg!(target_arch = "x86_64") {
+            true => line.with("/send/requested_bytes", bytes),
+            false => line,
+        });
+    }
+    let flow = stage.flow("udp", family, port);
+    let expected = Expectation::events("send", &flow, lines);
+    Ok(Watch::new("3 datagrams, each once", vec![expected]))
 }
 
 /// One failing send on this flow.
