@@ -91,6 +91,19 @@ pub struct Config {
     /// 1: a program sees the return of `sock_sendmsg` for families that have none of their own, and with it
     /// what a security module refused there.
     pub other_sends: u64,
+    /// Number of `struct sock` in the kernel's BTF, where a program gives a socket its type by itself; else 0.
+    pub sock_type: u64,
+    /// The same of `struct tcp_sock`.
+    pub tcp_sock_type: u64,
 }
 
-wire!(Config = 8 * (17 + ERRNO_WORDS));
+wire!(Config = 8 * (19 + ERRNO_WORDS));
+
+/// Where `struct trace_event_raw_sock_msg_length` (the perf form of `sock_send_length`) must keep the socket and
+/// the result: an offset into a program's context has to be in its code.
+pub const SK_IN_EVENT: u32 = 8;
+pub const RET_IN_EVENT: u32 = 20;
+
+/// Number of the "helper" that the loader replaces by the kernel function `bpf_rdonly_cast`, whose number is
+/// another on each kernel. No kernel has so many helpers: where it is not replaced, the program is refused.
+pub const TYPED_CALL: u32 = 0x5e4d_7ca5;

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
 };
 use core::mem::MaybeUninit;
-use tracer_common::ability;
+use tracer_common::{TYPED_CALL, ability};
 
 use crate::maps::config;
 
@@ -124,6 +124,19 @@ pub fn probe_user<T: Copy>(address: u64) -> Option<T> {
     };
     // SAFETY: written in full when the helper returned 0.
     (result == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// Gives the structure at an address its type (`bpf_rdonly_cast`, a number of the kernel's BTF): for programs
+/// whose arguments carry none. What is read through it reads as 0 when the address is stale, as with `load!`
+/// everywhere; the verifier does not trust it enough for helpers.
+#[inline(always)]
+pub fn typed(address: u64, btf_type: u64) -> Ptr {
+    // SAFETY: the loader puts the kernel's function in the place of this number; see `TYPED_CALL`.
+    unsafe {
+        let cast: unsafe extern "C" fn(u64, u64) -> u64 =
+            core::mem::transmute(TYPED_CALL as usize);
+        cast(address, btf_type) as Ptr
+    }
 }
 
 /// Clears a place word by word: the compiler's memset is a loop over bytes here.

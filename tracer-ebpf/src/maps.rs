@@ -28,6 +28,8 @@ pub static CONFIG: Config = Config {
     abilities: 0,
     registers_offset: 0,
     other_sends: 0,
+    sock_type: 0,
+    tcp_sock_type: 0,
 };
 
 /// Field offsets of the running kernel, frozen before loading.

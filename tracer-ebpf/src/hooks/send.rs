@@ -6,6 +6,7 @@ mod length;
 mod name;
 mod refusal;
 mod returns;
+mod steady;
 
 use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag};
 
@@ -64,7 +65,7 @@ impl Asked {
 
 /// Counts a send that took less than it was given, per owner and destination.
 #[inline(always)]
-fn partial(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
+fn partial<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
     if asked.bytes == NO_U64 || asked.bytes <= sent {
         return;
     }
@@ -74,7 +75,7 @@ fn partial(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
     if emit::errno_unwanted(0) {
         return pass.filtered();
     }
-    describe(sk, task, Some(asked), head);
+    describe::<TRUSTED>(sk, task, Some(asked), head);
     if emit::unwanted(head) {
         return pass.filtered();
     }
@@ -88,11 +89,17 @@ fn partial(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
 
 /// One send that succeeded.
 #[inline(always)]
-fn sent(sk: Ptr, sent: u64, task: Ptr, asked: Option<Asked>, place: Place) {
+fn sent<const TRUSTED: bool>(
+    sk: Ptr,
+    sent: u64,
+    task: Ptr,
+    asked: Option<Asked>,
+    place: Place,
+) {
     let Some((pass, head)) = emit::see(SEND, place) else {
         return;
     };
-    describe(sk, task, asked, head);
+    describe::<TRUSTED>(sk, task, asked, head);
     if emit::unwanted(head) {
         return pass.filtered();
     }
@@ -127,7 +134,13 @@ fn would_block(errno: u32) -> bool {
 
 /// One failed send.
 #[inline(always)]
-fn failed(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
+fn failed<const TRUSTED: bool>(
+    sk: Ptr,
+    errno: u32,
+    task: Ptr,
+    asked: Option<Asked>,
+    place: Place,
+) {
     if errno > MAX_ERRNO {
         return;
     }
@@ -137,7 +150,7 @@ fn failed(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
     if emit::errno_unwanted(errno) {
         return pass.filtered();
     }
-    describe(sk, task, asked, head);
+    describe::<TRUSTED>(sk, task, asked, head);
     if emit::unwanted(head) {
         return pass.filtered();
     }
@@ -153,7 +166,7 @@ fn failed(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
         |record: &mut SendErrorRecord| {
             copy(&mut record.head, head);
             let tcp = if head.flow.protocol == IPPROTO_TCP {
-                socket::tcp_sock(sk)
+                tcp_sock::<TRUSTED>(sk)
             } else {
                 core::ptr::null()
             };
@@ -169,13 +182,29 @@ fn failed(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
     );
 }
 
-/// Owner, flow and destination of a send by current.
+/// The TCP socket behind `sk`, null when it is none.
 #[inline(always)]
-fn describe(sk: Ptr, task: Ptr, asked: Option<Asked>, head: &mut Head) {
-    socket::describe(sk, head);
+fn tcp_sock<const TRUSTED: bool>(sk: Ptr) -> Ptr {
+    if TRUSTED {
+        socket::tcp_sock(sk)
+    } else {
+        steady::tcp_sock(sk)
+    }
+}
+
+/// Owner, flow and destination of a send by current. `TRUSTED`: the verifier lets helpers have the socket.
+#[inline(always)]
+fn describe<const TRUSTED: bool>(sk: Ptr, task: Ptr, asked: Option<Asked>, head: &mut Head) {
+    if TRUSTED {
+        socket::describe(sk, head);
+    } else {
+        socket::describe_borrowed(sk, head);
+    }
     if owner::works_for_others(task) {
         // The one it works for is not visible: whoever is stored, or found among the open files.
-        owner::stored(sk, &mut head.owner);
+        if TRUSTED {
+            owner::stored(sk, &mut head.owner);
+        }
     } else {
         if owner::is_kernels_send(sk, task) {
             head.owner.grade = grade::KERNEL;
@@ -187,7 +216,7 @@ fn describe(sk: Ptr, task: Ptr, asked: Option<Asked>, head: &mut Head) {
     let flow = &mut head.flow;
     if flow.sock_type == SOCK_STREAM || flow.sock_type == SOCK_SEQPACKET {
         if flow.local_port == 0 {
-            socket::keep_local_port(socket::tcp_sock(sk), head);
+            socket::keep_local_port(tcp_sock::<TRUSTED>(sk), head);
         }
         return;
     }

@@ -287,18 +287,36 @@ impl Btf {
         })
     }
 
+    /// Number of a function in BTF.
+    pub fn func_id(&self, name: &str) -> Option<u32> {
+        self.ids(name, &[kind::FUNC]).next().map(|(id, _)| id)
+    }
+
+    /// Number of a struct in BTF.
+    pub fn struct_id(&self, name: &str) -> Option<u32> {
+        self.ids(name, &[kind::STRUCT]).next().map(|(id, _)| id)
+    }
+
     fn named<'a>(
         &'a self,
         name: &'a str,
         kinds: &'static [u32],
     ) -> impl Iterator<Item = Type> + 'a {
+        self.ids(name, kinds).map(|(_, ty)| ty)
+    }
+
+    fn ids<'a>(
+        &'a self,
+        name: &'a str,
+        kinds: &'static [u32],
+    ) -> impl Iterator<Item = (u32, Type)> + 'a {
         let hash = hash(name.as_bytes());
         let start = self.names.partition_point(|&(other, _)| other < hash);
         self.names[start..]
             .iter()
             .take_while(move |&&(other, _)| other == hash)
-            .filter_map(|&(_, id)| self.by_id(id))
-            .filter(|ty| {
+            .filter_map(|&(_, id)| Some((id, self.by_id(id)?)))
+            .filter(|(_, ty)| {
                 kinds.contains(&ty.kind()) && self.string(ty.name) == Some(name.as_bytes())
             })
     }

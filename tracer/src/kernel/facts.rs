@@ -13,7 +13,7 @@ mod symbols;
 
 use std::path::{Path, PathBuf};
 
-pub use btf::{BtfFacts, Feature};
+pub use btf::{BtfFacts, Feature, SteadySends};
 pub use capability::{Capabilities, Capability};
 pub use misses::recursion_misses;
 pub use netns::{

@@ -6,12 +6,14 @@
 //! ends, its descriptors are closed and the kernel detaches and frees everything.
 
 mod loaded;
+mod patch;
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::lpm_trie::Key as PrefixKey;
 use aya::maps::{Array, HashMap, LpmTrie};
 use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
+use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
@@ -26,9 +28,11 @@ use loaded::Plain;
 
 /// The object that `build.rs` made.
 #[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
-static OBJECT: &Aligned<[u8]> =
-    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
+#[derive(Clone)]
+struct Aligned<T>(T);
+const OBJECT_BYTES: usize = include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")).len();
+static OBJECT: Aligned<[u8; OBJECT_BYTES]> =
+    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
 
 /// The smallest ring that holds a few records of any signal.
 pub const MIN_RING_BYTES: u32 = 4096;
@@ -37,6 +41,7 @@ pub const MIN_RING_BYTES: u32 = 4096;
 enum Link {
     Tracepoint { _link: BtfTracePointLink },
     Exit { _link: FExitLink },
+    Perf { _link: TracePointLink },
 }
 
 /// Loads and attaches every program of the plan; a refusal is a verdict, not an error.
@@ -52,6 +57,12 @@ pub fn load(plan: &Plan, resolved: &Resolved, ring_bytes: u64, benign: &[u32]) -
     let mut links = Vec::new();
     let mut programs = Vec::new();
     for hook in plan.hooks() {
+        if plan
+            .only_instead_of(hook)
+            .is_some_and(|other| is_allowed(&verdicts, other))
+        {
+            continue;
+        }
         let verdict = match start(&mut ebpf, hook, &btf) {
             Ok(link) => {
                 links.extend(link);
@@ -67,13 +78,15 @@ pub fn load(plan: &Plan, resolved: &Resolved, ring_bytes: u64, benign: &[u32]) -
     Loaded::new(ebpf, links, programs, verdicts)
 }
 
+fn is_allowed(verdicts: &[(String, ProgramVerdict)], program: &str) -> bool {
+    verdicts
+        .iter()
+        .any(|(name, verdict)| name == program && *verdict == ProgramVerdict::Allowed)
+}
+
 /// Lets the programs keep owners by address of those sockets whose end is seen from now on.
 fn keep_owners(ebpf: &mut Ebpf, verdicts: &[(String, ProgramVerdict)]) -> Result<()> {
-    let seen = |program: &str| {
-        verdicts
-            .iter()
-            .any(|(name, verdict)| name == program && *verdict == ProgramVerdict::Allowed)
-    };
+    let seen = |program: &str| is_allowed(verdicts, program);
     let ends = OWNER_ENDS
         .iter()
         .filter(|(program, _)| seen(program))
@@ -110,6 +123,8 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         abilities: plan.abilities,
         registers_offset: plan.registers_offset,
         other_sends: u64::from(plan.loads("other_send")),
+        sock_type: plan.steady_sends.map_or(0, |ids| ids.sock.into()),
+        tcp_sock_type: plan.steady_sends.map_or(0, |ids| ids.tcp_sock.into()),
         ..resolved.config
     });
     let offsets: &[u32; OFFSET_COUNT] = &plan.offsets;
@@ -124,7 +139,13 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
     for (name, bytes) in sizes {
         loader.map_max_entries(name, bytes);
     }
-    loader.load(&OBJECT.0).map_err(|error| {
+    let mut patched = None;
+    if let Some(ids) = plan.steady_sends {
+        let object = patched.insert(Box::new(OBJECT.clone()));
+        patch::set_cast(&mut object.0, ids.cast);
+    }
+    let object = patched.as_ref().map_or(&OBJECT.0, |object| &object.0);
+    loader.load(object).map_err(|error| {
         anyhow!(error).context(
             "the kernel did not create the maps: before 5.11 they count as locked memory, which root may \
              raise; others need `ulimit -l unlimited`, LimitMEMLOCK=infinity of the service, or CAP_SYS_RESOURCE",
@@ -219,6 +240,13 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, Progra
             program.load(hook.attach, btf)?;
             let id = program.attach()?;
             Some(Link::Exit {
+                _link: program.take_link(id)?,
+            })
+        }
+        (Kind::Tracepoint, Program::TracePoint(program)) => {
+            program.load()?;
+            let id = program.attach("sock", hook.attach)?;
+            Some(Link::Perf {
                 _link: program.take_link(id)?,
             })
         }

@@ -14,7 +14,7 @@ mod sends;
 
 use tracer_common::{OFFSET_COUNT, signal};
 
-use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict};
+use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict, SteadySends};
 use choose::{choose, loss_of};
 use names::losses_of_names;
 
@@ -22,7 +22,7 @@ pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
 pub use privilege::{Missing, Privileges, privileges};
-pub use sends::{OTHER_SENDS, SENDS};
+pub use sends::{OTHER_SENDS, SENDS, STEADY, STEADY_SEND};
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
@@ -88,6 +88,8 @@ pub enum Kind {
     TpBtf,
     Iter,
     Fexit,
+    /// A perf event of a tracepoint.
+    Tracepoint,
 }
 
 impl Kind {
@@ -97,6 +99,7 @@ impl Kind {
             Self::TpBtf => "tp_btf",
             Self::Iter => "iter",
             Self::Fexit => "fexit",
+            Self::Tracepoint => "tracepoint",
         }
     }
 }
@@ -181,6 +184,8 @@ pub struct Plan {
     pub abilities: u64,
     /// Distance of the saved registers from the start of a task's stack; 0: not needed, or unknown.
     pub registers_offset: u64,
+    /// How the program [`STEADY_SEND`] reads sockets; `None`: it is not loaded.
+    pub steady_sends: Option<SteadySends>,
     /// Known before anything is loaded; see [`Plan::losses_after`].
     pub losses: Vec<Loss>,
     /// Fields that were not found, and what that makes null.
@@ -198,6 +203,11 @@ impl Plan {
     /// Whether the program is to be loaded.
     pub fn loads(&self, program: &str) -> bool {
         self.hooks().any(|hook| hook.program == program)
+    }
+
+    /// The program that must be refused before this one is tried: both would count every send.
+    pub fn only_instead_of(&self, hook: &Hook) -> Option<&'static str> {
+        (hook.program == sends::SKIPPABLE_SEND && self.loads(STEADY_SEND)).then_some(STEADY_SEND)
     }
 
     /// All losses once the kernel has had its say: those of the plan, then one per refused program.
@@ -302,6 +312,9 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
             choice if choice.hook.is_none() && group.attach == sends::TRACEPOINT => {
                 sends::instead(choice, btf, |group| is_wanted(group, wanted, btf))
             }
+            choice if choice.hook.is_some() && group.attach == sends::TRACEPOINT => {
+                sends::steady(choice, btf, |group| is_wanted(group, wanted, btf))
+            }
             choice => vec![choice],
         })
         .collect();
@@ -315,6 +328,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         registers_offset: abilities::registers_offset(btf, abilities),
         losses: Vec::new(),
         fields: field_losses(btf),
+        steady_sends: btf.steady_sends.filter(|_| btf.preemptible_tracepoints),
     };
     let wanted_signals = (0..signal::COUNT as u32).filter(|&signal| wanted.has(signal));
     if wanted.signals != 0 && wanted_signals.clone().all(|signal| !plan.sees(signal, &[])) {
@@ -322,6 +336,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
     }
     losses.extend(losses_of_names(facts, btf, wanted));
     losses.extend(abilities::losses(btf, wanted));
+    losses.extend(sends::skipped_loss(btf, wanted));
     Ok(Plan { losses, ..plan })
 }
 

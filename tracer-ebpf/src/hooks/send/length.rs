@@ -54,7 +54,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
     } else {
         syscall::request(task, sk).map(Asked::by_caller)
     };
-    failed(sk, errno, task, asked, Place::Send);
+    failed::<true>(sk, errno, task, asked, Place::Send);
     0
 }
 
@@ -62,7 +62,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
 fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
     let asked = syscall::request(task, sk).map(Asked::by_caller);
-    sent(sk, ret as u32 as u64, task, asked, Place::Send);
+    sent::<true>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
 
@@ -70,7 +70,7 @@ fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
 fn partly_sent(sk: Ptr, sent: u64) -> i32 {
     let task = current_task();
     if let Some(request) = syscall::request(task, sk) {
-        partial(sk, sent, task, Asked::by_caller(request), Place::Send);
+        partial::<true>(sk, sent, task, Asked::by_caller(request), Place::Send);
     }
     0
 }

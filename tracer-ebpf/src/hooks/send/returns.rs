@@ -207,20 +207,20 @@ fn other_returned(sk: Ptr, ret: i32) -> i32 {
     let asked = request.map(Asked::by_caller);
     if ret < 0 {
         if signals & (1 << SEND_ERROR) != 0 {
-            failed(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
+            failed::<true>(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
         }
         return 0;
     }
     let taken = ret as u32 as u64;
     if signals & (1 << SEND) != 0 {
-        sent(sk, taken, task, asked, Place::OtherSend);
+        sent::<true>(sk, taken, task, asked, Place::OtherSend);
     }
     if signals & (1 << SEND_ERROR) != 0
         && load!(sk, sk_type: u16) == Some(SOCK_STREAM)
         && let Some(request) = request
     {
         let asked = Asked::by_caller(request);
-        partial(sk, taken, task, asked, Place::OtherSend);
+        partial::<true>(sk, taken, task, asked, Place::OtherSend);
     }
     0
 }
@@ -295,7 +295,7 @@ fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
 fn send_failed<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: Place) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
     let errno = (ret as i32).unsigned_abs();
-    failed(sk, errno, current_task(), Some(asked), place);
+    failed::<true>(sk, errno, current_task(), Some(asked), place);
     0
 }
 
@@ -308,13 +308,13 @@ fn send_succeeded<const MESSAGE: bool>(
     place: Place,
 ) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
-    sent(sk, ret as u64, current_task(), Some(asked), place);
+    sent::<true>(sk, ret as u64, current_task(), Some(asked), place);
     0
 }
 
 #[inline(never)]
 fn partly_sent<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: Place) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
-    partial(sk, ret as u64, current_task(), asked, place);
+    partial::<true>(sk, ret as u64, current_task(), asked, place);
     0
 }

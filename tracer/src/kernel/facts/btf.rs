@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use tracer_common::{FIELDS, Field, OFFSET_COUNT, UNRESOLVED};
+use tracer_common::{FIELDS, Field, OFFSET_COUNT, RET_IN_EVENT, SK_IN_EVENT, UNRESOLVED};
 
 use crate::kernel::btf::Btf;
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
@@ -103,6 +103,47 @@ const FILE_REF: Field = Field {
     paths: &["f_ref.refcnt"],
 };
 
+/// Programs of tracepoints can be preempted (`guard(srcu_fast_notrace)` in `__DECLARE_TRACE`): since then a
+/// tracepoint's probes are waited for by SRCU.
+const TRACEPOINT_SRCU: Field = Field {
+    name: "tracepoint_srcu",
+    container: "tp_transition_snapshot",
+    paths: &["srcu_gp"],
+};
+
+/// Numbers in the kernel's BTF that a perf tracepoint's program needs to read a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SteadySends {
+    /// `bpf_rdonly_cast`.
+    pub cast: u32,
+    /// `struct sock`.
+    pub sock: u32,
+    /// `struct tcp_sock`.
+    pub tcp_sock: u32,
+}
+
+impl SteadySends {
+    /// `None` also when the event is laid out in another way than the program expects.
+    fn in_btf(btf: &Btf) -> Option<Self> {
+        let lies_at = |path: &'static [&'static str], offset| {
+            let field = Field {
+                name: "",
+                container: "trace_event_raw_sock_msg_length",
+                paths: path,
+            };
+            btf.offset(&field) == Some(offset)
+        };
+        if !lies_at(&["sk"], SK_IN_EVENT) || !lies_at(&["ret"], RET_IN_EVENT) {
+            return None;
+        }
+        Some(Self {
+            cast: btf.func_id("bpf_rdonly_cast")?,
+            sock: btf.struct_id("sock")?,
+            tcp_sock: btf.struct_id("tcp_sock")?,
+        })
+    }
+}
+
 /// What the kernel's BTF says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BtfFacts {
@@ -114,6 +155,10 @@ pub struct BtfFacts {
     pub ancestor_pointers: bool,
     /// Where the registers of a system call lie on a task's stack, in bytes from its start.
     pub registers_offset: Option<u64>,
+    /// A program of a tracepoint can be preempted, and is then skipped for everybody else on that CPU.
+    pub preemptible_tracepoints: bool,
+    /// How to see sends without that.
+    pub steady_sends: Option<SteadySends>,
     /// Argument counts of the tracepoints that are there.
     pub tracepoints: BTreeMap<&'static str, usize>,
     /// C types of those arguments.
@@ -138,6 +183,8 @@ impl BtfFacts {
             file_refs_bias: u64::from(btf.offset(&FILE_REF).is_some()),
             ancestor_pointers: btf.offset(&ANCESTOR_POINTERS).is_some(),
             registers_offset: registers_offset(btf),
+            preemptible_tracepoints: btf.offset(&TRACEPOINT_SRCU).is_some(),
+            steady_sends: SteadySends::in_btf(btf),
             tracepoints: TRACEPOINTS
                 .iter()
                 .filter_map(|&name| Some((name, btf.tracepoint_args(name)?)))

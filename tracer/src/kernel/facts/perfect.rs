@@ -18,6 +18,8 @@ pub(crate) fn host() -> Facts {
         file_refs_bias: 1,
         ancestor_pointers: true,
         registers_offset: Some(16_384 - 168),
+        preemptible_tracepoints: false,
+        steady_sends: None,
         tracepoints: BTreeMap::from([
             ("tcp_retransmit_skb", 3),
             ("tcp_retransmit_synack", 2),

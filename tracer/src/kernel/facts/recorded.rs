@@ -52,6 +52,12 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "file_refs_bias": btf.file_refs_bias,
         "ancestor_pointers": btf.ancestor_pointers,
         "registers_offset": btf.registers_offset,
+        "preemptible_tracepoints": btf.preemptible_tracepoints,
+        "steady_sends": btf.steady_sends.map(|ids| json!({
+            "bpf_rdonly_cast": ids.cast,
+            "sock": ids.sock,
+            "tcp_sock": ids.tcp_sock,
+        })),
         "fields": Map::from_iter(fields),
         "drop_reasons": names_to_json(&btf.drop_reasons),
         "drop_subsystems": names_to_json(&btf.drop_subsystems),
@@ -87,6 +93,16 @@ pub(crate) fn from_json(record: &Value) -> Result<Facts, String> {
             btf => Ok(btf_from_json(btf)?),
         },
         ..super::perfect::host()
+    })
+}
+
+#[cfg(test)]
+fn steady_sends(ids: &Value) -> Option<super::SteadySends> {
+    let id = |name: &str| u32::try_from(ids[name].as_u64()?).ok();
+    Some(super::SteadySends {
+        cast: id("bpf_rdonly_cast")?,
+        sock: id("sock")?,
+        tcp_sock: id("tcp_sock")?,
     })
 }
 
@@ -137,6 +153,10 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
             .as_bool()
             .ok_or("ancestor_pointers was not asked for when this was recorded")?,
         registers_offset: btf["registers_offset"].as_u64(),
+        preemptible_tracepoints: btf["preemptible_tracepoints"]
+            .as_bool()
+            .ok_or("preemptible_tracepoints was not asked for when this was recorded")?,
+        steady_sends: steady_sends(&btf["steady_sends"]),
         tracepoints: tracepoint_types
             .iter()
             .map(|(&name, types): (_, &Vec<String>)| (name, types.len()))

@@ -53,7 +53,7 @@ fn obstacle(group: &Group, variant: &Variant, btf: &BtfFacts) -> Option<Obstacle
         })
     };
     let arguments = match group.kind {
-        Kind::TpBtf => match btf.tracepoints.get(attach) {
+        Kind::TpBtf | Kind::Tracepoint => match btf.tracepoints.get(attach) {
             Some(&count) => Some(count),
             None => return absent(format!("has no tracepoint {attach}")),
         },

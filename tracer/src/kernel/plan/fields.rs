@@ -9,6 +9,8 @@ const SOCKET_PROGRAMS: &[&str] = &[
     "retransmit_err",
     "retransmit",
     "send_length",
+    "send_owner",
+    "send_steady",
     "lsm_refusal",
     "inet_send",
     "inet6_send",
