@@ -16,7 +16,9 @@ pub mod selftest;
 pub mod signal;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
-pub use config::{Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, TYPED_CALL, ability, filter, owner_end};
+pub use config::{
+    Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, TYPED_CALL, ability, filter, owner_end,
+};
 pub use counters::Counters;
 pub use flow::Flow;
 pub use offsets::{FIELDS, Field, OFFSET_COUNT, Offsets, UNRESOLVED};

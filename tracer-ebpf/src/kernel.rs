@@ -133,8 +133,7 @@ pub fn probe_user<T: Copy>(address: u64) -> Option<T> {
 pub fn typed(address: u64, btf_type: u64) -> Ptr {
     // SAFETY: the loader puts the kernel's function in the place of this number; see `TYPED_CALL`.
     unsafe {
-        let cast: unsafe extern "C" fn(u64, u64) -> u64 =
-            core::mem::transmute(TYPED_CALL as usize);
+        let cast: unsafe extern "C" fn(u64, u64) -> u64 = core::mem::transmute(TYPED_CALL as usize);
         cast(address, btf_type) as Ptr
     }
 }

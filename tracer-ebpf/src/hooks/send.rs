@@ -89,13 +89,7 @@ fn partial<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, pla
 
 /// One send that succeeded.
 #[inline(always)]
-fn sent<const TRUSTED: bool>(
-    sk: Ptr,
-    sent: u64,
-    task: Ptr,
-    asked: Option<Asked>,
-    place: Place,
-) {
+fn sent<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Option<Asked>, place: Place) {
     let Some((pass, head)) = emit::see(SEND, place) else {
         return;
     };
@@ -119,7 +113,7 @@ fn sent<const TRUSTED: bool>(
             record.requested_bytes = asked.map_or(NO_U64, |asked| asked.bytes);
             record.sent_bytes = sent;
             clear(&mut record.path);
-            if head.flow.family == AF_UNIX {
+            if !matches!(place, Place::OtherSend) && head.flow.family == AF_UNIX {
                 name::unix_path(sk, asked, &mut record.head, &mut record.path);
             }
         },
@@ -134,13 +128,7 @@ fn would_block(errno: u32) -> bool {
 
 /// One failed send.
 #[inline(always)]
-fn failed<const TRUSTED: bool>(
-    sk: Ptr,
-    errno: u32,
-    task: Ptr,
-    asked: Option<Asked>,
-    place: Place,
-) {
+fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
     if errno > MAX_ERRNO {
         return;
     }
@@ -175,7 +163,7 @@ fn failed<const TRUSTED: bool>(
             record.pad = 0;
             record.requested_bytes = requested;
             clear(&mut record.path);
-            if head.flow.family == AF_UNIX {
+            if !matches!(place, Place::OtherSend) && head.flow.family == AF_UNIX {
                 name::unix_path(sk, asked, &mut record.head, &mut record.path);
             }
         },

@@ -15,7 +15,7 @@ use crate::{
 const NETDEV_TX_BUSY: i32 = 0x10;
 const ETIMEDOUT: i32 = 110;
 /// A driver's refusal is reported within microseconds of its free; an older one was of another packet.
-const JUST_BEFORE_NS: u64 = 1_000_000;
+const JUST_BEFORE_NS: u64 = 10_000_000;
 
 /// `void net_dev_xmit(struct sk_buff *skb, int rc, struct net_device *dev, unsigned int skb_len)`
 #[btf_tracepoint(function = "net_dev_xmit")]

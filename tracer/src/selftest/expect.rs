@@ -57,8 +57,12 @@ pub enum State {
 impl Expectation {
     /// Exactly these events of a signal on a flow.
     pub fn events(signal: &str, flow: &Flow, lines: Vec<Line>) -> Self {
-        let mut key = vec![("/type", json!("event")), ("/signal", json!(signal))];
-        key.extend(flow.key());
+        Self::of(signal, flow.key(), lines)
+    }
+
+    /// Exactly these events of a signal, told from others by these JSON pointers and values.
+    pub fn of(signal: &str, mut key: Vec<(&'static str, Value)>, lines: Vec<Line>) -> Self {
+        key.extend([("/type", json!("event")), ("/signal", json!(signal))]);
         Self {
             key,
             lines,
@@ -238,8 +242,9 @@ impl Flow {
         }
     }
 
-    fn key(&self) -> [(&'static str, Value); 4] {
-        [
+    /// JSON pointers and values that tell it.
+    pub fn key(&self) -> Vec<(&'static str, Value)> {
+        vec![
             ("/flow/proto", json!(self.proto)),
             ("/flow/local", json!(self.local)),
             ("/flow/remote", json!(self.remote)),

@@ -29,7 +29,7 @@ use crate::{
 pub fn send_steady(ctx: TracePointContext) -> u32 {
     let event = ctx.as_ptr().cast::<u8>();
     // SAFETY: the kernel checks both against the length of the event; the plan knows that they lie there.
-   
+
     let (sk, ret) = unsafe {
         (
             core::ptr::read_volatile(event.add(SK_IN_EVENT as usize).cast::<u64>()),

@@ -172,7 +172,8 @@ pub static STEADY: &[Group] = &[
     },
 ];
 
-const SKIPPED: &str = "sends of other processes while one is preempted inside the program (`missed` counts them)";
+const SKIPPED: &str =
+    "sends of other processes while one is preempted inside the program (`missed` counts them)";
 
 /// The choices that see every send where programs can be preempted: the steady ones first, then the tracepoint's
 /// for the case that they are refused.
@@ -193,7 +194,10 @@ pub(super) fn steady(
         return vec![tracepoint];
     }
     // Without a wish for sends there is nothing to skip.
-    if !steady.iter().any(|choice| choice.group.kind == Kind::Tracepoint) {
+    if !steady
+        .iter()
+        .any(|choice| choice.group.kind == Kind::Tracepoint)
+    {
         return vec![tracepoint];
     }
     steady.into_iter().chain([tracepoint]).collect()

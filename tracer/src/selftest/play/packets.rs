@@ -158,16 +158,29 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
         }
         .into());
     }
-    let line = owner
+    // Whose packet it was is told by its drop.
+    let line = if drops { owner } else { Line::of_nobody() };
+    let line = line
         .with("/device/code", 1)
         .with("/device/name", "NET_XMIT_DROP")
         .with("/device/interface", WIRE)
         .with("/device/bytes", WITNESS_BYTES[family])
         .with("/device/requeued", false);
     let lines = vec![line; usize::try_from(refused)?];
-    expected.push(Expectation::events("device", &flow, lines));
+    let key = match drops {
+        true => flow.key(),
+        false => vec![
+            ("/flow/netns", stage.netns.into()),
+            ("/device/bytes", WITNESS_BYTES[family].into()),
+        ],
+    };
+    expected.push(Expectation::of("device", key, lines));
+    let whose = match drops {
+        true => "on the sender's account",
+        false => "of nobody that could be told",
+    };
     Ok(Watch::new(
-        format!("{refused} packets refused by the driver, on the sender's account"),
+        format!("{refused} packets refused by the driver, {whose}"),
         expected,
     ))
 }

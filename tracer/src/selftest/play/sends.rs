@@ -271,7 +271,11 @@ fn unix(stage: &mut Stage, to: Option<&str>, errno: i32) -> Result<Watch> {
         remote: None,
         ..flow
     };
-    let refused = Line::of(&stage.sender.who, SENT_OR_FOUND).with("/drop/direction", "sent");
+    let whose = match stage.sender.who.found_among_files {
+        true => Line::of(&stage.sender.who, SENT_OR_FOUND),
+        false => Line::of_nobody(),
+    };
+    let refused = whose.with("/drop/direction", "sent");
     let refused = Expectation::events("drop", &nameless, vec![refused]).counting(Counting::Any);
     let detail = to.map_or(
         "a datagram socket without a peer",
