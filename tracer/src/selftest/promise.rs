@@ -41,7 +41,11 @@ impl Promises {
     /// What is lost, and why.
     pub fn signal(&self, signal: u32) -> Result<(), String> {
         if self.plan.sees(signal, &self.verdicts) {
-            return Ok(());
+            // A send has its owner with it: the caller.
+            return match signal {
+                signal::SEND | signal::SEND_ERROR => Ok(()),
+                _ => self.owners(),
+            };
         }
         let losses = self.plan.losses_after(&self.verdicts);
         let why: Vec<_> = losses
@@ -56,11 +60,33 @@ impl Promises {
         })
     }
 
-    /// Is something attached here?
+    /// Is something attached here, and can owners be told?
     ///
     /// # Errors
     /// What is lost, and why.
     pub fn hook(&self, attach: &str) -> Result<(), String> {
+        self.attached(attach)?;
+        if self.choice(attach)?.group.serves == [Serves::Owner] {
+            Ok(())
+        } else {
+            self.owners()
+        }
+    }
+
+    /// Can any owner be told, of sockets that connect or listen, or by looking at the open files?
+    fn owners(&self) -> Result<(), String> {
+        match (
+            self.attached("inet_sock_set_state"),
+            self.attached("task_file"),
+        ) {
+            (Err(connects), Err(opens)) => {
+                Err(format!("no owner can be told; {connects}; {opens}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn attached(&self, attach: &str) -> Result<(), String> {
         let choice = self.choice(attach)?;
         let lost = choice.group.lost;
         let Some(hook) = choice.hook else {

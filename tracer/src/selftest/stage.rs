@@ -215,12 +215,17 @@ impl Stage {
         Ok(name)
     }
 
-    /// Where nobody is known by having sent, owners of datagrams must be looked up, and the tracer spends a small
-    /// share of its time on that (`owner/holders`): gives it the time, so that it need not say "unknown".
+    /// Where nobody is known by having sent, owners of datagrams must be looked up: see [`Stage::rest`].
     pub fn let_it_look(&self) {
         if !self.sent.contains(&"at_send") {
-            thread::sleep(LOOK_UP);
+            self.rest();
         }
+    }
+
+    /// The tracer spends a small share of its time on looking owners up (`owner/holders`): gives it the time, so that
+    /// it need not say "unknown".
+    pub fn rest(&self) {
+        thread::sleep(LOOK_UP);
     }
 
     /// Attaches something to the cgroup.
