@@ -86,7 +86,8 @@ fn root_every_send_path_is_counted_exactly_once() {
     run.assert_complete();
 }
 
-/// Where programs can be preempted, the kernel skips the sends of others meanwhile; the totals must say so.
+/// Where programs can be preempted and the perf tracepoint is not to be had, the kernel skips the sends of others
+/// meanwhile; the totals must say so.
 #[test]
 fn root_sends_of_many_processes_at_once_are_counted_once_or_missed_by_the_kernel() {
     if !requires(&[]) {

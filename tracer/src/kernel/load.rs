@@ -25,14 +25,13 @@ use crate::filter::Resolved;
 
 pub use loaded::Loaded;
 use loaded::Plain;
+use patch::Patched;
 
 /// The object that `build.rs` made.
 #[repr(C, align(8))]
-#[derive(Clone)]
-struct Aligned<T>(T);
-const OBJECT_BYTES: usize = include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")).len();
-static OBJECT: Aligned<[u8; OBJECT_BYTES]> =
-    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
+struct Aligned<T: ?Sized>(T);
+static OBJECT: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
 
 /// The smallest ring that holds a few records of any signal.
 pub const MIN_RING_BYTES: u32 = 4096;
@@ -139,12 +138,10 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
     for (name, bytes) in sizes {
         loader.map_max_entries(name, bytes);
     }
-    let mut patched = None;
-    if let Some(ids) = plan.steady_sends {
-        let object = patched.insert(Box::new(OBJECT.clone()));
-        patch::set_cast(&mut object.0, ids.cast);
-    }
-    let object = patched.as_ref().map_or(&OBJECT.0, |object| &object.0);
+    let patched = plan
+        .steady_sends
+        .map(|ids| Patched::with_cast(&OBJECT.0, ids.cast));
+    let object = patched.as_ref().map_or(&OBJECT.0, Patched::bytes);
     loader.load(object).map_err(|error| {
         anyhow!(error).context(
             "the kernel did not create the maps: before 5.11 they count as locked memory, which root may \

@@ -11,6 +11,7 @@ mod groups;
 mod names;
 mod privilege;
 mod sends;
+mod steady;
 
 use tracer_common::{OFFSET_COUNT, signal};
 
@@ -22,7 +23,8 @@ pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
 pub use privilege::{Missing, Privileges, privileges};
-pub use sends::{OTHER_SENDS, SENDS, STEADY, STEADY_SEND};
+pub use sends::{OTHER_SENDS, SENDS};
+pub use steady::STEADY;
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
@@ -184,7 +186,7 @@ pub struct Plan {
     pub abilities: u64,
     /// Distance of the saved registers from the start of a task's stack; 0: not needed, or unknown.
     pub registers_offset: u64,
-    /// How the program [`STEADY_SEND`] reads sockets; `None`: it is not loaded.
+    /// How the program of [`STEADY`] reads sockets; `None`: it is not loaded.
     pub steady_sends: Option<SteadySends>,
     /// Known before anything is loaded; see [`Plan::losses_after`].
     pub losses: Vec<Loss>,
@@ -203,11 +205,6 @@ impl Plan {
     /// Whether the program is to be loaded.
     pub fn loads(&self, program: &str) -> bool {
         self.hooks().any(|hook| hook.program == program)
-    }
-
-    /// The program that must be refused before this one is tried: both would count every send.
-    pub fn only_instead_of(&self, hook: &Hook) -> Option<&'static str> {
-        (hook.program == sends::SKIPPABLE_SEND && self.loads(STEADY_SEND)).then_some(STEADY_SEND)
     }
 
     /// All losses once the kernel has had its say: those of the plan, then one per refused program.
@@ -313,7 +310,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
                 sends::instead(choice, btf, |group| is_wanted(group, wanted, btf))
             }
             choice if choice.hook.is_some() && group.attach == sends::TRACEPOINT => {
-                sends::steady(choice, btf, |group| is_wanted(group, wanted, btf))
+                steady::choices(choice, btf, |group| is_wanted(group, wanted, btf))
             }
             choice => vec![choice],
         })
@@ -336,7 +333,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
     }
     losses.extend(losses_of_names(facts, btf, wanted));
     losses.extend(abilities::losses(btf, wanted));
-    losses.extend(sends::skipped_loss(btf, wanted));
+    losses.extend(steady::loss(btf, wanted));
     Ok(Plan { losses, ..plan })
 }
 

@@ -32,7 +32,7 @@ pub fn render(examination: &Examination) -> String {
         "signals_not_seen": blind,
         "host": host(examination.facts),
         "privileges": privileges(examination),
-        "hooks": plan.map_or_else(Vec::new, |plan| plan.choices.iter().map(|choice| hook(examination, choice)).collect()),
+        "hooks": plan.map_or_else(Vec::new, |plan| plan.choices_after(examination.verdicts).map(|choice| hook(examination, choice)).collect()),
         "fields": plan.map(fields),
         "losses": losses.iter().map(loss).collect::<Vec<_>>(),
         "limits": known_limits,

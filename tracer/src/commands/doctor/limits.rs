@@ -14,6 +14,8 @@ pub struct Limit {
     lifted_by: Option<&'static str>,
     /// The hook that brings it along: without that it does not arise.
     comes_with: Option<&'static str>,
+    /// Holds only where programs of tracepoints can be preempted.
+    where_preempted: bool,
 }
 
 const fn limit(about: &'static str, text: &'static str) -> Limit {
@@ -22,6 +24,7 @@ const fn limit(about: &'static str, text: &'static str) -> Limit {
         text,
         lifted_by: None,
         comes_with: None,
+        where_preempted: false,
     }
 }
 
@@ -32,6 +35,7 @@ const LIMITS: &[Limit] = &[
                sock_send_length comes after that check.",
         lifted_by: Some("lsm_refusal"),
         comes_with: None,
+        where_preempted: false,
     },
     limit(
         "send_error",
@@ -50,6 +54,7 @@ const LIMITS: &[Limit] = &[
          they are null; so is requested_bytes of more than 8 parts.",
         lifted_by: Some("inet_send"),
         comes_with: None,
+        where_preempted: false,
     },
     Limit {
         about: "send",
@@ -57,6 +62,7 @@ const LIMITS: &[Limit] = &[
                compiler built that into sock_sendmsg, those by io_uring, sendfile and the kernel are not.",
         lifted_by: None,
         comes_with: Some("other_send"),
+        where_preempted: false,
     },
     Limit {
         about: "send",
@@ -64,6 +70,7 @@ const LIMITS: &[Limit] = &[
                seen when it fails.",
         lifted_by: None,
         comes_with: Some("inet_page"),
+        where_preempted: false,
     },
     limit(
         "send_error",
@@ -90,6 +97,7 @@ const LIMITS: &[Limit] = &[
                among open files.",
         lifted_by: Some("accept"),
         comes_with: None,
+        where_preempted: false,
     },
     limit(
         "owner",
@@ -100,6 +108,14 @@ const LIMITS: &[Limit] = &[
         "The kernel skips a program that is already running on the same CPU. Such events are in no other counter; \
          the totals show them as `missed`, where the kernel counts them (5.12 and later).",
     ),
+    Limit {
+        about: "totals",
+        text: "On this kernel a program can be preempted, and is then skipped for every other task on that CPU. Sends \
+               are seen by a program that cannot be; the other signals can be missed so.",
+        lifted_by: None,
+        comes_with: None,
+        where_preempted: true,
+    },
 ];
 
 /// The limits that hold here.
@@ -107,9 +123,15 @@ pub fn limits(examination: &Examination) -> Vec<Limit> {
     LIMITS
         .iter()
         .filter(|limit| !limit.lifted_by.is_some_and(|by| runs(examination, by)))
+        .filter(|limit| !limit.where_preempted || can_be_preempted(examination))
         .filter(|limit| limit.comes_with.is_none_or(|by| runs(examination, by)))
         .copied()
         .collect()
+}
+
+fn can_be_preempted(examination: &Examination) -> bool {
+    let btf = &examination.facts.btf;
+    btf.as_ref().is_ok_and(|btf| btf.preemptible_tracepoints)
 }
 
 /// Whether a hook was really loaded; a name stands for all its forms.

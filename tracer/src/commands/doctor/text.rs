@@ -259,7 +259,7 @@ fn privileges(page: &mut Page, examination: &Examination) {
 
 fn hooks(page: &mut Page, examination: &Examination, plan: &Plan) {
     page.heading("Hooks");
-    for choice in &plan.choices {
+    for choice in plan.choices_after(examination.verdicts) {
         let (status, text) = hook(examination, choice);
         page.row(choice.group.name, Some(status), &text);
         if choice.hook.is_some() {

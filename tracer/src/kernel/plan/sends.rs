@@ -1,11 +1,10 @@
 //! Where the kernel has no tracepoint for the return of every send (before 6.3): the functions of the
-//! protocols, which together see every send once. Where that tracepoint's programs can be preempted (7.0 and
-//! later): its perf form.
+//! protocols, which together see every send once.
 
 use tracer_common::signal;
 
 use super::choose::choose;
-use super::{Choice, Group, Kind, Loss, Need, Serves, Variant, Wanted};
+use super::{Choice, Group, Kind, Need, Serves, Variant};
 use crate::kernel::facts::BtfFacts;
 
 /// The tracepoint that these groups stand in for.
@@ -134,92 +133,6 @@ pub static OTHER_SENDS: &[Group] = &[
         "sends on sockets that are neither IP, unix, packet nor netlink (CAN, vsock, Bluetooth…)"
     ),
 ];
-
-/// The program of the perf tracepoint, and the one whose place it takes.
-pub const STEADY_SEND: &str = "send_steady";
-pub(super) const SKIPPABLE_SEND: &str = "send_length";
-
-/// Every send, where a typed tracepoint's program is skipped while another task is preempted in it: events by
-/// the perf tracepoint, owners by a typed program.
-pub static STEADY: &[Group] = &[
-    Group {
-        name: "owner of a send",
-        serves: &[Serves::Owner],
-        kind: Kind::TpBtf,
-        attach: TRACEPOINT,
-        need: Need::Required,
-        variants: &[Variant {
-            program: "send_owner",
-            args: 3,
-            short_of_best: "",
-        }],
-        lost: "owners learnt when they send (grade at_send)",
-        remedy: "a newer kernel, or a sendtrace that knows this one; nothing can be set here",
-    },
-    Group {
-        name: "result of a send, never skipped",
-        serves: WITHOUT_OWNER,
-        kind: Kind::Tracepoint,
-        attach: TRACEPOINT,
-        need: Need::Required,
-        variants: &[Variant {
-            program: STEADY_SEND,
-            args: 3,
-            short_of_best: "",
-        }],
-        lost: SKIPPED,
-        remedy: "mount tracefs on /sys/kernel/tracing, and allow perf_event_open",
-    },
-];
-
-const SKIPPED: &str =
-    "sends of other processes while one is preempted inside the program (`missed` counts them)";
-
-/// The choices that see every send where programs can be preempted: the steady ones first, then the tracepoint's
-/// for the case that they are refused.
-pub(super) fn steady(
-    tracepoint: Choice,
-    btf: &BtfFacts,
-    is_wanted: impl Fn(&Group) -> bool,
-) -> Vec<Choice> {
-    if !btf.preemptible_tracepoints || btf.steady_sends.is_none() {
-        return vec![tracepoint];
-    }
-    let steady: Vec<_> = STEADY
-        .iter()
-        .filter(|group| is_wanted(group))
-        .map(|group| choose(group, btf))
-        .collect();
-    if steady.iter().any(|choice| choice.hook.is_none()) {
-        return vec![tracepoint];
-    }
-    // Without a wish for sends there is nothing to skip.
-    if !steady
-        .iter()
-        .any(|choice| choice.group.kind == Kind::Tracepoint)
-    {
-        return vec![tracepoint];
-    }
-    steady.into_iter().chain([tracepoint]).collect()
-}
-
-/// What is lost where programs can be preempted and the perf tracepoint's cannot be made.
-pub(super) fn skipped_loss(btf: &BtfFacts, wanted: Wanted) -> Option<Loss> {
-    let sends = wanted.has(signal::SEND) || wanted.has(signal::SEND_ERROR);
-    let skipped = btf.preemptible_tracepoints
-        && btf.steady_sends.is_none()
-        && btf.tracepoints.contains_key(TRACEPOINT);
-    (sends && skipped).then(|| Loss {
-        serves: Serves::Signal(signal::SEND_ERROR),
-        lost: SKIPPED.to_owned(),
-        why: "this kernel lets programs of tracepoints be preempted, and its BTF lacks bpf_rdonly_cast or \
-              another layout of the event sock_send_length"
-            .to_owned(),
-        remedy: REMEDY_SKIPPED.to_owned(),
-    })
-}
-
-const REMEDY_SKIPPED: &str = "none; `missed` in the totals is exact";
 
 /// Functions that a kernel may lack without losing a send: `sendpage` went away when `sendmsg` learnt its work.
 const MAY_BE_ABSENT: &[&str] = &["inet_sendpage", "unix_stream_sendpage"];

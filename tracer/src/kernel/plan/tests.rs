@@ -7,6 +7,7 @@ use crate::kernel::facts::Limit;
 use crate::kernel::facts::perfect::{host, with_btf};
 
 mod sends;
+mod steady;
 
 /// The tracepoint of sends.
 const SENDS_AT: &str = "sock_send_length";
@@ -269,6 +270,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
         .iter()
         .chain(SENDS)
         .chain(OTHER_SENDS)
+        .chain(STEADY)
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();

@@ -1,0 +1,111 @@
+//! Where programs of tracepoints can be preempted (7.0 and later): the perf form of the tracepoint of sends,
+//! whose programs cannot be.
+//!
+//! While a task is preempted inside a program, the kernel skips that program for every other task on the same CPU.
+
+use tracer_common::signal;
+
+use super::choose::choose;
+use super::sends::TRACEPOINT;
+use super::{Choice, Group, Hook, Kind, Loss, Need, Plan, Serves, Variant, Wanted};
+use crate::kernel::facts::{BtfFacts, ProgramVerdict};
+
+/// The program that is never skipped for another task.
+const STEADY_SEND: &str = "send_steady";
+/// The one whose place it takes.
+const SKIPPED_SEND: &str = "send_length";
+
+const LOST: &str =
+    "sends of others on a CPU while one is preempted inside the program (`missed` counts them)";
+
+/// Events come from the perf tracepoint; owners from a typed program, which alone can write the storage of sockets.
+pub static STEADY: &[Group] = &[
+    Group {
+        name: "owner of a send",
+        serves: &[Serves::Owner],
+        kind: Kind::TpBtf,
+        attach: TRACEPOINT,
+        need: Need::Required,
+        variants: &[Variant {
+            program: "send_owner",
+            args: 3,
+            short_of_best: "",
+        }],
+        lost: "owners learnt when they send (grade at_send)",
+        remedy: "a newer kernel, or a sendtrace that knows this one; nothing can be set here",
+    },
+    Group {
+        name: "return of a send",
+        serves: &[
+            Serves::Signal(signal::SEND_ERROR),
+            Serves::Signal(signal::SEND),
+        ],
+        kind: Kind::Tracepoint,
+        attach: TRACEPOINT,
+        need: Need::Required,
+        variants: &[Variant {
+            program: STEADY_SEND,
+            args: 3,
+            short_of_best: "",
+        }],
+        lost: LOST,
+        remedy: "mount tracefs on /sys/kernel/tracing, and allow perf_event_open",
+    },
+];
+
+/// The typed tracepoint's choice where it does well; else these groups before it, and it for the case that the
+/// kernel refuses the perf form.
+pub(super) fn choices(
+    tracepoint: Choice,
+    btf: &BtfFacts,
+    is_wanted: impl Fn(&Group) -> bool,
+) -> Vec<Choice> {
+    // Where no send is wanted there is none to skip: owners are made up for by the next send.
+    if !btf.preemptible_tracepoints || btf.steady_sends.is_none() || !STEADY.iter().all(is_wanted) {
+        return vec![tracepoint];
+    }
+    let mut choices: Vec<_> = STEADY.iter().map(|group| choose(group, btf)).collect();
+    if choices.iter().any(|choice| choice.hook.is_none()) {
+        return vec![tracepoint];
+    }
+    choices.push(tracepoint);
+    choices
+}
+
+/// What is lost where programs can be preempted and the perf form cannot be used.
+pub(super) fn loss(btf: &BtfFacts, wanted: Wanted) -> Option<Loss> {
+    let sends = wanted.has(signal::SEND) || wanted.has(signal::SEND_ERROR);
+    let skipped = btf.preemptible_tracepoints
+        && btf.steady_sends.is_none()
+        && btf.tracepoints.contains_key(TRACEPOINT);
+    (sends && skipped).then(|| Loss {
+        serves: Serves::Signal(signal::SEND_ERROR),
+        lost: LOST.to_owned(),
+        why: "this kernel lets programs of tracepoints be preempted, and its BTF has no bpf_rdonly_cast, or \
+              the event sock_send_length has another layout"
+            .to_owned(),
+        remedy: "a sendtrace that knows this kernel; nothing can be set here".to_owned(),
+    })
+}
+
+impl Plan {
+    /// The program that must be refused before this one is tried: both would count every send.
+    pub fn only_instead_of(&self, hook: &Hook) -> Option<&'static str> {
+        (hook.program == SKIPPED_SEND && self.loads(STEADY_SEND)).then_some(STEADY_SEND)
+    }
+
+    /// The choices that count once the kernel has had its say: without what is tried only when another was refused.
+    pub fn choices_after(
+        &self,
+        verdicts: &[(String, ProgramVerdict)],
+    ) -> impl Iterator<Item = &Choice> {
+        self.choices.iter().filter(|choice| {
+            let other = choice.hook.and_then(|hook| self.only_instead_of(&hook));
+            !other.is_some_and(|other| {
+                verdicts.iter().any(|(program, verdict)| {
+                    program == other && *verdict == ProgramVerdict::Allowed
+                })
+            })
+        })
+    }
+}
