@@ -12,7 +12,7 @@ use retransmits::{Impaired, Relation, Story};
 use scenarios::{Connection, Counters, Outcome, SOON, Tracer, World, check_line, requires};
 
 /// Per run; enough for every impairment to show.
-const BYTES: usize = 2_000_000;
+const BYTES: usize = 1_000_000;
 /// Under software emulation a transfer is slow.
 const PATIENCE: Duration = Duration::from_secs(90);
 

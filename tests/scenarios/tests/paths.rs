@@ -15,7 +15,7 @@ const STEP: usize = 16;
 /// How many senders start at a time: a start costs more than the sends.
 const AT_ONCE: usize = 8;
 /// Sends of each of many at once.
-const MANY: usize = 500;
+const MANY: usize = 200;
 /// For all the sends of a path, on an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
