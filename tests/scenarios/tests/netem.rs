@@ -12,7 +12,7 @@ use retransmits::{Impaired, Relation, Story};
 use scenarios::{Connection, Counters, Outcome, SOON, Tracer, World, check_line, requires};
 
 /// Per run; enough for every impairment to show.
-const BYTES: usize = 1_000_000;
+const BYTES: usize = 1_200_000;
 /// Under software emulation a transfer is slow.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -26,10 +26,10 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
     world.a.ip("link set eth0 gso_max_segs 4");
     let tracer = Tracer::start(&["--signal", "retransmit"]);
     let mut stories = Vec::new();
-    // With the least that must be sent again for the run to mean something: 2 % of 1400 segments are 28.
+    // With the least that must be sent again for the run to mean something: 6 % of at least 200 bundles are 12.
     // Delay and duplication alone need not cost a retransmit.
     for (name, impaired, least) in [
-        ("loss", Impaired::Netem("loss 2%"), 5),
+        ("loss", Impaired::Netem("loss 6%"), 5),
         ("delay", Impaired::Netem("delay 4ms 3ms"), 0),
         (
             "reordering",
@@ -39,12 +39,12 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
         ("duplication", Impaired::Netem("duplicate 5%"), 0),
         (
             "all of it",
-            Impaired::Netem("delay 3ms 2ms loss 2% duplicate 2% reorder 20% 50%"),
+            Impaired::Netem("delay 3ms 2ms loss 6% duplicate 2% reorder 20% 50%"),
             5,
         ),
         (
             "loss by nftables",
-            Impaired::Rule("numgen random mod 100 < 2 drop"),
+            Impaired::Rule("numgen random mod 100 < 6 drop"),
             5,
         ),
     ] {
