@@ -50,7 +50,12 @@ impl Promises {
         let losses = self.plan.losses_after(&self.verdicts);
         let why: Vec<_> = losses
             .iter()
-            .filter(|loss| loss.serves == Serves::Signal(signal))
+            .filter(|loss| {
+                // The same hooks see sends that succeed and those that fail; a loss is booked on the latter.
+                let sends =
+                    signal == signal::SEND && loss.serves == Serves::Signal(signal::SEND_ERROR);
+                sends || loss.serves == Serves::Signal(signal)
+            })
             .map(|loss| format!("{}: {}", loss.lost, loss.why))
             .collect();
         Err(if why.is_empty() {

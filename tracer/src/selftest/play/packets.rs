@@ -169,8 +169,9 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
     let lines = vec![line; usize::try_from(refused)?];
     let key = match drops {
         true => flow.key(),
+        // Without the drop there is no flow.
         false => vec![
-            ("/flow/netns", stage.netns.into()),
+            ("/device/interface", WIRE.into()),
             ("/device/bytes", WITNESS_BYTES[family].into()),
         ],
     };
