@@ -61,8 +61,9 @@ impl Expectation {
     }
 
     /// Exactly these events of a signal, told from others by these JSON pointers and values.
-    pub fn of(signal: &str, mut key: Vec<(&'static str, Value)>, lines: Vec<Line>) -> Self {
-        key.extend([("/type", json!("event")), ("/signal", json!(signal))]);
+    pub fn of(signal: &str, told_by: Vec<(&'static str, Value)>, lines: Vec<Line>) -> Self {
+        let mut key = vec![("/type", json!("event")), ("/signal", json!(signal))];
+        key.extend(told_by);
         Self {
             key,
             lines,
