@@ -128,7 +128,7 @@ impl Bench {
 
     fn load(&self, rate: Rate) -> Result<Loaded> {
         let config = Config {
-            signals: tracer_common::signal::FAILURES,
+            signals: signal::FAILURES,
             rate: rate.per_second(),
             ..Config::default()
         };
