@@ -72,12 +72,12 @@ pub fn variants(record: &Record) -> Vec<Check> {
             );
             continue;
         };
-        let refused = refused(step);
+        let mut refused = refused(step);
+        if takes(name, "capabilities") {
+            refused.extend(perf_refused(&left));
+        }
         let known = (name != LOCKDOWN).then_some(&refused);
-        let without_btf = VARIANTS
-            .iter()
-            .any(|variant| variant.name == name && variant.takes.contains(&"btf"));
-        add("doctor", compare(whole, &left, known, without_btf));
+        add("doctor", compare(whole, &left, known, takes(name, "btf")));
         if let Some(live) = record.step(&format!("{name}: live")) {
             add("live", live_fits(&left, live));
         }
@@ -92,6 +92,22 @@ pub fn variants(record: &Record) -> Vec<Check> {
 fn doctor(record: &Record, variant: Option<&str>) -> Option<Doctor> {
     let name = variant.map_or("doctor".to_owned(), |variant| format!("{variant}: doctor"));
     Doctor::of_step(record.step(&name)?)
+}
+
+fn takes(variant: &str, what: &str) -> bool {
+    VARIANTS
+        .iter()
+        .any(|known| known.name == variant && known.takes.contains(&what))
+}
+
+/// Programs of perf tracepoints that are refused: their events are opened through tracefs, which lets in nobody
+/// but a root with all its capabilities.
+fn perf_refused(left: &Doctor) -> impl Iterator<Item = String> + '_ {
+    let refused = left
+        .hooks
+        .iter()
+        .filter(|hook| hook.attach.starts_with("tracepoint/") && !hook.allowed());
+    refused.filter_map(|hook| hook.program.clone())
 }
 
 /// The programs that `cripple` has refused; probes of the kernel have no name.
