@@ -34,6 +34,12 @@ fn root_drops_are_counted_as_the_kernel_counts_them() {
     for host in [&world.a, &world.b] {
         host.sh("echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
     }
+    // And so would its questions whether the neighbour is still there, after some seconds.
+    let neighbour = world.b.sh("cat /sys/class/net/eth0/address");
+    let neighbour = neighbour.trim();
+    world.a.ip(&format!(
+        "neigh replace 10.99.1.2 lladdr {neighbour} dev eth0 nud permanent"
+    ));
     let tracer = Tracer::start(&["--signal", "drop,device"]);
     let stories = [
         queue(&world.a, "tbf queue full", 9501, "3000", None),

@@ -134,7 +134,9 @@ impl Promises {
         let learns = self.plan.hooks().any(|hook| {
             hook.need == Need::Required
                 && hook.serves.contains(&Serves::Owner)
-                && hook.serves.contains(&Serves::Signal(signal::SEND_ERROR))
+                // Some hooks of a send only keep its owner.
+                && (hook.serves.contains(&Serves::Signal(signal::SEND_ERROR))
+                    || hook.attach == "sock_send_length")
                 && !matches!(
                     self.verdict(hook.program),
                     Some(ProgramVerdict::Refused { .. })
