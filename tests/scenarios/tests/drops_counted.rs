@@ -263,7 +263,7 @@ impl Counted {
         };
         assert!(unnamed <= most, "{unnamed} without a reason");
         if self.check == DEVICE {
-            // By size, which nothing else has: whose packet it was is remembered for a millisecond, and a
+            // By size, which nothing else has: whose packet it was is remembered for some milliseconds, and a
             // busy machine may take longer from the drop to the driver's answer. Then nobody is named.
             let events = run.events("device", |event| {
                 event["device"]["bytes"].as_u64() == Some(self.bytes)

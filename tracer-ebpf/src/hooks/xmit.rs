@@ -14,7 +14,8 @@ use crate::{
 
 const NETDEV_TX_BUSY: i32 = 0x10;
 const ETIMEDOUT: i32 = 110;
-/// A driver's refusal is reported within microseconds of its free; an older one was of another packet.
+/// A driver's refusal is reported within microseconds of its free, on a slow machine within milliseconds; an older
+/// one was of another packet. (A packet at the same address that is freed in between makes it forgotten.)
 const JUST_BEFORE_NS: u64 = 10_000_000;
 
 /// `void net_dev_xmit(struct sk_buff *skb, int rc, struct net_device *dev, unsigned int skb_len)`
