@@ -4,33 +4,32 @@ use tracer_common::Field;
 
 use crate::kernel::facts::BtfFacts;
 
+/// A list of programs with those of [`super::sends`] in its middle.
+macro_rules! around_sends {
+    ([$($before:literal),*] [$($after:literal),*]) => {
+        &[
+            $($before,)*
+            "inet_send",
+            "inet6_send",
+            "inet_page",
+            "unix_send",
+            "unix_page",
+            "unix_dgram",
+            "unix_seq",
+            "packet_send",
+            "packet_old",
+            "netlink_send",
+            "other_send",
+            $($after,)*
+        ]
+    };
+}
+
 /// Programs that make sense of a `struct sock`.
-const SOCKET_PROGRAMS: &[&str] = &[
-    "retransmit_err",
-    "retransmit",
-    "send_length",
-    "send_owner",
-    "send_steady",
-    "lsm_refusal",
-    "inet_send",
-    "inet6_send",
-    "inet_page",
-    "unix_send",
-    "unix_page",
-    "unix_dgram",
-    "unix_seq",
-    "packet_send",
-    "packet_old",
-    "netlink_send",
-    "other_send",
-    "drop_rx_sk",
-    "drop_reason",
-    "drop_location",
-    "reset_sent_reason",
-    "reset_sent",
-    "reset_received",
-    "set_state",
-];
+const SOCKET_PROGRAMS: &[&str] = around_sends!(
+    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_steady", "lsm_refusal"]
+    ["drop_rx_sk", "drop_reason", "drop_location", "reset_sent_reason", "reset_sent", "reset_received", "set_state"]
+);
 /// Programs that may meet a socket in TIME_WAIT or a request, which are smaller structures: without the state
 /// they would read beyond them.
 const ANY_SOCKET_PROGRAMS: &[&str] = &[
@@ -126,21 +125,7 @@ const RULES: &[Rule] = &[
             "owners of sockets opened before the start",
             "sends refused by policy",
         ],
-        &[
-            "open_sockets",
-            "lsm_refusal",
-            "inet_send",
-            "inet6_send",
-            "inet_page",
-            "unix_send",
-            "unix_page",
-            "unix_dgram",
-            "unix_seq",
-            "packet_send",
-            "packet_old",
-            "netlink_send",
-            "other_send",
-        ],
+        around_sends!(["open_sockets", "lsm_refusal"][]),
     ),
     Rule(
         "file_inode",
