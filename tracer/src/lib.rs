@@ -18,3 +18,4 @@ pub mod render;
 pub mod selftest;
 pub mod sys;
 pub mod tally;
+pub mod trace;
