@@ -1,12 +1,12 @@
 //! A block: about a second of events and notes, whole in itself.
 
 use super::column::{Column, Columns, Writer};
-use super::events::{Decoder, Encoder, Rows};
+use super::events::{Decoder, Encoder, Rows, signal_number};
 use super::layout::{HEADER_BYTES, Header};
 use super::note::{CountedRow, Note};
 use super::tables::{self, Interner, Texts};
 use super::wire::{Cursor, Malformed, put_varint};
-use crate::event::{Counted, Event, Flow, Owner};
+use crate::event::{Counted, Event, Flow, Owner, Signal};
 
 /// A block is closed when its columns are this long, bytes.
 pub const FULL_BYTES: usize = 256 << 10;
@@ -17,9 +17,20 @@ pub struct Builder {
     tables: Interner,
     encoder: Encoder,
     events: u32,
+    by_signal: [u64; Signal::ALL.len()],
     first_boot_ns: u64,
     last_boot_ns: u64,
     notes: u32,
+}
+
+/// A closed block on its way to a file.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    pub header: Header,
+    /// Header and payload.
+    pub bytes: Vec<u8>,
+    /// Events per signal, in the order of [`Signal::ALL`]: what a gap has to say if the block is not written.
+    pub events: [u64; Signal::ALL.len()],
 }
 
 /// What the block's header says beside what is in the block.
@@ -42,6 +53,7 @@ impl Builder {
             tables: Interner::default(),
             encoder: Encoder::default(),
             events: 0,
+            by_signal: [0; Signal::ALL.len()],
             first_boot_ns: u64::MAX,
             last_boot_ns: 0,
             notes: 0,
@@ -53,6 +65,7 @@ impl Builder {
         self.encoder
             .event(&mut self.columns, &mut self.tables, event);
         self.events += 1;
+        self.by_signal[signal_number(event.signal()) as usize] += 1;
         self.first_boot_ns = self.first_boot_ns.min(event.boot_ns);
         self.last_boot_ns = self.last_boot_ns.max(event.boot_ns);
     }
@@ -92,8 +105,8 @@ impl Builder {
         self.columns.len() + self.encoder.waiting_bytes() >= FULL_BYTES
     }
 
-    /// Closes the block and begins a new one; gives its header and its bytes, header included.
-    pub fn seal(&mut self, seal: &Seal) -> (Header, Vec<u8>) {
+    /// Closes the block and begins a new one.
+    pub fn seal(&mut self, seal: &Seal) -> Sealed {
         self.encoder.finish(&mut self.columns);
         let raw_bytes = self.columns.len();
         let mut bytes = vec![0; HEADER_BYTES];
@@ -127,7 +140,11 @@ impl Builder {
         self.encoder.clear();
         (self.events, self.notes) = (0, 0);
         (self.first_boot_ns, self.last_boot_ns) = (u64::MAX, 0);
-        (header, bytes)
+        Sealed {
+            header,
+            bytes,
+            events: std::mem::take(&mut self.by_signal),
+        }
     }
 }
 

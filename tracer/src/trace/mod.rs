@@ -8,11 +8,14 @@ pub mod block;
 pub mod column;
 pub mod events;
 pub mod layout;
+#[cfg(test)]
+pub mod made;
 pub mod note;
+pub mod start;
 pub mod tables;
 pub mod wire;
 
-pub use block::{Block, Builder, Seal};
+pub use block::{Block, Builder, Seal, Sealed};
 pub use layout::Header;
 pub use note::Note;
 pub use wire::Malformed;
