@@ -18,3 +18,5 @@ pub mod render;
 pub mod selftest;
 pub mod sys;
 pub mod tally;
+pub mod trigger;
+pub mod when;
