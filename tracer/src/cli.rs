@@ -1,6 +1,7 @@
 //! The command line as typed: clap types and the parsers of their values. What they mean is decided elsewhere
 //! ([`crate::filter`], [`crate::when`], [`crate::trigger`]); nothing here looks at the host.
 
+mod exec;
 mod export;
 mod filters;
 mod info;
@@ -13,6 +14,7 @@ pub(crate) mod values;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use exec::ExecHelper;
 pub use export::{Export, Target};
 pub use filters::{Comm, Filters, LiveFilters, Proto};
 pub use info::Info;
@@ -66,6 +68,9 @@ pub enum Command {
     Doctor(Doctor),
     /// Provoke every signal in a network namespace of its own, and check that each is seen (needs root)
     Selftest(Selftest),
+    /// Run the command of `record --exec` as the user who started it
+    #[command(hide = true)]
+    ExecHelper(ExecHelper),
 }
 
 /// `sendtrace doctor`.

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod decode;
 pub mod errno;
 pub mod event;
+pub mod exec;
 pub mod filter;
 pub mod host;
 pub mod kernel;
