@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Live(args) => commands::live::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Selftest(args) => commands::selftest::run(args),
+        Command::ExecHelper(args) => tracer::exec::run_helper(args).map_err(Failure::Failed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

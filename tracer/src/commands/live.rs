@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracer_common::{filter as bit, signal as number};
 
 use super::Failure;
-use crate::cli::{Color, Format, Live};
+use crate::cli::{Color, Format, Live, Printed};
 use crate::event::Signal;
 use crate::filter::{self, Resolved, Settings};
 use crate::host::ThisHost;
@@ -45,21 +45,22 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     if let Some(problem) = plan::privileges(&facts).problem() {
         return Err(anyhow!(problem).into());
     }
-    if !args.filters.pid.is_empty() && facts::in_pid_namespace(root) {
+    let filters = &args.filters.filters;
+    if !filters.pid.is_empty() && facts::in_pid_namespace(root) {
         let problem = "--pid cannot be used inside a pid namespace, whose pids the kernel does not see: \
                        run on the host, or filter by --cgroup, --netns or --comm";
         return Err(anyhow!(problem).into());
     }
     let settings = Settings {
-        rate: args.rate,
-        would_block: args.would_block,
+        rate: args.capture.rate,
+        would_block: args.capture.would_block,
+        follow: args.filters.follow,
     };
     let host = ThisHost::new(root, facts.cgroup2.clone());
-    let resolved =
-        filter::resolve(&args.filters, settings, &host).map_err(|error| match error {
-            filter::Error::Usage(message) => Failure::Usage(message),
-            filter::Error::Host(error) => Failure::Failed(error),
-        })?;
+    let resolved = filter::resolve(filters, settings, &host).map_err(|error| match error {
+        filter::Error::Usage(message) => Failure::Usage(message),
+        filter::Error::Host(error) => Failure::Failed(error),
+    })?;
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {
@@ -68,11 +69,11 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     };
     let plan = plan::plan(&facts, wanted)?;
     let names = KernelNames::open(root, &facts);
-    let mut loaded = load::load(&plan, &resolved, args.ring, &names.benign_reasons())?;
+    let mut loaded = load::load(&plan, &resolved, args.capture.ring, &names.benign_reasons())?;
     let signals = report_losses(&plan, &loaded, &resolved)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
-        loaded.want(&Processes::new(root).descendants(&args.filters.pid))?;
+        loaded.want(&Processes::new(root).descendants(&filters.pid))?;
     }
     // The walk seeds the owners of sockets that are older than we are, and shows what it needs later.
     let mut seeded = Ok(());
@@ -88,10 +89,10 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     sys::drop_privileges(&keep)?;
 
     let output = Output::stdout().context("cannot write to stdout")?;
-    let renderer = renderer(args);
+    let renderer = renderer(args.printed);
     let clock = Clock {
         wall_minus_boot_ns: sys::wall_minus_boot_ns(),
-        zone: if args.utc {
+        zone: if args.printed.utc {
             TimeZone::UTC
         } else {
             TimeZone::system()
@@ -103,13 +104,20 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         Cgroups::new(facts.cgroup2.clone()),
     );
     let session = Session::new(
-        loaded, owners, names, resolved, renderer, clock, output, args.count,
+        loaded,
+        owners,
+        names,
+        resolved,
+        renderer,
+        clock,
+        output,
+        args.capture.count,
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    runtime.block_on(follow(session, args.duration, &signals))
+    runtime.block_on(follow(session, args.capture.duration, &signals))
 }
 
 /// Warns about every signal that this host does not give; fails when nothing is left.
@@ -167,15 +175,15 @@ fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "sendtrace: warning: {message}");
 }
 
-fn renderer(args: &Live) -> Renderer {
-    let colour = match args.color {
+fn renderer(printed: Printed) -> Renderer {
+    let colour = match printed.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => {
             io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         }
     };
-    match args.format {
+    match printed.format {
         Format::Text => Renderer::Text { colour },
         Format::Json => Renderer::Json,
     }

@@ -41,7 +41,8 @@ impl Resolved {
             })
     }
 
-    /// Identity is pid and start time: a process whose start is not known is not taken for the wanted one.
+    /// Identity is pid and start time: a process whose start is not known is not taken for the wanted one,
+    /// unless the number is all that was wanted.
     fn matches_process(
         &self,
         pid: Option<u32>,
@@ -49,6 +50,7 @@ impl Resolved {
         comm: Option<&RawName>,
     ) -> bool {
         let by_pid = !self.on(bit::PID)
+            || pid.is_some_and(|pid| self.pid_numbers.contains(&pid))
             || pid.zip(start_ns).is_some_and(|(pid, start_ns)| {
                 let tick = start_ns / TICK_NS;
                 self.pids
