@@ -22,31 +22,48 @@
 //! # }
 //! ```
 //!
+//! [`Changes`] hears of changes to links, addresses, routes and neighbours when they happen; wait for its
+//! descriptor, and call [`Changes::drain`]. [`Once`] is the host as it was at the start.
+//!
 //! The types are what stands in a trace, and in `--format json`: docs/samples.md.
 
+mod address;
+mod change;
+mod changes;
 mod counters;
 mod drivers;
 mod ethtool;
 mod interfaces;
 mod link;
 mod netlink;
+mod once;
 mod qdisc;
+mod route;
 mod sampler;
 mod sockets;
 mod softnet;
+mod sysctl;
 mod tcp_info;
+mod zone;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use change::{
+    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, RouteChange, What,
+};
+pub use changes::Changes;
 pub use counters::Counts;
 pub use interfaces::{InterfaceSample, is_harm};
+pub use once::{About, InterfaceFacts, Once};
 pub use qdisc::QdiscSample;
 pub use sampler::Sampler;
 pub use sockets::{ASKED, Found, Memory, SocketKey, SocketProto, SocketSample, Timer};
 pub use softnet::{CpuSoftnet, Softnet};
 pub use tcp_info::TcpInfo;
+pub use zone::Zone;
 
 /// What happened in an interval. A part that is `None` could not be read, and [`Sample::unread`] says why; a
 /// part that is empty was read, and nothing had changed.
@@ -86,4 +103,11 @@ pub struct Sample {
     /// What could not be read, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
+}
+
+/// The inode number of the calling thread's network namespace.
+fn netns(root: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(root.join("proc/thread-self/ns/net"));
+    metadata.ok().map(|metadata| metadata.ino())
 }

@@ -56,7 +56,7 @@ impl Sampler {
         ];
         let open = |name: &str| Source::open(root, &format!("{NET}/{name}"));
         Self {
-            netns: netns(root),
+            netns: super::netns(root),
             files: files
                 .map(|(name, parse)| (name, parse, open(name)))
                 .into_iter()
@@ -186,13 +186,6 @@ impl Sampler {
             Err(error) => _ = sample.unread.insert("qdiscs".to_owned(), error.to_string()),
         }
     }
-}
-
-/// The inode number of the calling thread's network namespace.
-fn netns(root: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(root.join("proc/thread-self/ns/net"));
-    metadata.ok().map(|metadata| metadata.ino())
 }
 
 fn is_absent(source: &io::Result<Source>) -> bool {

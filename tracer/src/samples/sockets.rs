@@ -62,7 +62,7 @@ impl SocketKey {
 pub enum Found {
     /// It is there.
     Yes,
-    /// Only the rest of a connection with these addresses is there, without a cookie to tell whose.
+    /// Only the rest of a connection with these addresses is there: older kernels do not say of which.
     TimeWait,
     /// Another socket has these addresses now: this one is closed.
     Other,
@@ -185,24 +185,28 @@ pub fn sample(netlink: &mut Netlink, key: &SocketKey, own_netns: Option<u64>) ->
     }
     match ask(netlink, key, key.cookie.unwrap_or(NO_COOKIE)) {
         Ok(body) => fill(body, key, &mut sample),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::ENOENT) => sample.found = Found::NotFound,
-            // There is a socket, with another cookie (`sock_diag_check_cookie`).
-            Some(libc::ESTALE) => {
-                sample.found = match ask(netlink, key, NO_COOKIE)
-                    .ok()
-                    .and_then(|body| u8_at(body, 1))
-                {
-                    Some(TCP_TIME_WAIT) => Found::TimeWait,
-                    // Nobody is connected: the listener was found.
-                    Some(TCP_LISTEN) | None => Found::NotFound,
-                    Some(_) => Found::Other,
-                }
+        // No socket, or one with another cookie: `inet_diag_find_one_icsk` and `sock_diag_check_cookie` differ in
+        // how they say it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) => {
+            sample.found = match key.cookie {
+                Some(_) => what_is_there(netlink, key),
+                None => Found::NotFound,
             }
-            _ => sample.why = Some(error.to_string()),
-        },
+        }
+        Err(error) => sample.why = Some(error.to_string()),
     }
     sample
+}
+
+/// What is at these addresses, where the socket itself is not.
+fn what_is_there(netlink: &mut Netlink, key: &SocketKey) -> Found {
+    let there = ask(netlink, key, NO_COOKIE).ok();
+    match there.and_then(|body| u8_at(body, 1)) {
+        Some(TCP_TIME_WAIT) => Found::TimeWait,
+        // Nobody is connected: the listener was found.
+        Some(TCP_LISTEN) | None => Found::NotFound,
+        Some(_) => Found::Other,
+    }
 }
 
 const TCP_TIME_WAIT: u8 = 6;
@@ -229,9 +233,15 @@ fn request(key: &SocketKey, cookie: u64) -> Vec<u8> {
     };
     let mut request = vec![family as u8, protocol as u8, extensions, 0];
     request.extend(u32::MAX.to_ne_bytes());
-    request.extend(key.local.port().to_be_bytes());
-    request.extend(key.remote.port().to_be_bytes());
-    for end in [key.local.ip(), key.remote.ip()] {
+    // For UDP the kernel has them the other way round, "for historical reasons" (`udp_dump_one`).
+    let ends = match key.proto {
+        SocketProto::Tcp => [&key.local, &key.remote],
+        SocketProto::Udp => [&key.remote, &key.local],
+    };
+    for end in ends {
+        request.extend(end.port().to_be_bytes());
+    }
+    for end in ends.map(SocketAddr::ip) {
         let mut address = [0; 16];
         match end {
             IpAddr::V4(v4) => address[..4].copy_from_slice(&v4.octets()),
