@@ -16,6 +16,7 @@ pub mod names;
 pub mod output;
 pub mod owner;
 pub mod render;
+pub mod samples;
 pub mod selftest;
 pub mod sys;
 pub mod tally;
