@@ -11,7 +11,7 @@ const AYA: [&str; 3] = [
     "tracer/src/selftest/faults",
 ];
 const HOST: [&str; 2] = ["tracer/src/owner", "tracer/src/kernel/facts"];
-const PURE: [&str; 7] = [
+const PURE: [&str; 9] = [
     "tracer/src/aggregate",
     "tracer/src/diagnose",
     "tracer/src/diff",
@@ -19,6 +19,8 @@ const PURE: [&str; 7] = [
     "tracer/src/event",
     "tracer/src/decode",
     "tracer/src/kernel/plan",
+    "tracer/src/trigger",
+    "tracer/src/when",
 ];
 const UNSAFE: [&str; 9] = [
     // The one place that turns wire types into bytes and back.
