@@ -15,7 +15,7 @@ pub use detail::{
     Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, Reset, Retransmit,
     Send, SendError, Trigger, transmit_code_name,
 };
-pub use flow::{Endpoint, Flow, proto_name};
+pub use flow::{Endpoint, Flow, proto_from_name, proto_name};
 pub use owner::{Grade, Holder, Owner, RawName};
 pub use signal::{Signal, UnknownSignal};
 pub use tally::{Counted, CountedKind, SignalTotals, Totals};

@@ -19,5 +19,6 @@ pub mod render;
 pub mod selftest;
 pub mod sys;
 pub mod tally;
+pub mod trace;
 pub mod trigger;
 pub mod when;

@@ -53,7 +53,7 @@ impl Endpoint {
 }
 
 /// Local and remote end of a socket, or of a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// As [`proto_name`] gives it.
     pub proto: Cow<'static, str>,
@@ -103,6 +103,23 @@ pub fn proto_name(family: u16, sock_type: u16, protocol: u16) -> Cow<'static, st
         (other, _) => return format!("af_{other}").into(),
     };
     name.into()
+}
+
+/// The name of a protocol as a trace carries it: without an allocation where nearly all events are.
+pub fn proto_from_name(name: String) -> Cow<'static, str> {
+    let usual = [
+        "tcp",
+        "udp",
+        "mptcp",
+        "icmp",
+        "raw",
+        "unix_stream",
+        "unix_dgram",
+        "netlink",
+        "packet",
+    ];
+    let known = usual.into_iter().find(|known| *known == name);
+    known.map_or_else(|| name.into(), Cow::Borrowed)
 }
 
 // include/linux/socket.h; the C library's headers name them only in part.

@@ -94,7 +94,7 @@ impl Grade {
 }
 
 /// A process that holds a shared socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// Process id.
     pub pid: u32,
@@ -107,7 +107,7 @@ pub struct Holder {
 }
 
 /// The process that a socket belongs to. Identity is `pid` and `started_boot_ns` together.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Owner {
     /// How we know.
     pub grade: Grade,

@@ -18,6 +18,15 @@ pub enum CountedKind {
 }
 
 impl CountedKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::WouldBlock,
+        Self::PartialSend,
+        Self::NoLocalSocket,
+        Self::BeyondMap,
+        Self::Benign,
+    ];
+
     /// The name in the output.
     pub const fn name(self) -> &'static str {
         match self {

@@ -42,6 +42,11 @@ impl TcpState {
         Self::ALL.get(index).copied()
     }
 
+    /// The kernel's number.
+    pub const fn number(self) -> u32 {
+        self as u32 + 1
+    }
+
     /// The kernel's name without `TCP_`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,6 +93,11 @@ impl CaState {
             4 => Some(Self::Loss),
             _ => None,
         }
+    }
+
+    /// The kernel's number.
+    pub const fn number(self) -> u32 {
+        self as u32
     }
 
     /// The kernel's name without `TCP_CA_`.
