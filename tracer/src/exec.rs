@@ -116,7 +116,7 @@ impl Runner {
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         self.socket.set_read_timeout(Some(PATIENCE))?;
         let mut message = [0; MESSAGE_BYTES];
-        let length = match self.socket.read(&mut message) {
+        let length = match receive(&self.socket, &mut message) {
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 bail!("the helper is not ready after {} s", PATIENCE.as_secs())
@@ -225,11 +225,10 @@ impl Runner {
     /// `None` when there is none now; notices the end of the helper.
     fn next_report(&mut self) -> Option<Report> {
         let mut message = [0; MESSAGE_BYTES];
-        let length = match self.socket.read(&mut message) {
+        let length = match receive(&self.socket, &mut message) {
             Ok(length) => length,
             Err(error) => {
-                use io::ErrorKind::{Interrupted, WouldBlock};
-                self.gone |= !matches!(error.kind(), Interrupted | WouldBlock);
+                self.gone |= error.kind() != io::ErrorKind::WouldBlock;
                 return None;
             }
         };
@@ -247,6 +246,17 @@ impl Runner {
         };
         let trace = self.outstanding.pop_front()?;
         Some(Report { trace, outcome })
+    }
+}
+
+/// A message; its length is 0 when the other side is gone. A receive with a timeout is not restarted by the
+/// kernel when something interrupts it (signal(7)).
+fn receive(mut socket: &Socket, message: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket.read(message) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

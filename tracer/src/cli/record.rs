@@ -33,7 +33,7 @@ Examples:
   sendtrace record -w night.trace --duration 8h
       All failures to send of a night, in one file.
   sendtrace record -w /var/log/sendtrace --rotate-size 256M --keep-size 10G --min-free 2G
-      For good: a folder that never holds more than 10 GiB, on a disk that never gets full.
+      For good: 10 GiB at most, and 2 GiB of the disk are left to others.
   sendtrace record -w /var/log/sendtrace --trigger errno=ECOMM --trigger 'retransmit rate>200/s'
       Only the minutes around what matters: 5 before, 2 after.
   sendtrace record -w - --signal send_error | ssh collector 'cat > host.trace'

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -18,7 +18,7 @@ use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresui
 use socket2::Socket;
 
 use super::invoker::{self, Account};
-use super::{MESSAGE_BYTES, QUEUE, answer, ask};
+use super::{MESSAGE_BYTES, QUEUE, answer, ask, receive};
 use crate::cli::ExecHelper;
 use crate::kernel::facts;
 
@@ -58,7 +58,7 @@ pub fn run(args: &ExecHelper) -> anyhow::Result<()> {
 
 /// Paths come in here, one after the other they go to the thread that runs the command.
 fn serve(
-    mut socket: Socket,
+    socket: Socket,
     command: OsString,
     environment: BTreeMap<OsString, OsString>,
 ) -> anyhow::Result<()> {
@@ -73,11 +73,7 @@ fn serve(
     });
     let mut message = [0; MESSAGE_BYTES];
     loop {
-        let length = match socket.read(&mut message) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => 0,
-        };
+        let length = receive(&socket, &mut message).unwrap_or(0);
         match &message[..length] {
             [ask::RUN, path @ ..] => {
                 if paths.send(OsStr::from_bytes(path).into()).is_err() {

@@ -16,7 +16,7 @@ const HOST: [&str; 3] = [
     // Evidence of the host beside the events: counters and settings, through a root that tests replace.
     "tracer/src/samples",
 ];
-const PURE: [&str; 7] = [
+const PURE: [&str; 9] = [
     "tracer/src/aggregate",
     "tracer/src/diagnose",
     "tracer/src/diff",
@@ -24,6 +24,8 @@ const PURE: [&str; 7] = [
     "tracer/src/event",
     "tracer/src/decode",
     "tracer/src/kernel/plan",
+    "tracer/src/trigger",
+    "tracer/src/when",
 ];
 const UNSAFE: [&str; 9] = [
     // The one place that turns wire types into bytes and back.
