@@ -14,6 +14,7 @@ pub mod note;
 pub mod start;
 pub mod tables;
 pub mod wire;
+pub mod writer;
 
 pub use block::{Block, Builder, Seal, Sealed};
 pub use layout::Header;
