@@ -7,6 +7,7 @@
 pub mod block;
 pub mod column;
 pub mod events;
+pub mod flight;
 pub mod layout;
 #[cfg(test)]
 pub mod made;

@@ -31,7 +31,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 pub use gap::Loss;
-pub(in crate::trace) use queue::{Budget, Charge, Entry, Item, Shared};
+pub(in crate::trace) use queue::{Budget, Charge, Entry, IDLE_ITEMS, Item, Shared};
 pub use retention::Keep;
 pub use status::{Notice, Status};
 
@@ -284,4 +284,4 @@ fn segments(
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::trace) mod tests;

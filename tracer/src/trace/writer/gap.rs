@@ -75,6 +75,13 @@ impl Loss {
         self.events.iter().sum()
     }
 
+    /// What it takes in memory, bytes.
+    pub fn memory(&self) -> usize {
+        let reasons = self.why.iter().map(|why| why.capacity() + size_of_val(why));
+        // Each reason, their list, and itself are allocations.
+        size_of::<Self>() + reasons.sum::<usize>() + 16 * (self.why.capacity() + 2)
+    }
+
     /// As a note.
     pub fn note(&self) -> Gap {
         let events = Signal::ALL.into_iter().zip(self.events);

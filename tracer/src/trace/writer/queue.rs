@@ -11,6 +11,9 @@ use crate::event::Signal;
 use crate::trace::block::Sealed;
 use crate::trace::note::Counters;
 
+/// An empty queue has room for no more than these: memory is bounded.
+pub const IDLE_ITEMS: usize = 64;
+
 /// A block on its way.
 #[derive(Debug)]
 pub struct Entry {
@@ -20,7 +23,7 @@ pub struct Entry {
     /// Blocks before this one for which there was no room.
     pub lost_before: Option<Box<Loss>>,
     /// Gives its memory back when nobody has it any more.
-    pub charge: Charge,
+    pub _charge: Charge,
 }
 
 /// What the thread is told.
@@ -29,8 +32,8 @@ pub enum Item {
     Block(Arc<Entry>),
     /// A window of the flight recorder, with the counters as they stood before it.
     Begin(Counters),
-    /// The window is complete.
-    Close,
+    /// The window is complete, but for what was dropped at its end.
+    Close(Option<Box<Loss>>),
 }
 
 /// A bound of memory, bytes.
@@ -129,7 +132,7 @@ impl Shared {
             sealed,
             counters: counters.clone(),
             lost_before: queue.lost.take().map(Box::new),
-            charge,
+            _charge: charge,
         };
         queue.items.push_back(Item::Block(Arc::new(entry)));
         drop(queue);
@@ -163,6 +166,9 @@ impl Shared {
         let mut queue = locked(&self.queue);
         loop {
             if let Some(item) = queue.items.pop_front() {
+                if queue.items.is_empty() && queue.items.capacity() > IDLE_ITEMS {
+                    queue.items = VecDeque::new();
+                }
                 return Next::Item(item);
             }
             if queue.ending {

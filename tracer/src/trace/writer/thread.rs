@@ -45,7 +45,12 @@ fn run(mut recorder: Recorder, shared: &Shared) {
         match next {
             Next::Item(Item::Block(entry)) => recorder.block(&entry, now_boot_ns),
             Next::Item(Item::Begin(counters)) => recorder.begin_window(&counters),
-            Next::Item(Item::Close) => recorder.finish(now_boot_ns),
+            Next::Item(Item::Close(lost)) => {
+                if let Some(lost) = lost {
+                    recorder.miss(*lost);
+                }
+                recorder.finish(now_boot_ns);
+            }
             Next::Tick => {}
             Next::End(lost) => {
                 // What a flight recorder did not hold while no window was open is missing nowhere.
