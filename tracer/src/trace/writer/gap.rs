@@ -6,8 +6,6 @@
 
 use std::io;
 
-use nix::errno::Errno;
-
 use crate::event::Signal;
 use crate::trace::block::{Builder, Seal, Sealed};
 use crate::trace::layout::Header;
@@ -117,8 +115,9 @@ impl Loss {
 
 /// What the kernel says about an error, without Rust's numbers.
 pub fn words(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }

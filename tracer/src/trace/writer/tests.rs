@@ -5,4 +5,5 @@ mod files;
 mod full;
 pub mod kit;
 pub mod memory;
+mod mounted;
 mod rotation;

@@ -12,7 +12,7 @@ const BLOCKS: u64 = 14;
 
 fn shapes() -> [Shape; 2] {
     let segments = Shape::Segments {
-        bytes: Some(9000),
+        bytes: Some(3000),
         time: None,
     };
     [segments, Shape::Windows]
@@ -103,7 +103,8 @@ fn every_operation_may_fail_and_every_event_is_accounted_for() {
                         gaps += ran.account.gaps;
                         // A single fault is always made good.
                         assert!(!ran.silent || count > 1, "{context}");
-                        if !truncate_fails && count < usize::MAX {
+                        // The torn block could be cut off before the next was written.
+                        if !truncate_fails && count <= 3 {
                             assert_eq!(ran.account.damaged, 0, "{context}");
                         }
                     }

@@ -100,7 +100,7 @@ fn a_second_writer_is_refused_and_a_later_one_goes_on_with_the_numbers() {
     let folder = dir.path().join("folder");
     let target = Target::Segments(folder.clone());
     let options = Options {
-        rotate_size: Some(20_000),
+        rotate_size: Some(10_000),
         ..Options::default()
     };
     let mut maker = Maker::default();

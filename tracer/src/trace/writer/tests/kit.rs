@@ -69,6 +69,11 @@ fn made() -> &'static [(Sealed, Counters)] {
 }
 
 impl Maker {
+    /// Blocks that were handed out.
+    pub fn seq(&self) -> u64 {
+        self.handed as u64
+    }
+
     pub fn block(&mut self) -> (Sealed, Counters) {
         let (sealed, counters) = made()[self.handed].clone();
         self.handed += 1;

@@ -18,7 +18,7 @@ fn of(bytes: u64) -> Shape {
 #[test]
 fn no_segment_is_longer_than_asked_for_and_names_are_in_order() {
     let memory = Memory::default();
-    let mut recorder = kit::recorder(Box::new(memory.clone()), of(12_000), Keep::default());
+    let mut recorder = kit::recorder(Box::new(memory.clone()), of(6000), Keep::default());
     let mut maker = Maker::default();
     for second in 0..60 {
         recorder.block(&maker.entry(), second * SECOND);
@@ -29,7 +29,7 @@ fn no_segment_is_longer_than_asked_for_and_names_are_in_order() {
     assert_eq!(recorder.status.files, state.files.len() as u64);
     for (name, bytes) in &state.files {
         // The START block comes on top.
-        assert!(bytes.len() < 13_000, "{name}");
+        assert!(bytes.len() < 7000, "{name}");
     }
     let account = kit::account(state.files.values().map(|file| &**file));
     assert_eq!(account.told(), maker.submitted);
@@ -70,15 +70,15 @@ fn the_size_that_is_kept_is_never_exceeded_and_strangers_stay() {
         memory.state().files.insert(name.to_owned(), vec![0; 100]);
     }
     let keep = Keep {
-        size: Some(40_000),
+        size: Some(20_000),
         ..Keep::default()
     };
-    let mut recorder = kit::recorder(Box::new(memory.clone()), of(10_000), keep);
+    let mut recorder = kit::recorder(Box::new(memory.clone()), of(5000), keep);
     let mut maker = Maker::default();
     for second in 0..100 {
         recorder.block(&maker.entry(), second * SECOND);
         // START blocks come on top of what is planned for.
-        assert!(memory.used() <= 40_000 + 300 + 1000, "{second}");
+        assert!(memory.used() <= 20_000 + 300 + 1000, "{second}");
     }
     recorder.finish(100 * SECOND);
     let state = memory.state();
