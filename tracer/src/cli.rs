@@ -64,6 +64,8 @@ impl Cli {
 pub enum Command {
     /// Print each failure to send as it happens, with its process and its destination (needs root)
     Live(Live),
+    /// Record what live would print, and samples of the host's counters, in a trace (needs root)
+    Record(Record),
     /// Say what this host offers, which hook serves each signal, and what is missing
     Doctor(Doctor),
     /// Provoke every signal in a network namespace of its own, and check that each is seen (needs root)

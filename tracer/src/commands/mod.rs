@@ -1,8 +1,12 @@
 //! One file per command; each composes the line from hook to output.
 
+mod attach;
 pub mod doctor;
 pub mod live;
+pub mod record;
+mod run_loop;
 pub mod selftest;
+mod session;
 
 /// Why a command did not do its job.
 #[derive(Debug)]

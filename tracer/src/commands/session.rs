@@ -118,7 +118,10 @@ impl Session {
 
     /// Prints what stands above the events.
     pub fn start(&mut self) {
-        let header = self.printer.as_ref().and_then(|printer| printer.renderer.header());
+        let header = self
+            .printer
+            .as_ref()
+            .and_then(|printer| printer.renderer.header());
         self.print(header.unwrap_or_default());
     }
 
@@ -395,13 +398,18 @@ impl Session {
     }
 
     fn flush_while_read(&mut self, patience: Duration) -> bool {
-        let printed = self.printer.as_mut().is_none_or(|printer| printer.flush_while_read(patience));
+        let printed = self
+            .printer
+            .as_mut()
+            .is_none_or(|printer| printer.flush_while_read(patience));
         printed || self.tape.is_some()
     }
 
     fn totals(&self, missed: &[Option<u64>; signal::COUNT]) -> Result<Totals> {
         let counters = self.counters()?;
-        Ok(self.tally.totals(&counters, missed, self.resolved.config.signals))
+        Ok(self
+            .tally
+            .totals(&counters, missed, self.resolved.config.signals))
     }
 
     fn counters(&self) -> Result<[Counters; signal::COUNT]> {

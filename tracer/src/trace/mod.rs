@@ -7,6 +7,7 @@
 pub mod block;
 pub mod column;
 pub mod events;
+pub mod flight;
 pub mod layout;
 #[cfg(test)]
 pub mod made;
@@ -15,6 +16,7 @@ pub mod reader;
 pub mod start;
 pub mod tables;
 pub mod wire;
+pub mod writer;
 
 pub use block::{Block, Builder, Seal, Sealed};
 pub use layout::Header;

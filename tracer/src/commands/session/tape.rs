@@ -106,7 +106,10 @@ impl Tape {
     /// A trigger fired; what led to it is in the block that is closed now.
     pub fn fire(&mut self, expression: String, now_boot_ns: u64) {
         let boot_ns = now_boot_ns;
-        self.builder.note(&Note::Trigger(Fired { boot_ns, expression }));
+        self.builder.note(&Note::Trigger(Fired {
+            boot_ns,
+            expression,
+        }));
         self.seal(0, now_boot_ns);
         if let Deck::Flight(flight, triggers) = &mut self.deck {
             flight.trigger(now_boot_ns);
@@ -176,13 +179,23 @@ impl Tape {
     }
 
     fn look_beside(&mut self, now_boot_ns: u64) {
-        let Some(beside) = &mut self.beside else { return };
-        for change in beside.changes.iter_mut().flat_map(|changes| changes.drain(now_boot_ns)) {
+        let Some(beside) = &mut self.beside else {
+            return;
+        };
+        for change in beside
+            .changes
+            .iter_mut()
+            .flat_map(|changes| changes.drain(now_boot_ns))
+        {
             self.builder.note(&Note::Change(object(&change)));
         }
         let every = u64::try_from(beside.every.as_nanos()).unwrap_or(u64::MAX);
         // Half a second early is nearer than half a second late.
-        if now_boot_ns.saturating_sub(self.sampled_boot_ns).saturating_add(500_000_000) < every {
+        if now_boot_ns
+            .saturating_sub(self.sampled_boot_ns)
+            .saturating_add(500_000_000)
+            < every
+        {
             return;
         }
         self.sampled_boot_ns = now_boot_ns;
@@ -212,7 +225,11 @@ impl Tape {
         self.anchored_boot_ns = boot_ns;
         let wall_ns = i64::try_from(boot_ns).unwrap_or(i64::MAX);
         let wall_ns = wall_ns.saturating_add(self.wall_minus_boot_ns);
-        self.builder.note(&Note::Anchor(Anchor { boot_ns, wall_ns, why }));
+        self.builder.note(&Note::Anchor(Anchor {
+            boot_ns,
+            wall_ns,
+            why,
+        }));
     }
 
     fn seal(&mut self, flags: u16, now_boot_ns: u64) {
