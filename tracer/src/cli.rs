@@ -66,6 +66,8 @@ pub enum Command {
     Live(Live),
     /// Record what live would print, and samples of the host's counters, in a trace (needs root)
     Record(Record),
+    /// Print what live would have printed, from traces (needs no root)
+    Replay(Replay),
     /// Say what this host offers, which hook serves each signal, and what is missing
     Doctor(Doctor),
     /// Provoke every signal in a network namespace of its own, and check that each is seen (needs root)

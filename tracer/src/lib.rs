@@ -11,6 +11,7 @@ pub mod event;
 pub mod exec;
 pub mod filter;
 pub mod host;
+pub mod interrupt;
 pub mod kernel;
 pub mod names;
 pub mod output;

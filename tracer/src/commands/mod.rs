@@ -3,7 +3,9 @@
 mod attach;
 pub mod doctor;
 pub mod live;
+mod playback;
 pub mod record;
+pub mod replay;
 mod run_loop;
 pub mod selftest;
 mod session;

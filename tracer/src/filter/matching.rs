@@ -21,6 +21,21 @@ impl Resolved {
             && self.matches_owner(&event.owner)
     }
 
+    /// Is the signal one that is wanted?
+    pub fn wants_signal(&self, signal: Signal) -> bool {
+        let number = signal.number();
+        number.is_none_or(|number| self.config.signals >> number & 1 == 1)
+    }
+
+    /// The same filter for what was counted instead of listed; `--errno` takes none of it.
+    pub fn matches_counted(&self, counted: &Counted) -> bool {
+        let nobody = Owner::default();
+        self.wants_signal(counted.signal)
+            && !self.on(bit::ERRNO)
+            && self.matches_flow(counted.flow.as_ref())
+            && self.matches_owner(counted.owner.as_ref().unwrap_or(&nobody))
+    }
+
     /// The part of [`Self::matches`] that asks who: process, name and cgroup. Of a shared socket any holder
     /// counts for the first two; one process must match both.
     pub fn matches_owner(&self, owner: &Owner) -> bool {
