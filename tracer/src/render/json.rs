@@ -73,7 +73,7 @@ pub fn totals(totals: &Totals) -> String {
 }
 
 /// Keys and values in their order, as a line.
-fn line(entries: &[(&str, Value)]) -> String {
+pub(super) fn line(entries: &[(&str, Value)]) -> String {
     struct Entries<'a>(&'a [(&'a str, Value)]);
     impl Serialize for Entries<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,6 +6,7 @@
 
 pub mod escape;
 pub mod json;
+pub mod sample;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod time;
 pub use time::Clock;
 
 use crate::event::{Counted, Event, Totals};
+use crate::samples::{Change, Sample};
 
 /// How output looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,22 @@ impl Renderer {
         match self {
             Self::Text { colour } => text::event(event, clock, *colour),
             Self::Json => json::event(event, clock),
+        }
+    }
+
+    /// The line of a sample of counters.
+    pub fn sample(&self, of: &Sample, clock: &Clock) -> String {
+        match self {
+            Self::Text { .. } => sample::sample_text(of, clock),
+            Self::Json => sample::sample_json(of, clock),
+        }
+    }
+
+    /// The line of a change of the network's configuration.
+    pub fn change(&self, change: &Change, clock: &Clock) -> String {
+        match self {
+            Self::Text { .. } => sample::change_text(change, clock),
+            Self::Json => sample::change_json(change, clock),
         }
     }
 
