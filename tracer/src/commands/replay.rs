@@ -3,12 +3,15 @@
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
+
 use super::Failure;
 use super::live::renderer;
 use super::playback::{LOOK_AGAIN, Play, Playback, Step, Wanted};
 use crate::cli::{Replay, Speed};
 use crate::interrupt::Interrupt;
-use crate::render::{Renderer, host};
+use crate::render::{Clock, Renderer};
+use crate::trace::Note;
 
 /// Runs the command.
 pub fn run(args: &Replay) -> Result<(), Failure> {
@@ -93,16 +96,32 @@ impl Player<'_> {
         let clock = self.playback.clock(track);
         let line = match play {
             Play::Event(event) => self.renderer.event(event, clock),
-            Play::Note(note) if self.args.samples => self.renderer.note(note, clock),
+            Play::Note(note) if self.args.samples => self.note(note, clock),
             Play::Note(_) => return String::new(),
         };
         match self.playback.tracks() {
             [_] => line,
             tracks => {
                 let track = &tracks[track];
-                host(line, track.host.as_deref().unwrap_or(track.name()), self.renderer)
+                self.renderer.of_host(line, track.host.as_deref().unwrap_or(track.name()))
             }
         }
+    }
+
+    /// The line of a note; empty for one of a newer tool.
+    fn note(&self, note: &Note, clock: &Clock) -> String {
+        fn read<T: serde::de::DeserializeOwned>(map: &Map<String, Value>) -> Option<T> {
+            serde_json::from_value(Value::Object(map.clone())).ok()
+        }
+        let line = match note {
+            Note::Sample(map) => read(map).map(|sample| self.renderer.sample(&sample, clock)),
+            Note::Change(map) => read(map).map(|change| self.renderer.change(&change, clock)),
+            Note::Trigger(fired) => {
+                Some(self.renderer.trigger(fired.boot_ns, &fired.expression, clock))
+            }
+            _ => None,
+        };
+        line.unwrap_or_default()
     }
 }
 

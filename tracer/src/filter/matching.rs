@@ -6,7 +6,7 @@ use tracer_common::filter as bit;
 
 use super::{Resolved, TICK_NS};
 use crate::cli::Proto;
-use crate::event::{Detail, Endpoint, Event, Flow, Owner, RawName, Signal};
+use crate::event::{Counted, Detail, Endpoint, Event, Flow, Owner, RawName, Signal};
 
 impl Resolved {
     /// Whether the user wants this event. What is not known does not match; lost events always do, since a
