@@ -103,7 +103,8 @@ impl Player<'_> {
             [_] => line,
             tracks => {
                 let track = &tracks[track];
-                self.renderer.of_host(line, track.host.as_deref().unwrap_or(track.name()))
+                self.renderer
+                    .of_host(line, track.host.as_deref().unwrap_or(track.name()))
             }
         }
     }
@@ -116,9 +117,11 @@ impl Player<'_> {
         let line = match note {
             Note::Sample(map) => read(map).map(|sample| self.renderer.sample(&sample, clock)),
             Note::Change(map) => read(map).map(|change| self.renderer.change(&change, clock)),
-            Note::Trigger(fired) => {
-                Some(self.renderer.trigger(fired.boot_ns, &fired.expression, clock))
-            }
+            Note::Trigger(fired) => Some(self.renderer.trigger(
+                fired.boot_ns,
+                &fired.expression,
+                clock,
+            )),
             _ => None,
         };
         line.unwrap_or_default()
