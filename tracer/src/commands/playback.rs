@@ -20,7 +20,7 @@ use crate::render::Clock;
 use crate::trace::note::Note;
 use crate::trace::reader::{Notice, Recording};
 use crate::when::{self, When};
-pub use track::Track;
+pub use track::{Next, Track};
 
 /// What is asked of traces.
 pub struct Wanted<'a> {

@@ -27,6 +27,21 @@ impl Resolved {
         number.is_none_or(|number| self.config.signals >> number & 1 == 1)
     }
 
+    /// [`Self::matches`] for an event of which only this is known.
+    pub fn matches_parts(
+        &self,
+        signal: Signal,
+        errno: Option<u32>,
+        owner: &Owner,
+        flow: Option<&Flow>,
+    ) -> bool {
+        signal == Signal::Lost
+            || (self.wants_signal(signal)
+                && self.wants_errno(errno)
+                && self.matches_flow(flow)
+                && self.matches_owner(owner))
+    }
+
     /// The same filter for what was counted instead of listed; `--errno` takes none of it.
     pub fn matches_counted(&self, counted: &Counted) -> bool {
         let nobody = Owner::default();
@@ -113,6 +128,10 @@ impl Resolved {
             Detail::Connection(connection) => connection.errno,
             _ => None,
         };
+        self.wants_errno(errno)
+    }
+
+    fn wants_errno(&self, errno: Option<u32>) -> bool {
         let wanted = |errno: u32| {
             self.config
                 .errnos

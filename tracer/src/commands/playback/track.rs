@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::sums::Sums;
 use super::{Play, heed};
-use crate::event::{Counted, Event, Lost, LostAt, Totals};
+use crate::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal, Totals};
 use crate::filter::Resolved;
 use crate::render::Clock;
 use crate::samples::Zone;
@@ -158,6 +158,22 @@ impl Track {
         wanted
     }
 
+    /// Is an event wanted of which only this is known?
+    pub fn wants_parts(
+        &self,
+        signal: Signal,
+        errno: Option<u32>,
+        owner: &Owner,
+        flow: Option<&Flow>,
+    ) -> bool {
+        self.resolved.matches_parts(signal, errno, owner, flow)
+    }
+
+    /// An event that was read is not wanted.
+    pub fn remove(&mut self, signal: Signal, count: u64) {
+        self.sums.remove(signal, count);
+    }
+
     /// Is a time of the wall clock between the ends that were asked for?
     pub fn in_time(&self, wall_ns: i128) -> bool {
         self.since.is_none_or(|since| wall_ns >= since)
@@ -197,7 +213,11 @@ impl Track {
         Ok(())
     }
 
-    fn malformed(&mut self, why: &str, strict: bool) -> Result<()> {
+    /// Says or refuses that a block is not what the format says.
+    ///
+    /// # Errors
+    /// When `strict`.
+    pub fn malformed(&self, why: &str, strict: bool) -> Result<()> {
         let name = crate::render::escape::name(self.recording.name.as_bytes());
         if strict {
             anyhow::bail!("{name}: a block is not what the format says: {why} (--strict)");
