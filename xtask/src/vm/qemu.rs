@@ -276,12 +276,3 @@ pub fn find() -> Result<PathBuf> {
          Fedora: qemu-system-x86-core)",
     )
 }
-
-/// Whether it is worth a try; that it works only a machine shows that reaches init.
-pub fn kvm_may_work() -> bool {
-    let device = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm");
-    device.is_ok()
-}
