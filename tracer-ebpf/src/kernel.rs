@@ -46,6 +46,22 @@ macro_rules! load_probed {
 }
 pub(crate) use load_probed;
 
+/// As `load_probed!`, but what cannot be read is 0.
+macro_rules! load_or_zero {
+    ($ptr:expr, $field:ident: $ty:ty) => {{
+        // SAFETY: a read of a static that nobody writes after loading.
+        let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
+        if offset == tracer_common::UNRESOLVED {
+            None
+        } else {
+            Some($crate::kernel::probe_or_zero::<$ty>(
+                $ptr as u64 + offset as u64,
+            ))
+        }
+    }};
+}
+pub(crate) use load_or_zero;
+
 /// As `load!` from the current task and what is reached from it: typed only where the kernel has
 /// `bpf_get_current_task_btf`. A function that is made for one of the two says which. Either way what cannot be
 /// read is 0: a branch for each failed read would double what the verifier has to look at.
@@ -59,14 +75,7 @@ macro_rules! load_task {
         if $typed {
             $crate::kernel::load!($ptr, $field: $ty)
         } else {
-            // SAFETY: a read of a static that nobody writes after loading.
-            let offset =
-                unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
-            if offset == tracer_common::UNRESOLVED {
-                None
-            } else {
-                Some($crate::kernel::probe_or_zero::<$ty>($ptr as u64 + offset as u64))
-            }
+            $crate::kernel::load_or_zero!($ptr, $field: $ty)
         }
     };
 }
