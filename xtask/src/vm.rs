@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long = "test", value_name = "NAME", conflicts_with = "suite")]
     tests: Vec<String>,
     /// Machines at once; each has one processor and 1 GiB
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     at_once: u8,
     /// Write every line that came out of the machines to this file
     #[arg(long, value_name = "FILE")]
