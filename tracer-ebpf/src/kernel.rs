@@ -46,8 +46,25 @@ macro_rules! load_probed {
 }
 pub(crate) use load_probed;
 
+/// As `load_probed!`, but what cannot be read is 0.
+macro_rules! load_or_zero {
+    ($ptr:expr, $field:ident: $ty:ty) => {{
+        // SAFETY: a read of a static that nobody writes after loading.
+        let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
+        if offset == tracer_common::UNRESOLVED {
+            None
+        } else {
+            Some($crate::kernel::probe_or_zero::<$ty>(
+                $ptr as u64 + offset as u64,
+            ))
+        }
+    }};
+}
+pub(crate) use load_or_zero;
+
 /// As `load!` from the current task and what is reached from it: typed only where the kernel has
-/// `bpf_get_current_task_btf`. A function that is made for one of the two says which.
+/// `bpf_get_current_task_btf`. A function that is made for one of the two says which. Either way what cannot be
+/// read is 0: a branch for each failed read would double what the verifier has to look at.
 macro_rules! load_task {
     ($ptr:expr, $field:ident: $ty:ty) => {
         $crate::kernel::load_task!(
@@ -58,7 +75,7 @@ macro_rules! load_task {
         if $typed {
             $crate::kernel::load!($ptr, $field: $ty)
         } else {
-            $crate::kernel::load_probed!($ptr, $field: $ty)
+            $crate::kernel::load_or_zero!($ptr, $field: $ty)
         }
     };
 }
@@ -108,6 +125,35 @@ pub fn probe<T: Copy>(address: u64) -> Option<T> {
     };
     // SAFETY: written in full when the helper returned 0.
     (result == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// A type of which all zeroes are a value.
+///
+/// # Safety
+/// They are.
+pub unsafe trait Zero: Copy {}
+// SAFETY: numbers, a raw pointer, and arrays of numbers.
+unsafe impl Zero for u32 {}
+// SAFETY: as above.
+unsafe impl Zero for u64 {}
+// SAFETY: as above.
+unsafe impl Zero for Ptr {}
+// SAFETY: as above.
+unsafe impl<T: Zero, const N: usize> Zero for [T; N] {}
+
+/// As [`probe`], all zeroes where nothing can be read.
+#[inline(always)]
+pub fn probe_or_zero<T: Zero>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes all of it: zeroes, when it fails.
+    unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        );
+        value.assume_init()
+    }
 }
 
 /// Reads `T` from the memory of the current process (`bpf_probe_read_user`).

@@ -14,7 +14,9 @@ use core::{
 use tracer_common::{Owner, ability, filter, grade, owner_flag};
 
 use crate::{
-    kernel::{Ptr, Words, can, clear, current_task, load, load_bits, load_task, probe, put},
+    kernel::{
+        Ptr, Words, can, clear, current_task, load, load_bits, load_probed, load_task, probe, put,
+    },
     maps::{SENDER_PLACES, SENDERS, config},
 };
 
@@ -91,10 +93,13 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
 /// Real user id, `u32::MAX` when unreadable.
 #[inline(always)]
 fn uid(typed: bool, task: Ptr) -> u32 {
-    match load_task!(typed, task, task_cred: Ptr) {
-        Some(cred) => load_task!(typed, cred, cred_uid: u32).unwrap_or(u32::MAX),
-        None => u32::MAX,
-    }
+    let uid = match load_task!(typed, task, task_cred: Ptr) {
+        Some(cred) if typed => load!(cred, cred_uid: u32),
+        // Unlike elsewhere, 0 would say something that may not be so.
+        Some(cred) => load_probed!(cred, cred_uid: u32),
+        None => None,
+    };
+    uid.unwrap_or(u32::MAX)
 }
 
 /// The task's cgroup (v2).

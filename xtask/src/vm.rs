@@ -15,6 +15,7 @@ mod fetch;
 mod host_programs;
 mod initramfs;
 mod judge;
+mod kvm;
 mod modules;
 mod output;
 mod programs;
@@ -29,7 +30,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
 
@@ -115,32 +115,36 @@ pub fn command(args: &Args) -> Result<()> {
         }
     }
 
-    if ids.iter().any(|id| id == HOST) {
-        if nix::unistd::geteuid().is_root() {
-            all.push(host(&programs, &wanted, work.path())?);
-        } else {
-            println!(
-                "{HOST:<5} skipped: needs root: run `sudo --preserve-env=PATH cargo xtask vm`"
-            );
+    let has_host = ids.iter().any(|id| id == HOST);
+    let runs_host = has_host && nix::unistd::geteuid().is_root();
+    if has_host && !runs_host {
+        println!("{HOST:<5} skipped: needs root: run `sudo --preserve-env=PATH cargo xtask vm`");
+    }
+    thread::scope(|scope| {
+        // Beside the machines: most of its time it waits for timers.
+        let here = runs_host.then(|| scope.spawn(|| host(&programs, &wanted, work.path())));
+        if !kernels.is_empty() {
+            let shared = Shared {
+                qemu,
+                common: work.path().join("common.cpio"),
+                kvm: kvm::Trial::new(&cache),
+            };
+            initramfs::write_common(&shared.common, &programs)?;
+            machines(
+                kernels,
+                args.at_once,
+                &wanted,
+                &shared,
+                work.path(),
+                &mut all,
+                &mut failed_early,
+            )?;
         }
-    }
-    if !kernels.is_empty() {
-        let shared = Shared {
-            qemu,
-            common: work.path().join("common.cpio"),
-            kvm: AtomicBool::new(qemu::kvm_may_work()),
-        };
-        initramfs::write_common(&shared.common, &programs)?;
-        machines(
-            kernels,
-            args.at_once,
-            &wanted,
-            &shared,
-            work.path(),
-            &mut all,
-            &mut failed_early,
-        )?;
-    }
+        if let Some(here) = here {
+            all.push(here.join().ok().context("a thread panicked")??);
+        }
+        anyhow::Ok(())
+    })?;
     let order = |id: &str| ids.iter().position(|known| known == id);
     all.sort_by_key(|(finished, _)| order(&finished.id));
 

@@ -88,7 +88,7 @@ fn transfer(world: &World, check: String, v6: bool, least: u64) -> Story {
     settle(watcher.id.pid);
     Story {
         check,
-        ends: vec![pair.local],
+        ends: vec![(pair.local.clone(), Some(pair.remote.clone()))],
         netns: world.a.netns(),
         counters: Counters::of(&watcher).since(&before),
         // A bulk sender has new data at hand, and a loss probe sends that first.
@@ -110,12 +110,17 @@ fn tails(world: &World, tracer: &Tracer, v6: bool) -> Story {
         // Fewer segments than the congestion window: nothing new is left to probe with.
         pair.client.ok("send c 3000");
     }
-    let ends: Vec<_> = pairs.iter().map(|pair| pair.local.clone()).collect();
-    for end in &ends {
+    for pair in &pairs {
         tracer.wait_for_count("two time-outs", 2, PATIENCE, |event| {
-            event["flow"]["local"] == end.as_str() && event["retransmit"]["cause"] == "rto"
+            let flow = &event["flow"];
+            flow["local"] == pair.local.as_str()
+                && flow["remote"] == pair.remote.as_str()
+                && event["retransmit"]["cause"] == "rto"
         });
     }
+    let ends = pairs.iter();
+    let ends = ends.map(|pair| (pair.local.clone(), Some(pair.remote.clone())));
+    let ends: Vec<_> = ends.collect();
     world.on_the_path(&[]);
     for pair in &mut pairs {
         pair.client.ok("shutdown c");
@@ -173,8 +178,8 @@ fn handshakes(world: &World, tracer: &Tracer, v6: bool, lost: &'static str) -> S
     for end in &clients {
         tracer.wait_for_count("a handshake again", each, PATIENCE, |event| {
             let flow = &event["flow"];
-            (flow["local"] == end.as_str() || flow["remote"] == end.as_str())
-                && event["retransmit"]["cause"] == cause
+            let is = |local: &str, other: &str| flow["local"] == local && flow["remote"] == other;
+            (is(end, &remote) || is(&remote, end)) && event["retransmit"]["cause"] == cause
         });
     }
     world.on_the_path(&[]);
@@ -190,7 +195,13 @@ fn handshakes(world: &World, tracer: &Tracer, v6: bool, lost: &'static str) -> S
     settle(watcher.id.pid);
     Story {
         check: format!("lost {lost}s {kind}"),
-        ends: if lost == "SYN" { clients } else { vec![remote] },
+        ends: match lost {
+            "SYN" => {
+                let ends = clients.into_iter();
+                ends.map(|client| (client, Some(remote.clone()))).collect()
+            }
+            _ => vec![(remote, None)],
+        },
         netns: host.netns(),
         counters: Counters::of(&watcher).since(&before),
         probes: Relation::Exactly,

@@ -26,23 +26,31 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(never)]
 fn state_set(sk: Ptr, from: u32, to: u32) -> i32 {
-    if to == TCP_SYN_SENT as u32 {
-        owner::opened(sk, grade::AT_CONNECT);
-    } else if to == TCP_LISTEN as u32 {
-        owner::opened(sk, grade::AT_LISTEN);
+    // Each way of keeping an owner stands here once: the verifier walks through every copy.
+    let open = from == TCP_ESTABLISHED as u32 || from == TCP_CLOSE_WAIT as u32;
+    if to == TCP_SYN_SENT as u32 || to == TCP_LISTEN as u32 {
+        let listens = to == TCP_LISTEN as u32;
+        owner::opened(
+            sk,
+            if listens {
+                grade::AT_LISTEN
+            } else {
+                grade::AT_CONNECT
+            },
+        );
     } else if from == TCP_SYN_RECV as u32 && to == TCP_ESTABLISHED as u32 {
         owner::born(sk);
-    } else if to == TCP_FIN_WAIT1 as u32 || to == TCP_LAST_ACK as u32 {
+    } else if to == TCP_FIN_WAIT1 as u32
+        || to == TCP_LAST_ACK as u32
+        || (to == TCP_CLOSE as u32
+            && open
+            && load!(sk, sk_err: u32) == Some(0)
+            && load!(sk, sk_socket: u64).unwrap_or(0) != 0)
+    {
         owner::closed(sk);
-    } else if to == TCP_CLOSE as u32 {
-        let open = from == TCP_ESTABLISHED as u32 || from == TCP_CLOSE_WAIT as u32;
-        if open && load!(sk, sk_err: u32) == Some(0) && load!(sk, sk_socket: u64).unwrap_or(0) != 0
-        {
-            owner::closed(sk);
-        }
-        if emit::wanted(CONNECTION) {
-            ended(sk, from);
-        }
+    }
+    if to == TCP_CLOSE as u32 && emit::wanted(CONNECTION) {
+        ended(sk, from);
     }
     0
 }

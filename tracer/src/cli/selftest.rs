@@ -32,6 +32,9 @@ pub struct Selftest {
     /// Colours in text output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,
+    /// Print first what `sendtrace doctor` says, from the same try of every program
+    #[arg(long)]
+    pub with_doctor: bool,
     /// Be one of the processes of the test, under this name.
     #[arg(long, hide = true, value_name = "NAME")]
     pub actor: Option<String>,

@@ -94,9 +94,8 @@ pub fn run(args: &Doctor) -> Result<(), Failure> {
     let report = if args.facts {
         format!("{:#}\n", recorded::to_json(&Facts::probe(root)))
     } else {
-        examine(root, try_load, |examination| match args.format {
-            Format::Text => text::render(examination, colour),
-            Format::Json => json::render(examination),
+        examine(root, try_load, |examination| {
+            written(examination, args.format, colour)
         })
     };
     match io::stdout().write_all(report.as_bytes()) {
@@ -112,25 +111,66 @@ fn examine(
     render: impl FnOnce(&Examination) -> String,
 ) -> String {
     let facts = Facts::probe(root);
-    let everything = Wanted {
-        follow: true,
-        ..Wanted::ALL
-    };
-    let plan = plan::plan(&facts, everything);
-    let tried = match &plan {
-        Ok(plan) if plan::privileges(&facts).sufficient() => try_load(plan),
-        _ => Ok(Vec::new()),
-    };
-    let (verdicts, load_error) = match tried {
-        Ok(verdicts) => (verdicts, None),
-        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
-    };
-    render(&Examination {
-        facts: &facts,
-        plan: &plan,
-        verdicts: &verdicts,
-        load_error: load_error.as_deref(),
-    })
+    render(&Tried::with(&facts, try_load).examination(&facts))
+}
+
+/// The plan for everything, and what the kernel said to it.
+pub(super) struct Tried {
+    pub plan: Result<Plan, PlanError>,
+    pub verdicts: Vec<(String, ProgramVerdict)>,
+    pub load_error: Option<String>,
+}
+
+impl Tried {
+    /// Plans, and tries where that is allowed.
+    pub fn on(facts: &Facts) -> Self {
+        Self::with(facts, try_load)
+    }
+
+    fn with(
+        facts: &Facts,
+        try_load: impl FnOnce(&Plan) -> anyhow::Result<Vec<(String, ProgramVerdict)>>,
+    ) -> Self {
+        let everything = Wanted {
+            follow: true,
+            ..Wanted::ALL
+        };
+        let plan = plan::plan(facts, everything);
+        let tried = match &plan {
+            Ok(plan) if plan::privileges(facts).sufficient() => try_load(plan),
+            _ => Ok(Vec::new()),
+        };
+        let (verdicts, load_error) = match tried {
+            Ok(verdicts) => (verdicts, None),
+            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        };
+        Self {
+            plan,
+            verdicts,
+            load_error,
+        }
+    }
+
+    fn examination<'a>(&'a self, facts: &'a Facts) -> Examination<'a> {
+        Examination {
+            facts,
+            plan: &self.plan,
+            verdicts: &self.verdicts,
+            load_error: self.load_error.as_deref(),
+        }
+    }
+
+    /// What the command `doctor` prints.
+    pub fn report(&self, facts: &Facts, format: Format, colour: bool) -> String {
+        written(&self.examination(facts), format, colour)
+    }
+}
+
+fn written(examination: &Examination, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => text::render(examination, colour),
+        Format::Json => json::render(examination),
+    }
 }
 
 fn try_load(plan: &Plan) -> anyhow::Result<Vec<(String, ProgramVerdict)>> {

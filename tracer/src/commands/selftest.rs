@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use super::doctor::Tried;
 use crate::cli::{Color, Format, Selftest};
 use crate::event::Signal;
 use crate::kernel::facts::{self, Capability, Facts};
@@ -39,16 +40,13 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
     let facts = Facts::probe(Path::new("/"));
     may_run(&facts)?;
     let interrupted = interruption()?;
-    let promises = promises(&facts)?;
+    let promises = promises(&facts, args)?;
     let verdicts = test(&facts, &promises, &interrupted)?;
     let report = match args.format {
         Format::Json => report::json(&verdicts, promises.kernel()),
         Format::Text => report::text(&verdicts, promises.kernel(), colour(args.color)),
     };
-    match io::stdout().write_all(report.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    print(&report)?;
     match report::tally(&verdicts).fail {
         0 => Ok(()),
         failed => Err(anyhow!(
@@ -57,6 +55,13 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
             verdicts.len()
         )
         .into()),
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -104,8 +109,16 @@ fn may_run(facts: &Facts) -> Result<()> {
 }
 
 /// What the plan promises here, after the kernel has had its say.
-fn promises(facts: &Facts) -> Result<Promises> {
+fn promises(facts: &Facts, args: &Selftest) -> Result<Promises> {
     progress("asking the kernel what it allows");
+    if args.with_doctor {
+        let tried = Tried::on(facts);
+        print(&tried.report(facts, args.format, colour(args.color)))?;
+        if let Some(error) = tried.load_error {
+            bail!(error);
+        }
+        return Ok(Promises::new(facts, tried.plan?, tried.verdicts));
+    }
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let plan = plan::plan(facts, Wanted::ALL)?;

@@ -15,7 +15,7 @@ use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
 
 use super::facts::ProgramVerdict;
@@ -130,6 +130,7 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
+        .verifier_log_level(verifier_log_level())
         .override_global("CONFIG", &config, true)
         .override_global("OFFSETS", &offsets[..], true);
     if plan.abilities & ability::SOCKET_STORAGE == 0 {
@@ -148,6 +149,16 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
              raise; others need `ulimit -l unlimited`, LimitMEMLOCK=infinity of the service, or CAP_SYS_RESOURCE",
         )
     })
+}
+
+/// What the verifier writes about a program that it refuses, which is verified once more for that. Every step
+/// that it took is megabytes, for which it starts again and again with more room: only for who asks
+/// (`RUST_LOG=debug`). Its last words come with either.
+fn verifier_log_level() -> VerifierLogLevel {
+    match log::log_enabled!(log::Level::Debug) {
+        true => VerifierLogLevel::DEBUG | VerifierLogLevel::STATS,
+        false => VerifierLogLevel::STATS,
+    }
 }
 
 /// The ring of sends is a single page unless they are wanted; the others always have their share.

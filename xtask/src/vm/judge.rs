@@ -46,7 +46,7 @@ pub fn variants(record: &Record) -> Vec<Check> {
         .map(|variant| variant.name)
         .chain([LOCKDOWN])
     {
-        let Some(step) = record.step(&format!("{name}: doctor")) else {
+        let Some(step) = doctor_step(record, name) else {
             continue;
         };
         let mut add = |what: &str, problem: Result<String, String>| {
@@ -90,8 +90,16 @@ pub fn variants(record: &Record) -> Vec<Check> {
 }
 
 fn doctor(record: &Record, variant: Option<&str>) -> Option<Doctor> {
-    let name = variant.map_or("doctor".to_owned(), |variant| format!("{variant}: doctor"));
-    Doctor::of_step(record.step(&name)?)
+    Doctor::of_step(match variant {
+        None => record.step("doctor")?,
+        Some(variant) => doctor_step(record, variant)?,
+    })
+}
+
+/// The step of a variant in which doctor speaks: one of its own, or with the selftest.
+fn doctor_step<'a>(record: &'a Record, variant: &str) -> Option<&'a Step> {
+    let own = record.step(&format!("{variant}: doctor"));
+    own.or_else(|| record.step(&format!("{variant}: selftest")))
 }
 
 fn takes(variant: &str, what: &str) -> bool {

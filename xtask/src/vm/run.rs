@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,7 +13,7 @@ use super::fetch::Kernel;
 use super::modules::{self, WANTED};
 use super::qemu::{Accelerator, End, Machine, Outcome};
 use super::record::Record;
-use super::{console, initramfs, say};
+use super::{console, initramfs, kvm, say};
 
 /// For all steps of one kernel, should every one of them be slow.
 const TIME_LIMIT: Duration = Duration::from_secs(900);
@@ -23,8 +22,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 pub struct Shared {
     pub qemu: PathBuf,
     pub common: PathBuf,
-    /// Until a machine has died under KVM before init: then it does not work here.
-    pub kvm: AtomicBool,
+    pub kvm: kvm::Trial,
 }
 
 /// A kernel that has run.
@@ -56,7 +54,7 @@ pub fn in_machine(
 
     let mut tries = 0;
     loop {
-        let accelerator = match shared.kvm.load(Ordering::Relaxed) {
+        let accelerator = match shared.kvm.may_work() {
             true => Accelerator::Kvm,
             false => Accelerator::Tcg,
         };
@@ -76,7 +74,7 @@ pub fn in_machine(
         tries += 1;
         if !outcome.started {
             if accelerator == Accelerator::Kvm {
-                shared.kvm.store(false, Ordering::Relaxed);
+                shared.kvm.failed();
                 say(&format!(
                     "{}: not even init started under KVM: emulating",
                     kernel.id

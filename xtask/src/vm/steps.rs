@@ -81,6 +81,8 @@ pub enum Kind {
 /// afterwards.
 pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
     let mut steps = abilities(None, &[], wanted.selftest, dir);
+    let said = format!("{dir}/doctor.json");
+    keep_output(&mut steps[0], &said);
     steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
     for test in &wanted.tests {
         let command = [&format!("{dir}/{test}"), "--nocapture", "--test-threads=1"];
@@ -115,6 +117,8 @@ pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
         modules: Vec::new(),
         environment: vec![
             ("SENDTRACE_BIN".into(), format!("{dir}/sendtrace")),
+            // Tests that compare with what doctor says need not ask again.
+            ("SENDTRACE_DOCTOR".into(), said),
             ("NO_COLOR".into(), "1".into()),
             ("RUST_BACKTRACE".into(), "0".into()),
             ("HOME".into(), "/root".into()),
@@ -130,14 +134,18 @@ fn abilities(variant: Option<&str>, takes: &[&str], selftest: bool, dir: &str) -
         None => name.to_owned(),
         Some(variant) => format!("{variant}: {name}"),
     };
-    let mut commands = vec![("doctor", "doctor --format json", 60)];
+    let doctor = ("doctor", "doctor --format json", 60);
+    let live = ("live", "live --format json --duration 200ms", 60);
+    let whole = ("selftest", "selftest --format json", 120);
+    // Trying all programs takes longest on an emulated kernel: a variant tries them once for both commands.
+    let both = ("selftest", "selftest --format json --with-doctor", 120);
     // The selftest runs `live` itself, but says less of how it ends where it cannot: in lockdown.
-    if !selftest || variant == Some(LOCKDOWN) {
-        commands.push(("live", "live --format json --duration 200ms", 60));
-    }
-    if selftest {
-        commands.push(("selftest", "selftest --format json", 120));
-    }
+    let commands = match (selftest, variant) {
+        (false, _) => vec![doctor, live],
+        (true, None) => vec![doctor, whole],
+        (true, Some(LOCKDOWN)) => vec![doctor, live, whole],
+        (true, Some(_)) => vec![both],
+    };
     let commands = commands.into_iter();
     commands
         .map(|(name, line, seconds)| {
@@ -151,6 +159,14 @@ fn abilities(variant: Option<&str>, takes: &[&str], selftest: bool, dir: &str) -
             step(&named(name), &command, seconds)
         })
         .collect()
+}
+
+/// Makes a step leave what it prints in a file as well.
+fn keep_output(step: &mut Step, file: &str) {
+    let script = r#"file=$1; shift; "$@" > "$file"; code=$?; cat "$file"; exit $code"#;
+    let shell = ["sh", "-c", script, "sh", file];
+    step.command
+        .splice(0..0, shell.iter().map(|word| (*word).to_owned()));
 }
 
 fn sendtrace(dir: &str, arguments: &str) -> Vec<String> {

@@ -15,13 +15,19 @@ struct Loss {
 }
 
 impl Losses {
-    /// Asks the program.
+    /// Asks the program, or reads what it has said on this very host: the file that `SENDTRACE_DOCTOR` names.
     ///
     /// # Panics
     /// When it does not answer with what its contract promises.
     pub fn of_doctor() -> Self {
-        let output = crate::program::run_sendtrace(&["doctor", "--format", "json"]);
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = match std::env::var_os("SENDTRACE_DOCTOR") {
+            Some(file) => std::fs::read_to_string(&file)
+                .unwrap_or_else(|error| panic!("SENDTRACE_DOCTOR: {}: {error}", file.display())),
+            None => {
+                let output = crate::program::run_sendtrace(&["doctor", "--format", "json"]);
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            }
+        };
         serde_json::from_str(&text)
             .ok()
             .as_ref()

@@ -69,8 +69,9 @@ pub enum Relation {
 /// One run on one path.
 pub struct Story {
     pub check: String,
-    /// Local ends of the connections (of a listener: its own).
-    pub ends: Vec<String>,
+    /// Local ends of the connections, each with the other end (of a listener: its own alone). The kernel may give
+    /// a local port to another connection of the run.
+    pub ends: Vec<(String, Option<String>)>,
     pub netns: u64,
     /// What the namespace of the sender counted meanwhile.
     pub counters: Counters,
@@ -148,9 +149,13 @@ impl Story {
         let mut sums = Sums::default();
         for event in run.events("retransmit", |event| {
             event["flow"]["netns"] == self.netns
-                && event["flow"]["local"]
-                    .as_str()
-                    .is_some_and(|local| self.ends.iter().any(|end| end == local))
+                && self.ends.iter().any(|(local, remote)| {
+                    let flow = &event["flow"];
+                    flow["local"] == local.as_str()
+                        && remote
+                            .as_ref()
+                            .is_none_or(|end| flow["remote"] == end.as_str())
+                })
         }) {
             let key = (
                 text(event, "retransmit.cause").to_owned(),

@@ -145,3 +145,32 @@ fn a_refusal_without_a_policy_is_the_verifiers() {
     assert_eq!(hooks(&refused, false)[0].outcome, Outcome::Fail);
     assert_eq!(hooks(&refused, true)[0].outcome, Outcome::Unsupported);
 }
+
+#[test]
+fn doctor_may_speak_in_the_step_of_the_selftest() {
+    let said = |status: &str| {
+        serde_json::json!({
+            "type": "doctor", "can_trace": true, "losses": [],
+            "hooks": [{"purpose": "accept", "attach": "fexit/accept", "program": "accept2", "status": status}],
+        })
+        .to_string()
+    };
+    let named = |name: &str, lines: &[&str]| Step {
+        name: name.into(),
+        ..step(lines, &[], 0)
+    };
+    let variant = VARIANTS[1].name;
+    let of = |status: &str| {
+        let record = Record {
+            steps: vec![
+                named("doctor", &[&said("allowed")]),
+                named(&format!("{variant}: selftest"), &[&said(status)]),
+            ],
+            ..Record::default()
+        };
+        variants(&record)
+    };
+    let outcome = |status: &str| of(status).first().map(|check| check.outcome);
+    assert_eq!(outcome("allowed"), Some(Outcome::Pass));
+    assert_eq!(outcome("refused"), Some(Outcome::Fail), "nobody refused it");
+}
