@@ -42,6 +42,8 @@ pub struct Settings {
     pub rate: u64,
     /// List sends that would block one by one.
     pub would_block: bool,
+    /// Take the children of the wanted processes along.
+    pub follow: bool,
 }
 
 /// Why filters could not be resolved.
@@ -72,6 +74,8 @@ pub struct Resolved {
     /// Processes as (pid, start in nanoseconds of CLOCK_BOOTTIME). The start may be cut to the clock tick
     /// (10 ms) that procfs shows. Children found under `--follow` are added here by whoever learns of them.
     pub pids: Vec<(u32, u64)>,
+    /// Processes by number alone, whenever they started: of [`resolve_offline`], where nobody can be asked.
+    pub pid_numbers: Vec<u32>,
     /// `comm`, NUL-padded.
     pub comms: Vec<[u8; 16]>,
     /// Ports, host byte order.
@@ -98,21 +102,83 @@ const MAX_REMOTES: usize = 1024;
 /// Errnos that an application sees as EINTR, or as a call that restarts: ERESTARTSYS, ERESTARTNOINTR,
 /// ERESTARTNOHAND and ERESTART_RESTARTBLOCK (`include/linux/errno.h`).
 const RESTARTS: [u32; 4] = [512, 513, 514, 516];
+/// Everything that hooks produce.
+const EVERY_SIGNAL: u64 = (1 << number::COUNT) - 1;
 /// Signals that carry an errno.
 const WITH_ERRNO: u64 = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
 
 /// Resolves filters against the host.
 pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result<Resolved, Error> {
-    let mut resolved = Resolved::default();
+    let mut resolved = common(filters, number::FAILURES)?;
     let config = &mut resolved.config;
     config.rate = settings.rate;
     config.list_would_block =
         u64::from(settings.would_block || filters.errno.contains(&(libc::EAGAIN as u32)));
-    config.signals = signals(&filters.signal, !filters.errno.is_empty())?;
+    if settings.follow && !filters.pid.is_empty() {
+        config.filters |= bit::FOLLOW;
+    }
+    if let Some(netns) = &filters.netns {
+        config.netns = u64::from(host.netns_inode(netns).map_err(Error::Host)?);
+    }
+    if let Some(path) = &filters.cgroup {
+        let cgroup = host.cgroup(path).map_err(Error::Host)?;
+        (config.cgroup_id, config.cgroup_level) = (cgroup.id, cgroup.level);
+        resolved.cgroup = Some(cgroup.path);
+    }
+    for pid in &filters.pid {
+        let start_ns = host.process_start_ns(*pid).ok_or_else(|| {
+            Error::Host(anyhow::anyhow!(
+                "no process with pid {pid}: it may have ended; list processes with ps"
+            ))
+        })?;
+        resolved.pids.push((*pid, start_ns));
+    }
+    sort(&mut resolved.pids);
+    within("--pid", resolved.pids.len(), MAX_PIDS)?;
+    Ok(resolved)
+}
+
+/// Resolves filters for events that were recorded, or that only user space looks at: no host is asked. For
+/// [`Resolved::matches`] alone, not for the kernel half.
+///
+/// A pid is any process that had the number, a cgroup is compared by its path, a network namespace must be its
+/// inode number. Without `--signal` every signal is wanted, `send` included: it is there only if it was asked
+/// for when it was recorded.
+///
+/// # Errors
+/// [`Error::Usage`] only.
+pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
+    let mut resolved = common(filters, EVERY_SIGNAL)?;
+    if let Some(netns) = &filters.netns {
+        let number = netns
+            .strip_prefix("net:[")
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(netns);
+        resolved.config.netns = number.parse::<u32>().map(u64::from).map_err(|_| {
+            Error::Usage(format!(
+                "--netns {}: in a trace a network namespace is known by its inode number alone: give the \
+                 one that events show as flow.netns, for example 4026531840",
+                netns.escape_debug()
+            ))
+        })?;
+    }
+    resolved.cgroup = filters
+        .cgroup
+        .as_ref()
+        .map(|path| format!("/{}", path.trim_matches('/')));
+    resolved.pid_numbers = filters.pid.clone();
+    sort(&mut resolved.pid_numbers);
+    Ok(resolved)
+}
+
+/// What needs no host. `unless_named`: the signals that are wanted when none is named.
+fn common(filters: &Filters, unless_named: u64) -> Result<Resolved, Error> {
+    let mut resolved = Resolved::default();
+    let config = &mut resolved.config;
+    config.signals = signals(&filters.signal, unless_named, !filters.errno.is_empty())?;
 
     let on = [
         (bit::PID, !filters.pid.is_empty()),
-        (bit::FOLLOW, filters.follow && !filters.pid.is_empty()),
         (bit::COMM, !filters.comm.is_empty()),
         (bit::CGROUP, filters.cgroup.is_some()),
         (bit::NETNS, filters.netns.is_some()),
@@ -137,22 +203,6 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
     for proto in &filters.proto {
         select(*proto, config);
     }
-    if let Some(netns) = &filters.netns {
-        config.netns = u64::from(host.netns_inode(netns).map_err(Error::Host)?);
-    }
-    if let Some(path) = &filters.cgroup {
-        let cgroup = host.cgroup(path).map_err(Error::Host)?;
-        (config.cgroup_id, config.cgroup_level) = (cgroup.id, cgroup.level);
-        resolved.cgroup = Some(cgroup.path);
-    }
-    for pid in &filters.pid {
-        let start_ns = host.process_start_ns(*pid).ok_or_else(|| {
-            Error::Host(anyhow::anyhow!(
-                "no process with pid {pid}: it may have ended; list processes with ps"
-            ))
-        })?;
-        resolved.pids.push((*pid, start_ns));
-    }
     resolved.comms = filters.comm.iter().map(|comm| comm.0).collect();
     resolved.ports = filters.port.clone();
     resolved.remotes = filters
@@ -160,34 +210,33 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
         .iter()
         .flat_map(|net| prefixes(*net))
         .collect();
-    sort(&mut resolved.pids);
     sort(&mut resolved.comms);
     sort(&mut resolved.ports);
     sort(&mut resolved.remotes);
     resolved.protos = filters.proto.clone();
-    for (name, count, most) in [
-        ("--pid", resolved.pids.len(), MAX_PIDS),
-        ("--comm", resolved.comms.len(), MAX_COMMS),
-        ("--port", resolved.ports.len(), MAX_PORTS),
-        ("--remote", resolved.remotes.len(), MAX_REMOTES),
-    ] {
-        if count > most {
-            return Err(Error::Usage(format!(
-                "{name} takes {most} values at most, not {count}"
-            )));
-        }
-    }
+    within("--comm", resolved.comms.len(), MAX_COMMS)?;
+    within("--port", resolved.ports.len(), MAX_PORTS)?;
+    within("--remote", resolved.remotes.len(), MAX_REMOTES)?;
     Ok(resolved)
 }
 
+fn within(name: &str, count: usize, most: usize) -> Result<(), Error> {
+    if count > most {
+        return Err(Error::Usage(format!(
+            "{name} takes {most} values at most, not {count}"
+        )));
+    }
+    Ok(())
+}
+
 /// Bit per wanted signal.
-fn signals(wanted: &[Signal], by_errno: bool) -> Result<u64, Error> {
+fn signals(wanted: &[Signal], unless_named: u64, by_errno: bool) -> Result<u64, Error> {
     let asked = wanted
         .iter()
         .filter_map(|signal| signal_bit(*signal))
         .fold(0, |bits, bit| bits | bit);
     let asked = if wanted.is_empty() {
-        number::FAILURES
+        unless_named
     } else {
         asked
     };

@@ -15,8 +15,11 @@ fn main() -> ExitCode {
         .init();
     let result = match &cli.command {
         Command::Live(args) => commands::live::run(args),
+        Command::Record(args) => commands::record::run(args),
+        Command::Replay(args) => commands::replay::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Selftest(args) => commands::selftest::run(args),
+        Command::ExecHelper(args) => tracer::exec::run_helper(args).map_err(Failure::Failed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -216,5 +216,6 @@ fn clock_ns(clock: ClockId) -> i128 {
     i128::from(now.tv_sec()) * 1_000_000_000 + i128::from(now.tv_nsec())
 }
 
+pub mod ethtool;
 #[cfg(test)]
 mod tests;

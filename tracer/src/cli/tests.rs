@@ -1,6 +1,13 @@
 use clap::error::ErrorKind;
 
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use super::values::{comm, remote, size};
 use super::*;
+use crate::event::Signal;
+
+mod traces;
 
 fn live(arguments: &str) -> Result<Live, clap::Error> {
     let words = ["sendtrace", "live"]
@@ -8,12 +15,12 @@ fn live(arguments: &str) -> Result<Live, clap::Error> {
         .chain(arguments.split_whitespace());
     match Cli::try_parse_from(words)?.command {
         Command::Live(live) => Ok(live),
-        Command::Doctor(_) | Command::Selftest(_) => panic!("not live"),
+        _ => panic!("not live"),
     }
 }
 
 fn filters(arguments: &str) -> Filters {
-    live(arguments).unwrap().filters
+    live(arguments).unwrap().filters.filters
 }
 
 #[test]
@@ -24,11 +31,12 @@ fn the_types_make_a_sound_command_line() {
 #[test]
 fn live_without_arguments_has_the_documented_defaults() {
     let live = live("").unwrap();
-    assert_eq!(live.filters, Filters::default());
-    assert_eq!((live.rate, live.ring), (5000, 8 << 20));
-    assert_eq!((live.format, live.color), (Format::Text, Color::Auto));
-    assert_eq!((live.duration, live.count), (None, None));
-    assert!(!live.would_block && !live.utc);
+    assert_eq!(live.filters, LiveFilters::default());
+    let (capture, printed) = (live.capture, live.printed);
+    assert_eq!((capture.rate, capture.ring), (5000, 8 << 20));
+    assert_eq!((printed.format, printed.color), (Format::Text, Color::Auto));
+    assert_eq!((capture.duration, capture.count), (None, None));
+    assert!(!capture.would_block && !printed.utc);
 }
 
 #[test]
@@ -37,10 +45,16 @@ fn every_option_of_live_is_read() {
         "--duration 1m30s --count 7 --format json --rate 10 --ring 64K --would-block --color never --utc",
     )
     .unwrap();
-    assert_eq!(live.duration, Some(Duration::from_secs(90)));
-    assert_eq!((live.count, live.rate, live.ring), (Some(7), 10, 65536));
-    assert_eq!((live.format, live.color), (Format::Json, Color::Never));
-    assert!(live.would_block && live.utc);
+    assert_eq!(live.capture.duration, Some(Duration::from_secs(90)));
+    assert_eq!(
+        (live.capture.count, live.capture.rate, live.capture.ring),
+        (Some(7), 10, 65536)
+    );
+    assert_eq!(
+        (live.printed.format, live.printed.color),
+        (Format::Json, Color::Never)
+    );
+    assert!(live.capture.would_block && live.printed.utc);
 }
 
 #[test]

@@ -1,8 +1,14 @@
 //! One file per command; each composes the line from hook to output.
 
+mod attach;
 pub mod doctor;
 pub mod live;
+mod playback;
+pub mod record;
+pub mod replay;
+mod run_loop;
 pub mod selftest;
+mod session;
 
 /// Why a command did not do its job.
 #[derive(Debug)]

@@ -21,6 +21,21 @@ impl Resolved {
             && self.matches_owner(&event.owner)
     }
 
+    /// Is the signal one that is wanted?
+    pub fn wants_signal(&self, signal: Signal) -> bool {
+        let number = signal.number();
+        number.is_none_or(|number| self.config.signals >> number & 1 == 1)
+    }
+
+    /// The same filter for what was counted instead of listed; `--errno` takes none of it.
+    pub fn matches_counted(&self, counted: &Counted) -> bool {
+        let nobody = Owner::default();
+        self.wants_signal(counted.signal)
+            && !self.on(bit::ERRNO)
+            && self.matches_flow(counted.flow.as_ref())
+            && self.matches_owner(counted.owner.as_ref().unwrap_or(&nobody))
+    }
+
     /// The part of [`Self::matches`] that asks who: process, name and cgroup. Of a shared socket any holder
     /// counts for the first two; one process must match both.
     pub fn matches_owner(&self, owner: &Owner) -> bool {
@@ -41,7 +56,8 @@ impl Resolved {
             })
     }
 
-    /// Identity is pid and start time: a process whose start is not known is not taken for the wanted one.
+    /// Identity is pid and start time: a process whose start is not known is not taken for the wanted one,
+    /// unless the number is all that was wanted.
     fn matches_process(
         &self,
         pid: Option<u32>,
@@ -49,6 +65,7 @@ impl Resolved {
         comm: Option<&RawName>,
     ) -> bool {
         let by_pid = !self.on(bit::PID)
+            || pid.is_some_and(|pid| self.pid_numbers.contains(&pid))
             || pid.zip(start_ns).is_some_and(|(pid, start_ns)| {
                 let tick = start_ns / TICK_NS;
                 self.pids

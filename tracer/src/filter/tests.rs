@@ -10,10 +10,13 @@ use crate::event::{
 
 use super::*;
 
+mod offline;
+
 const START: u64 = 81_234_567_890;
 const SETTINGS: Settings = Settings {
     rate: 5000,
     would_block: false,
+    follow: false,
 };
 
 struct TestHost;
@@ -163,21 +166,6 @@ fn each_filter_sets_its_own_bit() {
         ),
         (
             Filters {
-                pid: vec![4242],
-                follow: true,
-                ..none()
-            },
-            bit::PID | bit::FOLLOW,
-        ),
-        (
-            Filters {
-                follow: true,
-                ..none()
-            },
-            0,
-        ),
-        (
-            Filters {
                 comm: vec![comm("batchd")],
                 ..none()
             },
@@ -223,6 +211,24 @@ fn each_filter_sets_its_own_bit() {
     ] {
         assert_eq!(resolved(&filters).config.filters, bits, "{filters:?}");
     }
+}
+
+#[test]
+fn children_are_followed_from_given_processes_only() {
+    let settings = Settings {
+        follow: true,
+        ..SETTINGS
+    };
+    let bits = |pid: Vec<u32>| {
+        let filters = Filters {
+            pid,
+            ..Filters::default()
+        };
+        let resolved = resolve(&filters, settings, &TestHost).unwrap();
+        resolved.config.filters
+    };
+    assert_eq!(bits(vec![4242]), bit::PID | bit::FOLLOW);
+    assert_eq!(bits(Vec::new()), 0);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub use misses::recursion_misses;
 pub use netns::{
     NetnsError, in_pid_namespace, interface_name, netns_of_pid, netns_of_self, netns_of_text,
 };
-pub use own::{own_cgroup, own_program, retransmitted_segments};
+pub use own::{open_descriptors, own_cgroup, own_program, retransmitted_segments};
 pub use symbols::Symbols;
 
 /// Facts about the host and about this process.

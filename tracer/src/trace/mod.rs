@@ -12,6 +12,7 @@ pub mod layout;
 #[cfg(test)]
 pub mod made;
 pub mod note;
+pub mod reader;
 pub mod start;
 pub mod tables;
 pub mod wire;

@@ -1,11 +1,27 @@
 //! This process itself: its program, its cgroup, and the counters of its network namespace.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The program that runs, also when its file was replaced or removed.
 pub const fn own_program() -> &'static str {
     "/proc/self/exe"
+}
+
+/// Numbers of the descriptors that this process has open; the one that lists them is among them, and closed
+/// when this returns.
+pub fn open_descriptors(root: &Path) -> io::Result<Vec<i32>> {
+    let names = fs::read_dir(root.join("proc/self/fd"))?;
+    names
+        .map(|name| {
+            Ok(name?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok()))
+        })
+        .filter_map(io::Result::transpose)
+        .collect()
 }
 
 /// The directory of this process's cgroup (v2), from where the hierarchy is mounted.

@@ -1,7 +1,13 @@
-//! One run: takes records from the rings to the output, and counts every one of them.
+//! One run: takes records from the rings to where they are printed or recorded, and counts every one of them.
+
+mod printer;
+mod tape;
+
+pub use printer::Printer;
+pub use tape::{Beside, Deck, Tape, object, windows};
 
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tracer_common::{
@@ -9,15 +15,16 @@ use tracer_common::{
 };
 
 use crate::decode::{self, Aggregated, Record};
-use crate::event::{CountedKind, Event, Lost, LostAt, Signal};
+use crate::event::{CountedKind, Event, Lost, LostAt, Signal, Totals};
 use crate::filter::Resolved;
 use crate::kernel::load::Loaded;
 use crate::names::KernelNames;
-use crate::output::{BATCH_BYTES, FinishOutcome, Output, SendError};
+use crate::output::FinishOutcome;
 use crate::owner::Owners;
-use crate::render::{Clock, Renderer};
+use crate::render::Clock;
 use crate::sys;
 use crate::tally::Tally;
+use crate::trace::writer::Report;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
 const BATCH_RECORDS: usize = 1024;
@@ -37,6 +44,15 @@ pub enum Step {
     End,
 }
 
+/// How a run ended.
+pub struct Finished {
+    pub printed: FinishOutcome,
+    /// Bytes of output that were left out beside a recording because nobody read them.
+    pub left_out: usize,
+    /// How the recording ended.
+    pub report: Option<Report>,
+}
+
 /// Everything that a run needs.
 pub struct Session {
     loaded: Loaded,
@@ -44,11 +60,10 @@ pub struct Session {
     names: KernelNames,
     benign: Vec<u32>,
     resolved: Resolved,
-    renderer: Renderer,
     clock: Clock,
-    output: Output,
-    /// What the output did not take yet: while it waits, rings are not read, and their loss is counted.
-    waiting: Option<Vec<u8>>,
+    /// While it waits for a reader and there is no tape, rings are not read, and their loss is counted.
+    printer: Option<Printer>,
+    tape: Option<Tape>,
     tally: Tally,
     /// Loss that was printed already, per signal.
     reported_lost: [u64; signal::COUNT],
@@ -56,6 +71,8 @@ pub struct Session {
     empty_pumps: u64,
     /// Event lines still to print.
     left: Option<u64>,
+    /// CLOCK_BOOTTIME of the batch.
+    now_boot_ns: u64,
     /// That children were missed under `--follow` has been said.
     children_missed: bool,
 }
@@ -67,26 +84,29 @@ impl Session {
         owners: Owners,
         names: KernelNames,
         resolved: Resolved,
-        renderer: Renderer,
         clock: Clock,
-        output: Output,
+        mut printer: Option<Printer>,
+        tape: Option<Tape>,
         count: Option<u64>,
     ) -> Self {
         let benign = names.benign_reasons();
+        if let Some(printer) = &mut printer {
+            printer.beside_recording = tape.is_some();
+        }
         Self {
             loaded,
             owners,
             names,
             benign,
             resolved,
-            renderer,
             clock,
-            output,
-            waiting: None,
+            printer,
+            tape,
             tally: Tally::default(),
             reported_lost: [0; signal::COUNT],
             empty_pumps: 0,
             left: count,
+            now_boot_ns: sys::boot_clock_ns(),
             children_missed: false,
         }
     }
@@ -98,9 +118,11 @@ impl Session {
 
     /// Prints what stands above the events.
     pub fn start(&mut self) {
-        if let Some(header) = self.renderer.header() {
-            self.print(header.into_bytes());
-        }
+        let header = self
+            .printer
+            .as_ref()
+            .and_then(|printer| printer.renderer.header());
+        self.print(header.unwrap_or_default());
     }
 
     /// Has nothing come for a while?
@@ -111,10 +133,10 @@ impl Session {
     /// Takes what the rings hold now.
     pub fn pump(&mut self) -> Result<Step> {
         loop {
-            if self.output.reader_gone() || self.left == Some(0) {
+            if self.reader_gone() || self.left == Some(0) {
                 return Ok(Step::End);
             }
-            if !self.flush_waiting() {
+            if !self.may_go_on() {
                 return Ok(Step::Go);
             }
             if self.pump_batch()? < BATCH_RECORDS {
@@ -125,6 +147,7 @@ impl Session {
 
     /// One batch of records, in order of time over all rings; gives how many there were.
     fn pump_batch(&mut self) -> Result<usize> {
+        self.now_boot_ns = sys::boot_clock_ns();
         let mut records = Vec::new();
         let tally = &mut self.tally;
         let taken = self.loaded.rings.drain(BATCH_RECORDS, |signal, bytes| {
@@ -144,7 +167,7 @@ impl Session {
         for record in &records {
             self.record(record, &mut text);
         }
-        self.print(text.into_bytes());
+        self.print(text);
         Ok(taken)
     }
 
@@ -188,18 +211,26 @@ impl Session {
             Some(left) => *left -= 1,
             None => {}
         }
-        text.push_str(&self.renderer.event(event, &self.clock));
+        self.say(event, text);
     }
 
     /// Prints what was aggregated since the last time.
     pub fn deliver_aggregates(&mut self) -> Result<Step> {
-        if !self.flush_waiting() {
+        if !self.may_go_on() {
             return Ok(Step::Go);
         }
+        self.now_boot_ns = sys::boot_clock_ns();
         self.follow_wall_clock();
         self.forget_ended()?;
         let taken = self.loaded.take_aggregates()?;
         self.aggregates(&taken)?;
+        if self.tape.is_some() {
+            let totals = self.totals(&self.missed())?;
+            let now_boot_ns = self.now_boot_ns;
+            if let Some(tape) = &mut self.tape {
+                tape.second(&totals, now_boot_ns);
+            }
+        }
         Ok(if self.left == Some(0) {
             Step::End
         } else {
@@ -232,6 +263,9 @@ impl Session {
         let now = sys::wall_minus_boot_ns();
         if now.abs_diff(self.clock.wall_minus_boot_ns) > CLOCK_STEP_NS {
             self.clock.wall_minus_boot_ns = now;
+            if let Some(tape) = &mut self.tape {
+                tape.clock_stepped(now, self.now_boot_ns);
+            }
         }
     }
 
@@ -260,15 +294,14 @@ impl Session {
         for event in &events {
             self.line(event, &mut text);
         }
-        text.push_str(&self.losses()?);
-        self.print(text.into_bytes());
+        self.losses(&mut text)?;
+        self.print(text);
         Ok(())
     }
 
     /// Says at once what the rings had no room for, not only in the totals.
-    fn losses(&mut self) -> Result<String> {
+    fn losses(&mut self, text: &mut String) -> Result<()> {
         let counters = self.loaded.counters().context("cannot read the counters")?;
-        let mut text = String::new();
         for (index, counters) in counters.iter().enumerate() {
             let count = counters.lost - self.reported_lost[index];
             if count > 0 {
@@ -278,52 +311,56 @@ impl Session {
                     signal: Signal::from_number(index as u32),
                     count,
                 };
-                text.push_str(
-                    &self
-                        .renderer
-                        .event(&Event::lost(sys::boot_clock_ns(), lost), &self.clock),
-                );
+                self.say(&Event::lost(sys::boot_clock_ns(), lost), text);
             }
         }
-        Ok(text)
+        Ok(())
     }
 
-    /// Queues output, in pieces that the queue can take.
-    fn print(&mut self, bytes: Vec<u8>) {
-        if bytes.is_empty() {
-            return;
+    /// Gives an event to whoever takes it.
+    fn say(&mut self, event: &Event, text: &mut String) {
+        if let Some(tape) = &mut self.tape {
+            tape.event(event, self.now_boot_ns);
         }
-        match &mut self.waiting {
-            Some(waiting) => waiting.extend(bytes),
-            None => self.waiting = Some(bytes),
+        if let Some(printer) = &self.printer {
+            text.push_str(&printer.renderer.event(event, &self.clock));
         }
-        self.flush_waiting();
     }
 
-    /// Has the output taken everything?
-    fn flush_waiting(&mut self) -> bool {
-        while let Some(mut bytes) = self.waiting.take() {
-            let rest = if bytes.len() > BATCH_BYTES {
-                bytes.split_off(BATCH_BYTES)
-            } else {
-                Vec::new()
-            };
-            match self.output.send(bytes) {
-                Ok(()) if rest.is_empty() => {}
-                Ok(()) => self.waiting = Some(rest),
-                Err(SendError::Full(mut bytes)) => {
-                    bytes.extend(rest);
-                    self.waiting = Some(bytes);
-                    return false;
-                }
-                Err(SendError::Closed) => return true,
-            }
+    fn print(&mut self, text: String) {
+        if let Some(printer) = &mut self.printer {
+            printer.print(text.into_bytes());
         }
-        true
     }
 
-    /// Detaches, takes what is left, prints counts and totals, and waits for the output.
-    pub fn finish(mut self, patience: Duration) -> Result<FinishOutcome> {
+    /// A recording goes on whoever reads what is printed.
+    fn may_go_on(&mut self) -> bool {
+        let printed = self.printer.as_mut().is_none_or(Printer::flush);
+        printed || self.tape.is_some()
+    }
+
+    /// Is there nobody left for whom it would be worth going on?
+    fn reader_gone(&self) -> bool {
+        match &self.tape {
+            Some(tape) => tape.status().reader_gone,
+            None => self.printer.as_ref().is_some_and(Printer::reader_gone),
+        }
+    }
+
+    /// A signal asks for what is held in memory.
+    pub fn fire(&mut self, expression: &str) {
+        if let Some(tape) = &mut self.tape {
+            tape.fire(expression.to_owned(), sys::boot_clock_ns());
+        }
+    }
+
+    /// The recording, where there is one.
+    pub fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
+    /// Detaches, takes what is left, prints and records counts and totals, and waits for the output.
+    pub fn finish(mut self, patience: Duration) -> Result<Finished> {
         let missed = self.missed();
         self.loaded.detach();
         // A reader that does not read gets no more: the run must end.
@@ -331,43 +368,48 @@ impl Session {
         while reads && self.pump_batch()? > 0 {
             reads = self.flush_while_read(patience);
         }
+        let mut report = None;
         if reads {
             let last = self.loaded.take_last_aggregates()?;
             self.aggregates(&last)?;
             let counted = self.counted()?;
-            let rows = self.renderer.counted(&counted, &self.clock);
-            self.print(rows.into_bytes());
-            let counters = self.counters()?;
-            let wanted = self.resolved.config.signals;
-            let totals = self.tally.totals(&counters, &missed, wanted);
-            self.print(self.renderer.totals(&totals).into_bytes());
-            self.flush_while_read(patience);
+            let totals = self.totals(&missed)?;
+            if let Some(printer) = &mut self.printer {
+                let mut text = printer.renderer.counted(&counted, &self.clock);
+                text.push_str(&printer.renderer.totals(&totals));
+                printer.print(text.into_bytes());
+                printer.flush_while_read(patience);
+            }
+            let tape = self.tape.take();
+            report = tape.map(|tape| tape.finish(&counted, &totals, sys::boot_clock_ns()));
         }
-        self.output
-            .finish(Duration::ZERO)
-            .context("stdout takes no more output: make room, or write elsewhere")
+        let left_out = self.printer.as_ref().map_or(0, Printer::left_out);
+        let printed = match self.printer {
+            Some(printer) => printer
+                .finish()
+                .context("stdout takes no more output: make room, or write elsewhere")?,
+            None => FinishOutcome::Complete,
+        };
+        Ok(Finished {
+            printed,
+            left_out,
+            report,
+        })
     }
 
-    /// Hands everything to the output and waits until it is written, for as long as somebody reads: a reader
-    /// that takes nothing for `patience` is given up. Has everything been written?
     fn flush_while_read(&mut self, patience: Duration) -> bool {
-        let mut left = usize::MAX;
-        let mut deadline = Instant::now() + patience;
-        loop {
-            self.flush_waiting();
-            let waiting = self.output.waiting_bytes() + self.waiting.as_ref().map_or(0, Vec::len);
-            if self.output.is_closed() || (waiting > 0 && Instant::now() >= deadline) {
-                return false;
-            }
-            if waiting == 0 {
-                return true;
-            }
-            if waiting < left {
-                left = waiting;
-                deadline = Instant::now() + patience;
-            }
-            self.output.wait_for_room(deadline);
-        }
+        let printed = self
+            .printer
+            .as_mut()
+            .is_none_or(|printer| printer.flush_while_read(patience));
+        printed || self.tape.is_some()
+    }
+
+    fn totals(&self, missed: &[Option<u64>; signal::COUNT]) -> Result<Totals> {
+        let counters = self.counters()?;
+        Ok(self
+            .tally
+            .totals(&counters, missed, self.resolved.config.signals))
     }
 
     fn counters(&self) -> Result<[Counters; signal::COUNT]> {

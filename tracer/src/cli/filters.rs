@@ -1,0 +1,93 @@
+//! Which events: the same words on every command.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, Args, ValueEnum};
+use ipnet::IpNet;
+
+use super::values;
+use crate::event::Signal;
+
+/// Which events: the same words on every command. Values are alternatives, kinds must all match.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Filters")]
+pub struct Filters {
+    /// Processes, by id
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = values::pid)]
+    pub pid: Vec<u32>,
+    /// Processes, by name as the kernel keeps it (15 bytes at most)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::comm_parser())]
+    pub comm: Vec<Comm>,
+    /// Processes in a cgroup (v2) or below it
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
+    pub cgroup: Option<String>,
+    /// Network namespace: a name of ip-netns(8), a path, pid:N, or its inode number
+    #[arg(long, value_name = "NETNS", value_parser = NonEmptyStringValueParser::new())]
+    pub netns: Option<String>,
+    /// Ports, local or remote
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = values::port)]
+    pub port: Vec<u16>,
+    /// Remote addresses or networks, for example 10.0.0.0/8 or 2001:db8::1
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = values::remote)]
+    pub remote: Vec<IpNet>,
+    /// Protocols
+    #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
+    pub proto: Vec<Proto>,
+    /// Signals: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
+    /// which is off unless named here
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::signal)]
+    pub signal: Vec<Signal>,
+    /// Errors of sends and connections, by name or number, for example ECOMM or 70
+    #[arg(long, value_name = "ERRNO", value_delimiter = ',', value_parser = values::errno)]
+    pub errno: Vec<u32>,
+}
+
+/// Filters of a run on the host itself.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Filters")]
+pub struct LiveFilters {
+    /// Which events.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Take the children of --pid along
+    #[arg(long, requires = "pid")]
+    pub follow: bool,
+}
+
+/// What `--proto` knows. `tcp` includes MPTCP, `icmp` ICMPv6; `raw` is raw sockets of IP,
+/// whatever their protocol, `unix` every type of unix socket.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proto {
+    Tcp,
+    Udp,
+    Udplite,
+    Sctp,
+    Icmp,
+    Raw,
+    Unix,
+    Packet,
+    Netlink,
+    Can,
+}
+
+/// `comm` of a process, NUL-padded as the kernel keeps it (`TASK_COMM_LEN`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comm(pub [u8; 16]);
+
+/// The help of filters that mean something else in a trace than on a host.
+pub(super) fn of_a_trace(arg: Arg) -> Arg {
+    let help = match arg.get_id().as_str() {
+        "pid" => {
+            "Processes, by id: every process that had this number while the trace was recorded"
+        }
+        "cgroup" => {
+            "Processes in a cgroup (v2) or below it, by the path that events show as owner.cgroup"
+        }
+        "netns" => "Network namespace, by the inode number that events show as flow.netns",
+        "signal" => {
+            "Signals: retransmit, send_error, drop, device, reset, connection, send; all of the trace unless \
+             named here"
+        }
+        _ => return arg,
+    };
+    arg.help(help)
+}

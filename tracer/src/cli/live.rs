@@ -1,0 +1,71 @@
+//! The arguments of `sendtrace live`, and those that other commands share with it.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{DEFAULT_RATE, duration, positive, ring_size};
+use super::{Color, Format, LiveFilters};
+
+const LIVE_HELP: &str = "\
+Filters of different kinds must all match; values of one kind are alternatives. They run in the kernel: a \
+filtered event costs no room in the ring.
+
+Units:
+  durations  500ms, 30s, 5m, 1h30m
+  sizes      bytes, or with K, M or G (powers of 1024): 64K, 8M
+  times      of the host's zone with milliseconds; --format json has nine digits and boot_ns beside
+
+Examples:
+  sendtrace live --comm batchd --signal send_error --would-block
+  sendtrace live --netns pid:4242 --remote 2001:db8::/32 --count 100
+  sendtrace live --cgroup /system.slice/batch.service --errno ECOMM,ENOBUFS";
+
+/// `sendtrace live`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = LIVE_HELP)]
+pub struct Live {
+    /// How much is listed, and for how long.
+    #[command(flatten)]
+    pub capture: Capture,
+    /// How it is printed.
+    #[command(flatten)]
+    pub printed: Printed,
+    /// Which events. Last, because its heading in the help goes for all that follows.
+    #[command(flatten)]
+    pub filters: LiveFilters,
+}
+
+/// How much of what happens on the host is listed, and for how long.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Stop after this time, for example 30s, 5m or 1h30m
+    #[arg(long, value_name = "T", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Stop after this many events
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub count: Option<u64>,
+    /// Events listed per signal and second; those beyond are counted per flow
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = positive)]
+    pub rate: u64,
+    /// Memory of all rings together, in bytes or with K, M, G; each ring's part is a power of two
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = ring_size)]
+    pub ring: u64,
+    /// List sends that would block (EAGAIN) one by one, instead of counting them
+    #[arg(long)]
+    pub would_block: bool,
+}
+
+/// How events are printed.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// Text for people, or JSON: one object per line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: Format,
+    /// Colours in text output
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: Color,
+    /// Print times in UTC instead of the host's zone
+    #[arg(long)]
+    pub utc: bool,
+}

@@ -1,0 +1,172 @@
+//! From arguments to hooks that are attached: what `live` and `record` begin with.
+//!
+//! In two steps, because what needs privileges (files of a trace, sockets) is opened between them.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
+use tracer_common::{filter as bit, signal as number};
+
+use super::Failure;
+use crate::cli::{Capture, LiveFilters};
+use crate::event::Signal;
+use crate::filter::{self, Resolved, Settings};
+use crate::host::ThisHost;
+use crate::kernel::facts::{self, Facts, ProgramVerdict};
+use crate::kernel::load::{self, Loaded};
+use crate::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
+use crate::names::KernelNames;
+use crate::owner::{Cgroups, Holders, Owners, Processes};
+use crate::sys;
+
+/// Hooks that are attached, with all privileges still there.
+pub struct Attached {
+    pub loaded: Loaded,
+    pub names: KernelNames,
+    pub resolved: Resolved,
+    pub facts: Facts,
+    pub plan: Plan,
+    /// Names of the signals that are seen.
+    pub signals: Vec<&'static str>,
+    /// What this host does not give, one line each.
+    pub losses: Vec<String>,
+}
+
+/// Attaches what the arguments ask for.
+///
+/// # Errors
+/// When arguments contradict each other or the host, or nothing can be attached; the text says what to do.
+pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Failure> {
+    let root = Path::new("/");
+    let facts = Facts::probe(root);
+    if let Some(problem) = plan::privileges(&facts).problem() {
+        return Err(anyhow!(problem).into());
+    }
+    let follow = filters.follow;
+    let filters = &filters.filters;
+    if !filters.pid.is_empty() && facts::in_pid_namespace(root) {
+        let problem = "--pid cannot be used inside a pid namespace, whose pids the kernel does not see: \
+                       run on the host, or filter by --cgroup, --netns or --comm";
+        return Err(anyhow!(problem).into());
+    }
+    let settings = Settings {
+        rate: capture.rate,
+        would_block: capture.would_block,
+        follow,
+    };
+    let host = ThisHost::new(root, facts.cgroup2.clone());
+    let resolved = filter::resolve(filters, settings, &host).map_err(|error| match error {
+        filter::Error::Usage(message) => Failure::Usage(message),
+        filter::Error::Host(error) => Failure::Failed(error),
+    })?;
+    sys::raise_nofile(NEEDED_FILES)?;
+    sys::raise_memlock();
+    let wanted = Wanted {
+        signals: resolved.config.signals,
+        follow: resolved.config.filters & bit::FOLLOW != 0,
+    };
+    let plan = plan::plan(&facts, wanted)?;
+    let names = KernelNames::open(root, &facts);
+    let mut loaded = load::load(&plan, &resolved, capture.ring, &names.benign_reasons())?;
+    let losses = losses(&plan, &loaded);
+    losses.iter().for_each(|loss| warn(loss));
+    let signals = seen(&plan, &loaded, &resolved)?;
+    if wanted.follow {
+        // Children that are older than we are; later ones are found by the program `fork`.
+        loaded.want(&Processes::new(root).descendants(&filters.pid))?;
+    }
+    Ok(Attached {
+        loaded,
+        names,
+        resolved,
+        facts,
+        plan,
+        signals,
+        losses,
+    })
+}
+
+/// Learns the owners of sockets that are older than we are, and drops every privilege that is not needed later.
+///
+/// # Errors
+/// When privileges cannot be dropped.
+pub fn settle(attached: &mut Attached) -> anyhow::Result<Owners> {
+    // The walk seeds the owners, and shows what it needs later.
+    let mut seeded = Ok(());
+    let loaded = &mut attached.loaded;
+    let keep = sys::needed_for(|| {
+        seeded = loaded.walk().map(drop);
+        seeded.is_ok() && loaded.counters().is_ok()
+    });
+    if let Err(error) = seeded {
+        warn(&format!(
+            "owners of sockets opened before now are not known: {error:#}"
+        ));
+    }
+    sys::drop_privileges(&keep)?;
+    Ok(Owners::new(
+        Holders::new(),
+        Processes::new(Path::new("/")),
+        Cgroups::new(attached.facts.cgroup2.clone()),
+    ))
+}
+
+/// What this host does not give of what was planned.
+fn losses(plan: &Plan, loaded: &Loaded) -> Vec<String> {
+    let optional = |program: &str| {
+        plan.hooks()
+            .any(|hook| hook.program == program && hook.need == Need::Optional)
+    };
+    let refused: Vec<_> = loaded
+        .verdicts
+        .iter()
+        .filter(|(program, verdict)| {
+            matches!(verdict, ProgramVerdict::Refused { .. }) && !optional(program)
+        })
+        .cloned()
+        .collect();
+    plan.losses_after(&refused)
+        .into_iter()
+        .map(|loss| {
+            format!(
+                "{}: {} ({}); {}",
+                loss.serves.name(),
+                loss.lost,
+                loss.why,
+                loss.remedy
+            )
+        })
+        .collect()
+}
+
+/// The signals that are seen; fails when there is none.
+fn seen(plan: &Plan, loaded: &Loaded, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
+    let seen: Vec<_> = (0..number::COUNT as u32)
+        .filter(|&signal| {
+            resolved.config.signals >> signal & 1 != 0 && plan.sees(signal, &loaded.verdicts)
+        })
+        .filter_map(Signal::from_number)
+        .map(Signal::name)
+        .collect();
+    if seen.is_empty() {
+        let why = loaded
+            .verdicts
+            .iter()
+            .find_map(|(program, verdict)| match verdict {
+                ProgramVerdict::Refused { text, .. } => Some(format!("{program}: {text}")),
+                _ => None,
+            });
+        bail!(
+            "the kernel refused every hook ({}): run `sendtrace doctor` to see what this host allows",
+            why.unwrap_or_else(|| "no reason given".to_owned())
+        );
+    }
+    Ok(seen)
+}
+
+/// One line for the user.
+pub fn warn(message: &str) {
+    // A vanished terminal must not turn into a panic.
+    let _ = writeln!(io::stderr(), "sendtrace: warning: {message}");
+}

@@ -1,0 +1,282 @@
+//! One trace being played: block after block, event after event.
+
+use std::collections::VecDeque;
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use super::sums::Sums;
+use super::{Play, heed};
+use crate::event::{Counted, Event, Lost, LostAt, Totals};
+use crate::filter::Resolved;
+use crate::render::Clock;
+use crate::samples::Zone;
+use crate::trace::Block;
+use crate::trace::note::{Gap, Note};
+use crate::trace::reader::recording::Step;
+use crate::trace::reader::{Item, Recording};
+
+/// No event can be in a block that was begun so long after it, nanoseconds: aggregated ones come a second late.
+const LATE_NS: i128 = 5_000_000_000;
+
+/// A trace being played.
+pub struct Track {
+    recording: Recording,
+    resolved: Resolved,
+    pub clock: Clock,
+    /// Name of the host that recorded, where the trace says so.
+    pub host: Option<String>,
+    since: Option<i128>,
+    until: Option<i128>,
+    queue: VecDeque<(i128, Play)>,
+    sums: Sums,
+    counted: Vec<Counted>,
+    ended: bool,
+}
+
+/// What stands at the front.
+pub enum Head {
+    /// Something of this time, nanoseconds of the wall clock.
+    At(i128),
+    Wait,
+    End,
+}
+
+/// What [`Track::block`] gives.
+pub enum Next {
+    Block(Box<Block>),
+    Wait,
+    End,
+}
+
+impl Track {
+    pub fn new(
+        recording: Recording,
+        resolved: Resolved,
+        zone: TimeZone,
+        since: Option<i128>,
+        until: Option<i128>,
+    ) -> Self {
+        Self {
+            recording,
+            resolved,
+            clock: Clock {
+                wall_minus_boot_ns: 0,
+                zone,
+            },
+            host: None,
+            since,
+            until,
+            queue: VecDeque::new(),
+            sums: Sums::default(),
+            counted: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// As the user named it.
+    pub fn name(&self) -> &str {
+        &self.recording.name
+    }
+
+    /// The time of what comes next.
+    ///
+    /// # Errors
+    /// When reading fails, or at damage when `strict`.
+    pub fn peek(&mut self, strict: bool) -> Result<Head> {
+        while self.queue.is_empty() {
+            match self.block(strict)? {
+                Next::Block(block) => self.fill(&block, strict)?,
+                Next::Wait => return Ok(Head::Wait),
+                Next::End => return Ok(Head::End),
+            }
+        }
+        Ok(self.queue.front().map_or(Head::End, |(wall_ns, _)| Head::At(*wall_ns)))
+    }
+
+    /// What comes next.
+    pub fn take(&mut self) -> Option<Play> {
+        self.queue.pop_front().map(|(_, play)| play)
+    }
+
+    /// The next block that may hold what is wanted. Whoever goes through blocks takes none by [`Self::take`].
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn block(&mut self, strict: bool) -> Result<Next> {
+        loop {
+            if self.ended {
+                return Ok(Next::End);
+            }
+            match self.recording.next()? {
+                Step::End => self.ended = true,
+                Step::Wait => return Ok(Next::Wait),
+                Step::Item(Item::Notice(notice)) => heed(&self.recording.name, &notice, strict)?,
+                Step::Item(Item::Block(block)) => {
+                    let header = &block.header;
+                    self.clock.wall_minus_boot_ns = header.wall_minus_boot_ns.into();
+                    if header.starts() {
+                        let facts = block.notes.iter().find_map(|(_, note)| match note {
+                            Note::Header(facts) => Some(facts),
+                            _ => None,
+                        });
+                        let host = facts.and_then(|facts| facts.get("host"));
+                        self.host = host.and_then(Value::as_str).map(str::to_owned);
+                    }
+                    let early = self.since.is_some_and(|since| {
+                        header.wall_ns(header.sealed_boot_ns) < since
+                    });
+                    self.sums.block(&block, early);
+                    if early {
+                        continue;
+                    }
+                    let late = self.until.is_some_and(|until| {
+                        header.wall_ns(header.first_boot_ns) > until.saturating_add(LATE_NS)
+                    });
+                    if late {
+                        // Nothing that is wanted can follow, unless the clock is set back.
+                        self.ended = header.clock_steps == 0 && !self.recording.name.is_empty();
+                        continue;
+                    }
+                    return Ok(Next::Block(block));
+                }
+            }
+        }
+    }
+
+    /// Is an event one that is wanted? Counts it if not.
+    pub fn wants(&mut self, event: &Event) -> bool {
+        let wall_ns = i128::from(event.boot_ns) + self.clock.wall_minus_boot_ns;
+        let wanted = self.in_time(wall_ns) && self.resolved.matches(event);
+        if !wanted {
+            self.sums.remove(event.signal(), event.count);
+        }
+        wanted
+    }
+
+    /// Is a time of the wall clock between the ends that were asked for?
+    pub fn in_time(&self, wall_ns: i128) -> bool {
+        self.since.is_none_or(|since| wall_ns >= since)
+            && self.until.is_none_or(|until| wall_ns <= until)
+    }
+
+    /// Is every time wanted?
+    pub fn is_whole(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    fn fill(&mut self, block: &Block, strict: bool) -> Result<()> {
+        let mut notes = block.notes.iter().peekable();
+        let mut done = 0;
+        let mut events = match block.events() {
+            Ok(events) => events,
+            Err(malformed) => return self.malformed(&malformed.to_string(), strict),
+        };
+        loop {
+            while let Some((_, note)) = notes.next_if(|(after, _)| *after <= done) {
+                self.note(block, note);
+            }
+            match events.next() {
+                Ok(None) => break,
+                Ok(Some(event)) => {
+                    done += 1;
+                    if self.wants(&event) {
+                        let wall_ns = block.header.wall_ns(event.boot_ns);
+                        self.queue.push_back((wall_ns, Play::Event(Box::new(event))));
+                    }
+                }
+                Err(malformed) => return self.malformed(&malformed.to_string(), strict),
+            }
+        }
+        notes.for_each(|(_, note)| self.note(block, note));
+        Ok(())
+    }
+
+    fn malformed(&mut self, why: &str, strict: bool) -> Result<()> {
+        let name = crate::render::escape::name(self.recording.name.as_bytes());
+        if strict {
+            anyhow::bail!("{name}: a block is not what the format says: {why} (--strict)");
+        }
+        super::warn(&format!("{name}: the rest of a block is skipped: {why}"));
+        Ok(())
+    }
+
+    fn note(&mut self, block: &Block, note: &Note) {
+        let (boot_ns, play) = match note {
+            Note::Counted(row) => {
+                let counted = block.counted(row).filter(|_| self.is_whole());
+                return self.counted.extend(counted);
+            }
+            Note::Gap(gap) => return self.gap(block, gap),
+            Note::Sample(map) | Note::Change(map) => {
+                let boot_ns = map.get("boot_ns").and_then(Value::as_u64);
+                (boot_ns.unwrap_or(block.header.sealed_boot_ns), note.clone())
+            }
+            Note::Trigger(fired) => (fired.boot_ns, note.clone()),
+            _ => return,
+        };
+        let wall_ns = block.header.wall_ns(boot_ns);
+        if self.in_time(wall_ns) {
+            self.queue.push_back((wall_ns, Play::Note(Box::new(play))));
+        }
+    }
+
+    /// What the disk did not take is lost, and shown as such.
+    fn gap(&mut self, block: &Block, gap: &Gap) {
+        for (name, count) in &gap.events {
+            let Ok(signal) = name.parse() else { continue };
+            self.sums.lose(signal, *count);
+            let lost = Lost {
+                at: LostAt::Disk,
+                signal: Some(signal),
+                count: *count,
+            };
+            let wall_ns = block.header.wall_ns(gap.last_boot_ns);
+            if self.in_time(wall_ns) {
+                let event = Event::lost(gap.last_boot_ns, lost);
+                self.queue.push_back((wall_ns, Play::Event(Box::new(event))));
+            }
+        }
+    }
+
+    /// What was counted instead of listed, filtered like events.
+    pub fn counted(&mut self) -> Vec<Counted> {
+        let resolved = &self.resolved;
+        let counted = std::mem::take(&mut self.counted).into_iter();
+        counted.filter(|row| resolved.matches_counted(row)).collect()
+    }
+
+    /// Totals of what was played.
+    pub fn totals(&self) -> Totals {
+        self.sums.totals(|signal| self.resolved.wants_signal(signal))
+    }
+}
+
+/// What a recording says of itself, when its first block has been read.
+pub fn header(recording: &Recording) -> Option<Map<String, Value>> {
+    let mut notes = recording.waiting().filter_map(|item| match item {
+        Item::Block(block) => Some(&block.notes),
+        Item::Notice(_) => None,
+    });
+    notes.find_map(|notes| {
+        notes.iter().find_map(|(_, note)| match note {
+            Note::Header(facts) => Some(facts.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// When the first block that has been read begins, nanoseconds of the wall clock.
+pub fn first_wall(recording: &Recording) -> Option<i128> {
+    recording.waiting().find_map(|item| match item {
+        Item::Block(block) => Some(block.header.wall_ns(block.header.first_boot_ns)),
+        Item::Notice(_) => None,
+    })
+}
+
+/// The zone of the host that recorded.
+pub fn zone(facts: &Map<String, Value>) -> Option<TimeZone> {
+    let zone: Zone = serde_json::from_value(facts.get("zone")?.clone()).ok()?;
+    zone.time_zone()
+}

@@ -1,0 +1,261 @@
+//! `sendtrace record`: as `live`, but into a trace.
+
+mod header;
+mod progress;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+
+use super::Failure;
+use super::attach::{Attached, attach, settle, warn};
+use super::live::{clock, printed, printer};
+use super::run_loop::{self, Ending};
+use super::session::{Beside, Deck, Session, Tape, windows};
+use crate::cli::Record;
+use crate::exec::{Invoker, Runner};
+use crate::kernel::facts;
+use crate::samples::{Changes, Sampler};
+use crate::sys;
+use crate::trace::flight::{Flight, Settings};
+use crate::trace::start::Start;
+use crate::trace::writer::{Keep, Notice, Options, Report, Status, Target, Writer};
+use crate::trigger::Triggers;
+use progress::Progress;
+
+/// How long the end waits for commands that run.
+const COMMANDS: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+pub fn run(args: &Record) -> Result<(), Failure> {
+    args.check().map_err(Failure::Usage)?;
+    if args.to_stdout() && io::stdout().is_terminal() {
+        let problem = "-w - would write a trace to the terminal: pipe it to a program, for example \
+                       `sendtrace replay -`, or name a file";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
+    let mut attached = attach(&args.capture, &args.filters)?;
+    let trace_id = header::trace_id()?;
+    let start = Start {
+        trace_id,
+        facts: header::facts(&attached),
+    };
+    let writer = Writer::open(&target(args), start, &options(args))?;
+    writer.warnings.iter().for_each(|warning| warn(warning));
+    let runner = args.exec.as_deref().map(runner).transpose()?;
+    let beside = args.samples_every().map(|every| Beside {
+        sampler: Sampler::open(Path::new("/")),
+        every,
+        changes: changes(),
+    });
+    let owners = settle(&mut attached)?;
+
+    let deck = if args.trigger.is_empty() {
+        Deck::Writer(writer.start().context("cannot start the writer")?)
+    } else {
+        let settings = Settings {
+            memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
+            before: args.before,
+            after: args.after,
+        };
+        let flight = Flight::start(writer, &settings).context("cannot start the writer")?;
+        Deck::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
+    };
+    let clock = clock(args.utc);
+    let now = sys::boot_clock_ns();
+    let tape = Tape::new(deck, beside, trace_id, clock.wall_minus_boot_ns, now);
+    let tape = tape.context("no memory for a block")?;
+    let printer = args.printed().map(printer).transpose()?;
+    let Attached {
+        loaded,
+        names,
+        resolved,
+        signals,
+        ..
+    } = attached;
+    let session = Session::new(
+        loaded,
+        owners,
+        names,
+        resolved,
+        clock,
+        printer,
+        Some(tape),
+        args.capture.count,
+    );
+    let mut watch = Watch {
+        progress: Progress::on_terminal(args.print),
+        runner,
+        has_triggers: !args.trigger.is_empty(),
+    };
+    let ready = format!("Recording: {} to {}.", signals.join(", "), place(args));
+    let ending = run_loop::run(session, args.capture.duration, &ready, &mut watch)?;
+    finish(watch, ending)
+}
+
+fn target(args: &Record) -> Target {
+    if args.to_stdout() {
+        Target::Output
+    } else if !args.trigger.is_empty() {
+        Target::Windows(args.write.clone())
+    } else if args.to_folder() {
+        Target::Segments(args.write.clone())
+    } else {
+        Target::File(args.write.clone())
+    }
+}
+
+fn options(args: &Record) -> Options {
+    Options {
+        rotate_size: args.rotate_size,
+        rotate_every: args.rotate_every,
+        keep: Keep {
+            size: args.keep_size,
+            time: args.keep_for,
+            free: args.min_free,
+        },
+        sync: args.sync,
+        ..Options::default()
+    }
+}
+
+fn place(args: &Record) -> String {
+    match args.to_stdout() {
+        true => "standard output".to_owned(),
+        false => crate::render::escape::name(args.write.as_os_str().as_encoded_bytes()),
+    }
+}
+
+fn runner(command: &std::ffi::OsStr) -> anyhow::Result<Runner> {
+    let program = facts::own_program();
+    Runner::start(Path::new(program), command, &Invoker::find()?)
+}
+
+/// Changes are a help, not what a recording is for.
+fn changes() -> Option<Changes> {
+    Changes::open()
+        .inspect_err(|error| {
+            warn(&format!(
+                "changes of routes, neighbours, links and addresses are not recorded: {error}"
+            ));
+        })
+        .ok()
+}
+
+/// What goes on beside the loop: the line of progress, warnings, the user's command.
+struct Watch {
+    progress: Option<Progress>,
+    runner: Option<Runner>,
+    has_triggers: bool,
+}
+
+impl Watch {
+    fn heed(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            match notice {
+                Notice::Warning(text) => self.line(&format!("sendtrace: warning: {text}")),
+                Notice::Complete(path) => {
+                    let path = crate::render::escape::name(path.as_os_str().as_encoded_bytes());
+                    self.line(&format!("sendtrace: wrote {path}"));
+                }
+            }
+        }
+        let paths: Vec<PathBuf> = windows(notices).map(Path::to_owned).collect();
+        if let Some(runner) = &mut self.runner {
+            let failed = paths.iter().filter_map(|path| runner.run(path).err());
+            let failed: Vec<_> = failed.map(|problem| problem.to_string()).collect();
+            let reports = runner.reports();
+            let said = reports
+                .iter()
+                .filter(|report| !report.is_success())
+                .map(ToString::to_string);
+            let lines: Vec<_> = failed.into_iter().chain(said).collect();
+            lines
+                .iter()
+                .for_each(|line| self.line(&format!("sendtrace: warning: {line}")));
+        }
+    }
+
+    /// A line that does not mix with the line of progress.
+    fn line(&self, text: &str) {
+        if let Some(progress) = &self.progress {
+            progress.clear();
+        }
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+impl run_loop::Beside for Watch {
+    fn second(&mut self, session: &Session) {
+        let Some(tape) = session.tape() else { return };
+        self.heed(&tape.notices());
+        if let Some(progress) = &mut self.progress {
+            progress.show(&tape.status());
+        }
+    }
+
+    fn takes_usr1(&self) -> bool {
+        self.has_triggers
+    }
+}
+
+/// Says how it ended.
+fn finish(mut watch: Watch, ending: Ending) -> Result<(), Failure> {
+    if let Some(report) = &ending.finished.report {
+        watch.heed(&report.notices);
+    }
+    if let Some(progress) = watch.progress.take() {
+        progress.clear();
+    }
+    if let Some(runner) = watch.runner.take() {
+        let finished = runner.finish(COMMANDS);
+        for report in finished
+            .reports
+            .iter()
+            .filter(|report| !report.is_success())
+        {
+            warn(&report.to_string());
+        }
+        if !finished.unfinished.is_empty() {
+            warn(&format!(
+                "{} runs of the command were not waited for",
+                finished.unfinished.len()
+            ));
+        }
+    }
+    if ending.finished.left_out > 0 {
+        warn(&format!(
+            "{} bytes of output were not read in time and are left out; the trace has them",
+            ending.finished.left_out
+        ));
+    }
+    if let Some(report) = &ending.finished.report {
+        recorded(report)?;
+    }
+    printed(&ending)
+}
+
+/// Is everything in the trace?
+fn recorded(report: &Report) -> Result<(), Failure> {
+    let status: &Status = &report.status;
+    if report.unwritten_blocks > 0 && !status.reader_gone {
+        return Err(anyhow!(
+            "the disk did not take the last {} blocks in time: they are not in the trace",
+            report.unwritten_blocks
+        )
+        .into());
+    }
+    if status.lost_blocks > 0 && !status.reader_gone {
+        warn(&format!(
+            "{} events in {} blocks could not be written; the trace says when",
+            status.all_lost_events(),
+            status.lost_blocks
+        ));
+    }
+    if let Some(problem) = &status.problem {
+        return Err(anyhow!("the end of the trace is missing: {problem}").into());
+    }
+    Ok(())
+}

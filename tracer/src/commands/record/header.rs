@@ -1,0 +1,76 @@
+//! What a trace says of its recording: the note `header`.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::commands::attach::Attached;
+use crate::commands::session::object;
+use crate::kernel::facts::ProgramVerdict;
+use crate::kernel::plan::Serves;
+use crate::samples::{About, Once};
+use crate::sys;
+
+/// A number that no other recording has.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn trace_id() -> anyhow::Result<[u8; 16]> {
+    let mut trace_id = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut trace_id))
+        .context("/dev/urandom")?;
+    Ok(trace_id)
+}
+
+/// The host, the tool, and what of the plan came true.
+pub fn facts(attached: &Attached) -> Map<String, Value> {
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let boot_ns = sys::boot_clock_ns();
+    let wall_ns = i128::from(boot_ns) + sys::wall_minus_boot_ns();
+    let since_1970 = SignedDuration::from_nanos_i128(wall_ns);
+    let tz = std::env::var("TZ").ok();
+    let about = About {
+        boot_ns,
+        now: Timestamp::from_duration(since_1970).unwrap_or_default(),
+        tool_version: env!("CARGO_PKG_VERSION"),
+        arguments: &arguments,
+        zone: &TimeZone::system(),
+        tz: tz.as_deref(),
+    };
+    let mut facts = object(&Once::read(Path::new("/"), &about));
+    facts.insert("signals".to_owned(), json!(attached.signals));
+    facts.insert("hooks".to_owned(), hooks(attached));
+    facts.insert("not_seen".to_owned(), json!(attached.losses));
+    facts
+}
+
+/// Each program, what it serves, where it is attached, and what the kernel said.
+fn hooks(attached: &Attached) -> Value {
+    let verdict = |program: &str| {
+        let mut verdicts = attached.loaded.verdicts.iter();
+        let (_, verdict) = verdicts.find(|(name, _)| name == program)?;
+        Some(match verdict {
+            ProgramVerdict::Refused { text, .. } => json!({ "refused": text }),
+            _ => json!("attached"),
+        })
+    };
+    let serves = |all: &[Serves]| all.iter().map(|one| one.name()).collect::<Vec<_>>();
+    attached
+        .plan
+        .hooks()
+        .map(|hook| {
+            json!({
+                "program": hook.program, "serves": serves(hook.serves), "at": hook.attach,
+                "verdict": verdict(hook.program),
+            })
+        })
+        .collect()
+}

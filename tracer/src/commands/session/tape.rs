@@ -1,0 +1,275 @@
+//! Events on their way to a trace: into blocks, and blocks to the writer or the flight recorder.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::event::{Counted, Detail, Event, Totals};
+use crate::samples::{ASKED, Changes, Sampler, SocketKey};
+use crate::trace::flight::Flight;
+use crate::trace::layout::flag;
+use crate::trace::note::{Anchor, AnchorWhy, Counters, Fired, Note};
+use crate::trace::writer::{Handle, Notice, Report, Status};
+use crate::trace::{Builder, Seal};
+use crate::trigger::Triggers;
+
+/// How often the wall clock is noted, nanoseconds.
+const ANCHOR_NS: u64 = 60_000_000_000;
+/// How often a block is written when nothing happens, nanoseconds: it shows that the recorder was there.
+const HEARTBEAT_NS: u64 = 10_000_000_000;
+
+/// Where blocks go.
+pub enum Deck {
+    Writer(Handle),
+    Flight(Box<Flight>, Triggers),
+}
+
+/// Beside the events.
+pub struct Beside {
+    pub sampler: Sampler,
+    pub every: Duration,
+    pub changes: Option<Changes>,
+}
+
+/// Collects what is recorded.
+pub struct Tape {
+    builder: Builder,
+    deck: Deck,
+    beside: Option<Beside>,
+    trace_id: [u8; 16],
+    seq: u64,
+    clock_steps: u32,
+    wall_minus_boot_ns: i64,
+    counters: Counters,
+    sealed_boot_ns: u64,
+    anchored_boot_ns: u64,
+    sampled_boot_ns: u64,
+    /// Sockets that had trouble since the last sample.
+    troubled: Vec<SocketKey>,
+    /// Of [`Tape::wants_totals`].
+    stale: bool,
+}
+
+impl Tape {
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(
+        deck: Deck,
+        beside: Option<Beside>,
+        trace_id: [u8; 16],
+        wall_minus_boot_ns: i128,
+        now_boot_ns: u64,
+    ) -> std::io::Result<Self> {
+        let mut tape = Self {
+            builder: Builder::new()?,
+            deck,
+            beside,
+            trace_id,
+            seq: 0,
+            clock_steps: 0,
+            wall_minus_boot_ns: narrow(wall_minus_boot_ns),
+            counters: Counters::default(),
+            sealed_boot_ns: now_boot_ns,
+            anchored_boot_ns: now_boot_ns,
+            sampled_boot_ns: now_boot_ns,
+            troubled: Vec::new(),
+            stale: true,
+        };
+        tape.anchor(now_boot_ns, AnchorWhy::Start);
+        if let Some(beside) = &mut tape.beside {
+            // The first only takes the base.
+            let _ = beside.sampler.sample(now_boot_ns);
+        }
+        Ok(tape)
+    }
+
+    /// Takes an event.
+    pub fn event(&mut self, event: &Event, now_boot_ns: u64) {
+        self.builder.event(event);
+        self.remember(event);
+        if self.builder.is_full() {
+            self.seal(0, now_boot_ns);
+        }
+        let fired = match &mut self.deck {
+            Deck::Flight(_, triggers) => triggers
+                .observe(event)
+                .map(|trigger| trigger.expression().to_owned()),
+            Deck::Writer(_) => None,
+        };
+        if let Some(expression) = fired {
+            self.fire(expression, now_boot_ns);
+        }
+    }
+
+    /// A trigger fired; what led to it is in the block that is closed now.
+    pub fn fire(&mut self, expression: String, now_boot_ns: u64) {
+        let boot_ns = now_boot_ns;
+        self.builder.note(&Note::Trigger(Fired {
+            boot_ns,
+            expression,
+        }));
+        self.seal(0, now_boot_ns);
+        if let Deck::Flight(flight, triggers) = &mut self.deck {
+            flight.trigger(now_boot_ns);
+            triggers.rearm();
+        }
+    }
+
+    /// About once a second: samples, changes, anchors; closes the block. `totals` as of now.
+    pub fn second(&mut self, totals: &Totals, now_boot_ns: u64) {
+        self.counters = Counters::new(now_boot_ns, totals);
+        self.stale = false;
+        if now_boot_ns.saturating_sub(self.anchored_boot_ns) >= ANCHOR_NS {
+            self.anchor(now_boot_ns, AnchorWhy::Periodic);
+        }
+        self.look_beside(now_boot_ns);
+        let quiet = self.builder.is_empty()
+            && now_boot_ns.saturating_sub(self.sealed_boot_ns) < HEARTBEAT_NS;
+        if !quiet {
+            self.seal(0, now_boot_ns);
+        }
+        if let Deck::Flight(flight, _) = &mut self.deck {
+            flight.tick(now_boot_ns);
+        }
+    }
+
+    /// The wall clock was set: what was recorded until now keeps the old one.
+    pub fn clock_stepped(&mut self, wall_minus_boot_ns: i128, now_boot_ns: u64) {
+        if !self.builder.is_empty() {
+            self.seal(0, now_boot_ns);
+        }
+        self.wall_minus_boot_ns = narrow(wall_minus_boot_ns);
+        self.clock_steps += 1;
+        self.anchor(now_boot_ns, AnchorWhy::Step);
+    }
+
+    /// The end: what was counted instead of listed, and the totals.
+    pub fn finish(mut self, counted: &[Counted], totals: &Totals, now_boot_ns: u64) -> Report {
+        self.counters = Counters::new(now_boot_ns, totals);
+        for row in counted {
+            self.builder.counted(row);
+            if self.builder.is_full() {
+                self.seal(0, now_boot_ns);
+            }
+        }
+        self.builder.note(&Note::Totals(self.counters.clone()));
+        self.seal(flag::END, now_boot_ns);
+        match self.deck {
+            Deck::Writer(handle) => handle.finish(PATIENCE),
+            Deck::Flight(flight, _) => flight.finish(PATIENCE),
+        }
+    }
+
+    /// What has been written so far.
+    pub fn status(&self) -> Status {
+        match &self.deck {
+            Deck::Writer(handle) => handle.status(),
+            Deck::Flight(flight, _) => flight.status(),
+        }
+    }
+
+    /// What the user should hear of, since the last call.
+    pub fn notices(&self) -> Vec<Notice> {
+        match &self.deck {
+            Deck::Writer(handle) => handle.notices(),
+            Deck::Flight(flight, _) => flight.notices(),
+        }
+    }
+
+    fn look_beside(&mut self, now_boot_ns: u64) {
+        let Some(beside) = &mut self.beside else {
+            return;
+        };
+        for change in beside
+            .changes
+            .iter_mut()
+            .flat_map(|changes| changes.drain(now_boot_ns))
+        {
+            self.builder.note(&Note::Change(object(&change)));
+        }
+        let every = u64::try_from(beside.every.as_nanos()).unwrap_or(u64::MAX);
+        // Half a second early is nearer than half a second late.
+        if now_boot_ns
+            .saturating_sub(self.sampled_boot_ns)
+            .saturating_add(500_000_000)
+            < every
+        {
+            return;
+        }
+        self.sampled_boot_ns = now_boot_ns;
+        let troubled = std::mem::take(&mut self.troubled);
+        if let Some(mut sample) = beside.sampler.sample(now_boot_ns) {
+            sample.sockets = beside.sampler.sample_sockets(&troubled);
+            self.builder.note(&Note::Sample(object(&sample)));
+        }
+    }
+
+    /// A flow with trouble has its socket sampled.
+    fn remember(&mut self, event: &Event) {
+        if self.beside.is_none()
+            || self.troubled.len() >= ASKED
+            || matches!(event.detail, Detail::Send(_) | Detail::Lost(_))
+        {
+            return;
+        }
+        if let Some(key) = event.flow.as_ref().and_then(SocketKey::of)
+            && !self.troubled.contains(&key)
+        {
+            self.troubled.push(key);
+        }
+    }
+
+    fn anchor(&mut self, boot_ns: u64, why: AnchorWhy) {
+        self.anchored_boot_ns = boot_ns;
+        let wall_ns = i64::try_from(boot_ns).unwrap_or(i64::MAX);
+        let wall_ns = wall_ns.saturating_add(self.wall_minus_boot_ns);
+        self.builder.note(&Note::Anchor(Anchor {
+            boot_ns,
+            wall_ns,
+            why,
+        }));
+    }
+
+    fn seal(&mut self, flags: u16, now_boot_ns: u64) {
+        self.builder.note(&Note::Counters(self.counters.clone()));
+        self.seq += 1;
+        self.sealed_boot_ns = now_boot_ns.max(self.sealed_boot_ns);
+        let sealed = self.builder.seal(&Seal {
+            flags,
+            trace_id: self.trace_id,
+            seq: self.seq,
+            sealed_boot_ns: self.sealed_boot_ns,
+            wall_minus_boot_ns: self.wall_minus_boot_ns,
+            clock_steps: self.clock_steps,
+        });
+        match &mut self.deck {
+            Deck::Writer(handle) => handle.submit(sealed, &self.counters),
+            Deck::Flight(flight, _) => flight.push(sealed, &self.counters),
+        }
+    }
+}
+
+/// How long the end waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn narrow(wall_minus_boot_ns: i128) -> i64 {
+    i64::try_from(wall_minus_boot_ns).unwrap_or(i64::MAX)
+}
+
+/// A JSON object of what serializes to one.
+pub fn object(value: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Runs of the user's command, one for each complete window.
+pub fn windows(notices: &[Notice]) -> impl Iterator<Item = &Path> {
+    notices.iter().filter_map(|notice| match notice {
+        Notice::Complete(path) => Some(PathBuf::as_path(path)),
+        Notice::Warning(_) => None,
+    })
+}

@@ -1,0 +1,269 @@
+//! What is written once per trace: the host as it was when the recording began.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::unistd::{SysconfVar, sysconf};
+use serde::{Deserialize, Serialize};
+
+use super::ethtool::Ask;
+use super::link::{self, Link};
+use super::netlink::Netlink;
+use super::zone::Zone;
+use super::{address, interfaces, sysctl};
+
+/// So many interfaces are described at most; the rest is counted.
+const INTERFACES: usize = 256;
+/// So many have their features listed, hardware first: the list is long.
+const WITH_FEATURES: usize = 32;
+/// So many addresses are listed per interface at most.
+const ADDRESSES: usize = 64;
+
+/// The host, and who recorded. What could not be read is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Once {
+    /// `uname -n`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// `uname -r`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_release: Option<String>,
+    /// `uname -v`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_version: Option<String>,
+    /// `uname -m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Another one each time the host starts: CLOCK_BOOTTIME of two traces can be compared where it is the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus_online: Option<u32>,
+    /// How long the host had been up, CLOCK_BOOTTIME.
+    pub uptime_ns: u64,
+    /// The version of the tool.
+    pub tool_version: String,
+    /// How it was called.
+    pub arguments: Vec<String>,
+    /// As `sysctl` names them, those of [`Once::netns`].
+    pub sysctls: BTreeMap<String, String>,
+    /// Inode number of the network namespace that interfaces and settings are of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interfaces: Option<Vec<InterfaceFacts>>,
+    /// Interfaces that are not described.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interfaces_left_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub ifindex: u32,
+    /// `veth`, `bond`…; `None` for hardware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// `UP`, `DOWN`…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operstate: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_address: Option<String>,
+    /// The interface that it belongs to, by index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed_mbit_per_s: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_duplex: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qdisc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_queue_packets: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_queues: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rx_queues: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gso_max_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gso_max_segments: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carrier_changes: Option<u32>,
+    /// Offloads and other features that are on, as `ethtool -k` names them; `None` when they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features_on: Option<Vec<String>>,
+}
+
+/// What the caller knows.
+pub struct About<'a> {
+    /// CLOCK_BOOTTIME of now.
+    pub boot_ns: u64,
+    /// The wall clock of now.
+    pub now: Timestamp,
+    pub tool_version: &'a str,
+    pub arguments: &'a [String],
+    /// In which times are printed on this host.
+    pub zone: &'a TimeZone,
+    /// The environment's `TZ`.
+    pub tz: Option<&'a str>,
+}
+
+impl Once {
+    /// Looks at the host of the calling thread; `root` is `/`, except in tests. Takes a few milliseconds, and
+    /// needs no privilege.
+    pub fn read(root: &Path, about: &About<'_>) -> Self {
+        let uname = nix::sys::utsname::uname().ok();
+        let uname = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+            let text = uname.as_ref().map(field)?.to_string_lossy().into_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        let line = |path: &str| {
+            let bytes = std::fs::read(root.join(path)).ok()?;
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+        let (interfaces, left_out) = interface_facts().unzip();
+        Self {
+            host: uname(|uname| uname.nodename()),
+            kernel_release: uname(|uname| uname.release()),
+            kernel_version: uname(|uname| uname.version()),
+            architecture: uname(|uname| uname.machine()),
+            boot_id: line("proc/sys/kernel/random/boot_id"),
+            cpus_online: cpus.and_then(|cpus| u32::try_from(cpus).ok()),
+            uptime_ns: about.boot_ns,
+            tool_version: about.tool_version.to_owned(),
+            arguments: about.arguments.to_vec(),
+            sysctls: sysctl::read(root),
+            netns: super::netns(root),
+            interfaces,
+            interfaces_left_out: left_out.filter(|count| *count != 0),
+            zone: Some(Zone::of(about.zone, about.tz, root, about.now)),
+        }
+    }
+}
+
+/// The interfaces, and how many are left out; `None` when the kernel does not list them.
+fn interface_facts() -> Option<(Vec<InterfaceFacts>, u64)> {
+    let mut netlink = Netlink::open(libc::NETLINK_ROUTE).ok()?;
+    let mut links = Vec::new();
+    interfaces::list(&mut netlink, |link| links.push(link)).ok()?;
+    let mut addresses = addresses(&mut netlink).unwrap_or_default();
+    let mut ask = Ask::open().ok();
+    // Hardware first: it is what is told about when there are too many.
+    links.sort_by_key(|link| (!link.may_be_hardware(), link.index));
+    let left_out = links.len().saturating_sub(INTERFACES) as u64;
+    let mut facts: Vec<_> = links
+        .iter()
+        .take(INTERFACES)
+        .enumerate()
+        .map(|(number, link)| {
+            let mut facts = of_link(link);
+            facts.addresses = addresses.remove(&link.index).unwrap_or_default();
+            if let (Some(ask), Some(name)) = (&mut ask, &link.name) {
+                facts.driver = ask.driver(name);
+                (facts.speed_mbit_per_s, facts.full_duplex) = ask.speed(name);
+                if number < WITH_FEATURES {
+                    facts.features_on = ask.features(name);
+                }
+            }
+            facts
+        })
+        .collect();
+    facts.sort_by_key(|facts| facts.ifindex);
+    Some((facts, left_out))
+}
+
+fn of_link(link: &Link) -> InterfaceFacts {
+    InterfaceFacts {
+        name: link.name.clone(),
+        ifindex: link.index,
+        kind: link.kind.clone(),
+        mtu: link.mtu,
+        operstate: link.operstate.map(link::operstate),
+        flags: link::flags(link.flags),
+        link_address: link.address.clone(),
+        master: link.master,
+        qdisc: link.qdisc.clone(),
+        tx_queue_packets: link.tx_queue_packets,
+        tx_queues: link.tx_queues,
+        rx_queues: link.rx_queues,
+        gso_max_bytes: link.gso_max_bytes,
+        gso_max_segments: link.gso_max_segments,
+        carrier_changes: link.carrier_changes,
+        ..InterfaceFacts::default()
+    }
+}
+
+fn addresses(netlink: &mut Netlink) -> io::Result<BTreeMap<u32, Vec<String>>> {
+    let mut all: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    netlink.dump(libc::RTM_GETADDR, &[0; address::FIXED], |kind, body| {
+        if kind == libc::RTM_NEWADDR
+            && let Some(found) = address::parse(body)
+        {
+            let of_one = all.entry(found.ifindex).or_default();
+            if of_one.len() < ADDRESSES {
+                of_one.push(found.address);
+            }
+        }
+    })?;
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_is_described_and_comes_back_from_json() {
+        let arguments = ["record".to_owned(), "-w".to_owned(), "a b".to_owned()];
+        let about = About {
+            boot_ns: 5,
+            now: Timestamp::UNIX_EPOCH,
+            tool_version: "0.1.0",
+            arguments: &arguments,
+            zone: &TimeZone::UTC,
+            tz: None,
+        };
+        let once = Once::read(Path::new("/"), &about);
+        assert!(
+            once.kernel_release.is_some() && once.boot_id.as_ref().is_some_and(|id| id.len() == 36)
+        );
+        assert!(once.sysctls["net.ipv4.tcp_retries2"].parse::<u32>().is_ok());
+        let interfaces = once.interfaces.as_ref().unwrap();
+        let lo = interfaces
+            .iter()
+            .find(|one| one.name.as_deref() == Some("lo"))
+            .unwrap();
+        assert_eq!((lo.ifindex, lo.speed_mbit_per_s), (1, None));
+        assert!(lo.features_on.is_some() && lo.flags.contains(&"LOOPBACK".to_owned()));
+        assert_eq!(once.arguments, arguments);
+        let text = serde_json::to_string(&once).unwrap();
+        assert!(!text.contains("null"), "{text}");
+        assert_eq!(serde_json::from_str::<Once>(&text).unwrap(), once);
+    }
+
+    #[test]
+    fn nothing_is_needed_and_what_is_new_is_skipped() {
+        let once: Once = serde_json::from_str(r#"{"host":"a","colour":"red"}"#).unwrap();
+        assert_eq!((once.host.as_deref(), once.interfaces), (Some("a"), None));
+    }
+}
