@@ -17,7 +17,9 @@ impl Interrupt {
     /// When there can be no more threads or descriptors.
     pub fn catch() -> io::Result<Self> {
         let shared = Arc::<(Mutex<bool>, Condvar)>::default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (mut interrupt, mut terminate, mut hang_up) = runtime.block_on(async {
             Ok::<_, io::Error>((
                 signal(SignalKind::interrupt())?,
@@ -26,17 +28,19 @@ impl Interrupt {
             ))
         })?;
         let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hang_up.recv() => {}
-                }
-            });
-            *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            theirs.1.notify_all();
-        })?;
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                        _ = hang_up.recv() => {}
+                    }
+                });
+                *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                theirs.1.notify_all();
+            })?;
         Ok(Self(shared))
     }
 

@@ -20,7 +20,7 @@ use crate::render::Clock;
 use crate::trace::note::Note;
 use crate::trace::reader::{Notice, Recording};
 use crate::when::{self, When};
-pub use track::Track;
+pub use track::{Next, Track};
 
 /// What is asked of traces.
 pub struct Wanted<'a> {
@@ -72,7 +72,10 @@ impl Playback {
         let mut tracks = Vec::new();
         for path in wanted.paths {
             let name = path.to_str().with_context(|| {
-                format!("{}: a path that is not UTF-8 cannot be read", path.display())
+                format!(
+                    "{}: a path that is not UTF-8 cannot be read",
+                    path.display()
+                )
             })?;
             tracks.push(track(name, wanted, &resolved)?);
         }
@@ -145,7 +148,9 @@ fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, 
         .and_then(|facts| track::zone(&facts))
         .unwrap_or(TimeZone::UTC);
     if wanted.since.is_some() || wanted.until.is_some() {
-        let span = recording.span()?.or_else(|| track::first_wall(&recording).map(|at| (at, at)));
+        let span = recording
+            .span()?
+            .or_else(|| track::first_wall(&recording).map(|at| (at, at)));
         let (first, last) = span.with_context(|| format!("{name}: no time is known in it"))?;
         let context = when::Context {
             zone: zone.clone(),

@@ -1,14 +1,21 @@
 //! `sendtrace replay`: what live would have printed, out of traces.
 
+mod aggregate;
+
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
+
 use super::Failure;
 use super::live::renderer;
-use super::playback::{LOOK_AGAIN, Play, Playback, Step, Wanted};
+use super::playback::{LOOK_AGAIN, Next, Play, Playback, Step, Wanted};
 use crate::cli::{Replay, Speed};
+use crate::event::Counted;
 use crate::interrupt::Interrupt;
-use crate::render::{Renderer, host};
+use crate::render::{Clock, Renderer};
+use crate::trace::Note;
+use aggregate::Aggregate;
 
 /// Runs the command.
 pub fn run(args: &Replay) -> Result<(), Failure> {
@@ -32,7 +39,11 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
         args,
         interrupt,
     };
-    match player.play(&mut out) {
+    let played = match args.aggregate {
+        Some(window) => player.aggregate(window, &mut out),
+        None => player.play(&mut out),
+    };
+    match played {
         // Whoever read has what was wanted.
         Err(Failure::Failed(error)) if is_broken_pipe(&error) => Ok(()),
         result => result,
@@ -89,20 +100,81 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// Goes through the traces one after the other: sums need no order.
+    fn aggregate(&mut self, window: Option<Duration>, out: &mut impl Write) -> Result<(), Failure> {
+        let window_ns = window.map(|window| window.as_nanos() as i128);
+        for index in 0..self.playback.tracks().len() {
+            let mut aggregate = Aggregate::new(window_ns);
+            while !self.interrupt.came() {
+                let track = &mut self.playback.tracks_mut()[index];
+                match track.block(self.args.strict)? {
+                    Next::End => break,
+                    Next::Wait => {
+                        out.flush()?;
+                        self.interrupt.wait(LOOK_AGAIN);
+                    }
+                    Next::Block(block) => {
+                        if let Err(malformed) = aggregate.block(track, &block) {
+                            track.malformed(&malformed.to_string(), self.args.strict)?;
+                        }
+                        for rows in aggregate.take_done() {
+                            self.rows(index, &rows, out)?;
+                        }
+                    }
+                }
+            }
+            self.rows(index, &aggregate.finish(), out)?;
+        }
+        out.write_all(self.renderer.totals(&self.playback.totals()).as_bytes())?;
+        out.flush()?;
+        Ok(())
+    }
+
+    fn rows(&self, track: usize, rows: &[Counted], out: &mut impl Write) -> io::Result<()> {
+        let text = self.renderer.counted(rows, self.playback.clock(track));
+        match self.playback.tracks() {
+            [_] => out.write_all(text.as_bytes()),
+            tracks => text.split_inclusive('\n').try_for_each(|line| {
+                let track = &tracks[track];
+                let host = track.host.as_deref().unwrap_or(track.name());
+                out.write_all(self.renderer.of_host(line.to_owned(), host).as_bytes())
+            }),
+        }
+    }
+
     fn line(&self, track: usize, play: &Play) -> String {
         let clock = self.playback.clock(track);
         let line = match play {
             Play::Event(event) => self.renderer.event(event, clock),
-            Play::Note(note) if self.args.samples => self.renderer.note(note, clock),
+            Play::Note(note) if self.args.samples => self.note(note, clock),
             Play::Note(_) => return String::new(),
         };
         match self.playback.tracks() {
             [_] => line,
             tracks => {
                 let track = &tracks[track];
-                host(line, track.host.as_deref().unwrap_or(track.name()), self.renderer)
+                self.renderer
+                    .of_host(line, track.host.as_deref().unwrap_or(track.name()))
             }
         }
+    }
+
+    /// The line of a note; empty for one of a newer tool.
+    fn note(&self, note: &Note, clock: &Clock) -> String {
+        fn read<T: serde::de::DeserializeOwned>(map: &Map<String, Value>) -> Option<T> {
+            serde_json::from_value(Value::Object(map.clone())).ok()
+        }
+        let line = match note {
+            Note::Sample(map) => read(map).map(|sample| self.renderer.sample(&sample, clock)),
+            Note::Change(map) => read(map).map(|change| self.renderer.change(&change, clock)),
+            Note::Trigger(fired) => Some(self.renderer.trigger(
+                fired.boot_ns,
+                &fired.expression,
+                clock,
+            )),
+            _ => None,
+        };
+        line.unwrap_or_default()
     }
 }
 

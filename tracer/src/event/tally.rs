@@ -15,16 +15,19 @@ pub enum CountedKind {
     BeyondMap,
     /// A packet that was freed with nothing lost (a duplicate, for one).
     Benign,
+    /// Events that a replay adds up because it was asked to.
+    Aggregated,
 }
 
 impl CountedKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::WouldBlock,
         Self::PartialSend,
         Self::NoLocalSocket,
         Self::BeyondMap,
         Self::Benign,
+        Self::Aggregated,
     ];
 
     /// The name in the output.
@@ -35,6 +38,7 @@ impl CountedKind {
             Self::NoLocalSocket => "no_local_socket",
             Self::BeyondMap => "beyond_map",
             Self::Benign => "benign",
+            Self::Aggregated => "aggregated",
         }
     }
 }

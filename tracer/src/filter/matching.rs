@@ -6,7 +6,7 @@ use tracer_common::filter as bit;
 
 use super::{Resolved, TICK_NS};
 use crate::cli::Proto;
-use crate::event::{Detail, Endpoint, Event, Flow, Owner, RawName, Signal};
+use crate::event::{Counted, Detail, Endpoint, Event, Flow, Owner, RawName, Signal};
 
 impl Resolved {
     /// Whether the user wants this event. What is not known does not match; lost events always do, since a
@@ -25,6 +25,21 @@ impl Resolved {
     pub fn wants_signal(&self, signal: Signal) -> bool {
         let number = signal.number();
         number.is_none_or(|number| self.config.signals >> number & 1 == 1)
+    }
+
+    /// [`Self::matches`] for an event of which only this is known.
+    pub fn matches_parts(
+        &self,
+        signal: Signal,
+        errno: Option<u32>,
+        owner: &Owner,
+        flow: Option<&Flow>,
+    ) -> bool {
+        signal == Signal::Lost
+            || (self.wants_signal(signal)
+                && self.wants_errno(errno)
+                && self.matches_flow(flow)
+                && self.matches_owner(owner))
     }
 
     /// The same filter for what was counted instead of listed; `--errno` takes none of it.
@@ -113,6 +128,10 @@ impl Resolved {
             Detail::Connection(connection) => connection.errno,
             _ => None,
         };
+        self.wants_errno(errno)
+    }
+
+    fn wants_errno(&self, errno: Option<u32>) -> bool {
         let wanted = |errno: u32| {
             self.config
                 .errnos

@@ -56,6 +56,16 @@ pub fn counted(counted: &Counted, clock: &Clock) -> String {
     ])
 }
 
+/// The line of a trigger of the flight recorder.
+pub fn trigger(boot_ns: u64, expression: &str, clock: &Clock) -> String {
+    line(&[
+        ("type", "trigger".into()),
+        ("time", clock.rfc3339(boot_ns).into()),
+        ("boot_ns", boot_ns.into()),
+        ("expression", expression.into()),
+    ])
+}
+
 /// The last line of a run.
 pub fn totals(totals: &Totals) -> String {
     let one = |t: &SignalTotals| {
@@ -73,7 +83,7 @@ pub fn totals(totals: &Totals) -> String {
 }
 
 /// Keys and values in their order, as a line.
-fn line(entries: &[(&str, Value)]) -> String {
+pub(super) fn line(entries: &[(&str, Value)]) -> String {
     struct Entries<'a>(&'a [(&'a str, Value)]);
     impl Serialize for Entries<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,6 +6,7 @@
 
 pub mod escape;
 pub mod json;
+pub mod sample;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod time;
 pub use time::Clock;
 
 use crate::event::{Counted, Event, Totals};
+use crate::samples::{Change, Sample};
 
 /// How output looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,45 @@ impl Renderer {
         match self {
             Self::Text { colour } => text::event(event, clock, *colour),
             Self::Json => json::event(event, clock),
+        }
+    }
+
+    /// The line of a sample of counters.
+    pub fn sample(&self, of: &Sample, clock: &Clock) -> String {
+        match self {
+            Self::Text { .. } => sample::sample_text(of, clock),
+            Self::Json => sample::sample_json(of, clock),
+        }
+    }
+
+    /// The line of a change of the network's configuration.
+    pub fn change(&self, change: &Change, clock: &Clock) -> String {
+        match self {
+            Self::Text { .. } => sample::change_text(change, clock),
+            Self::Json => sample::change_json(change, clock),
+        }
+    }
+
+    /// The line of a trigger of the flight recorder.
+    pub fn trigger(&self, boot_ns: u64, expression: &str, clock: &Clock) -> String {
+        match self {
+            Self::Text { .. } => {
+                let time = clock.time_of_day(boot_ns).unwrap_or_default();
+                format!("{time} trigger {}\n", escape::name(expression.as_bytes()))
+            }
+            Self::Json => json::trigger(boot_ns, expression, clock),
+        }
+    }
+
+    /// A line that says which host it is from, where lines of several stand together: in text in front, in JSON as
+    /// the last key.
+    pub fn of_host(&self, line: String, host: &str) -> String {
+        match (self, line.strip_suffix("}\n")) {
+            (Self::Json, Some(line)) => {
+                let host = serde_json::Value::from(host).to_string();
+                escape::json(format!("{line},\"host\":{host}}}\n"))
+            }
+            _ => format!("{} {line}", escape::name(host.as_bytes())),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::address;
 use super::change::{
@@ -115,6 +115,13 @@ impl AsFd for Changes {
     /// Readable when there are changes.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.fd()
+    }
+}
+
+impl AsRawFd for Changes {
+    /// The same, for an event loop.
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

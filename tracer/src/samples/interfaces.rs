@@ -50,10 +50,13 @@ pub fn is_harm(name: &str) -> bool {
             .any(|word| name.contains(word))
 }
 
+/// As [`STATISTICS`] names them, and the changes of the carrier.
+type Seen = (Vec<u64>, Option<u32>);
+
 /// The counters of the previous sample.
 #[derive(Default)]
 pub struct Interfaces {
-    before: Option<BTreeMap<u32, (Vec<u64>, Option<u32>)>>,
+    before: Option<BTreeMap<u32, Seen>>,
     drivers: Drivers,
 }
 
@@ -135,7 +138,7 @@ pub fn list(netlink: &mut Netlink, mut each: impl FnMut(Link)) -> io::Result<()>
     })
 }
 
-fn between(before: &(Vec<u64>, Option<u32>), link: &Link, sample: &mut InterfaceSample) {
+fn between(before: &Seen, link: &Link, sample: &mut InterfaceSample) {
     let (statistics, carrier_changes) = before;
     let pairs = statistics.iter().zip(&link.statistics);
     for (name, (before, now)) in STATISTICS.iter().zip(pairs) {

@@ -111,3 +111,6 @@ fn netns(root: &Path) -> Option<u64> {
     let metadata = std::fs::metadata(root.join("proc/thread-self/ns/net"));
     metadata.ok().map(|metadata| metadata.ino())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! A block: about a second of events and notes, whole in itself.
 
+use std::borrow::Cow;
+
 use super::column::{Column, Columns, Writer};
-use super::events::{Decoder, Encoder, Rows, signal_number};
+use super::events::{Codes, Decoder, Encoder, Rows, code_name, signal_number};
 use super::layout::{HEADER_BYTES, Header};
 use super::note::{CountedRow, Note};
 use super::tables::{self, Interner, Texts};
@@ -205,6 +207,26 @@ impl Block {
             self.owners.len(),
             self.flows.len(),
         )
+    }
+
+    /// What kinds of events they are, in the order of [`Self::rows`].
+    ///
+    /// # Errors
+    /// When a column does not unpack.
+    pub fn codes(&self) -> Result<Codes, Malformed> {
+        Codes::new(&self.columns()?)
+    }
+
+    /// The name of a kind: cause, errno, reason; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is not one of this block.
+    pub fn code_name(
+        &self,
+        signal: Signal,
+        code: u64,
+    ) -> Result<Option<Cow<'static, str>>, Malformed> {
+        code_name(signal, code, &self.texts)
     }
 
     fn columns(&self) -> Result<Columns<'_>, Malformed> {

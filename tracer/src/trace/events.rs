@@ -4,6 +4,7 @@
 //! its columns carry the differences. Nothing refers to another block.
 
 mod detail;
+pub use detail::code_name;
 mod tcp;
 
 use super::column::{Column, Columns, Unpacked, Writer};
@@ -29,9 +30,14 @@ pub const fn signal_number(signal: Signal) -> u64 {
 ///
 /// # Errors
 /// When there is none.
+#[inline]
 pub fn signal_of(number: u64) -> Result<Signal, Malformed> {
-    let mut all = Signal::ALL.into_iter();
-    all.find(|signal| signal_number(*signal) == number)
+    // In the order of their numbers: a test says so.
+    let signal = usize::try_from(number)
+        .ok()
+        .and_then(|number| Signal::ALL.get(number));
+    signal
+        .copied()
         .ok_or(Malformed("an event has a signal that is not known"))
 }
 
@@ -107,6 +113,50 @@ pub struct Row {
     pub owner: usize,
     /// Row of the block's flows.
     pub flow: Option<usize>,
+}
+
+/// What kind of event it was: the number that [`Block::code_name`](super::Block::code_name) names. 0 where the
+/// signal has but one kind.
+pub struct Codes {
+    cause: Unpacked,
+    errno: Unpacked,
+    reason: Unpacked,
+    device: Unpacked,
+    reset: Unpacked,
+    connection: Unpacked,
+}
+
+impl Codes {
+    /// # Errors
+    /// When a column does not unpack.
+    pub fn new(columns: &Columns) -> Result<Self, Malformed> {
+        Ok(Self {
+            cause: columns.unpack(Column::RetransmitCause)?,
+            errno: columns.unpack(Column::SendErrno)?,
+            reason: columns.unpack(Column::DropReason)?,
+            device: columns.unpack(Column::DeviceCode)?,
+            reset: columns.unpack(Column::ResetReason)?,
+            connection: columns.unpack(Column::ConnectionErrno)?,
+        })
+    }
+
+    /// The number of the next event, which is of this signal.
+    ///
+    /// # Errors
+    /// When a column ends too early.
+    #[inline]
+    pub fn next(&mut self, signal: Signal) -> Result<u64, Malformed> {
+        match signal {
+            // The lowest bit says what set it off.
+            Signal::Retransmit => Ok(self.cause.number()? >> 1),
+            Signal::SendError => self.errno.number(),
+            Signal::Drop => self.reason.number(),
+            Signal::Device => self.device.number(),
+            Signal::Reset => self.reset.number(),
+            Signal::Connection => self.connection.number(),
+            Signal::Send | Signal::Lost => Ok(0),
+        }
+    }
 }
 
 /// Reads rows without unpacking the columns of details.
@@ -234,5 +284,18 @@ impl<'a> Decoder<'a> {
             detail,
             tcp: self.tcp.next(last)?,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_numbered_in_their_order() {
+        for signal in Signal::ALL {
+            assert_eq!(signal_of(signal_number(signal)), Ok(signal));
+        }
+        assert!(signal_of(Signal::ALL.len() as u64).is_err());
     }
 }

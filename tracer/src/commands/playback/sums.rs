@@ -67,7 +67,12 @@ impl Sums {
             sums.delivered -= emitted;
             sums.aggregated -= aggregated;
             sums.filtered += emitted + aggregated;
-            let lost = self.lost.get(signal).copied().unwrap_or_default().min(sums.delivered);
+            let lost = self
+                .lost
+                .get(signal)
+                .copied()
+                .unwrap_or_default()
+                .min(sums.delivered);
             sums.delivered -= lost;
             sums.lost += lost;
         }
@@ -87,14 +92,19 @@ fn between(base: &Counters, last: &Counters) -> Totals {
     let base: BTreeMap<Signal, SignalTotals> = base.totals().signals.into_iter().collect();
     let mut totals = last.totals();
     for (signal, sums) in &mut totals.signals {
-        let Some(base) = base.get(signal) else { continue };
+        let Some(base) = base.get(signal) else {
+            continue;
+        };
         sums.seen = sums.seen.saturating_sub(base.seen);
         sums.filtered = sums.filtered.saturating_sub(base.filtered);
         sums.emitted = sums.emitted.saturating_sub(base.emitted);
         sums.aggregated = sums.aggregated.saturating_sub(base.aggregated);
         sums.delivered = sums.delivered.saturating_sub(base.delivered);
         sums.lost = sums.lost.saturating_sub(base.lost);
-        sums.missed = sums.missed.zip(base.missed).map(|(now, then)| now.saturating_sub(then));
+        sums.missed = sums
+            .missed
+            .zip(base.missed)
+            .map(|(now, then)| now.saturating_sub(then));
     }
     totals
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::sums::Sums;
 use super::{Play, heed};
-use crate::event::{Counted, Event, Lost, LostAt, Totals};
+use crate::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal, Totals};
 use crate::filter::Resolved;
 use crate::render::Clock;
 use crate::samples::Zone;
@@ -92,7 +92,10 @@ impl Track {
                 Next::End => return Ok(Head::End),
             }
         }
-        Ok(self.queue.front().map_or(Head::End, |(wall_ns, _)| Head::At(*wall_ns)))
+        Ok(self
+            .queue
+            .front()
+            .map_or(Head::End, |(wall_ns, _)| Head::At(*wall_ns)))
     }
 
     /// What comes next.
@@ -124,9 +127,9 @@ impl Track {
                         let host = facts.and_then(|facts| facts.get("host"));
                         self.host = host.and_then(Value::as_str).map(str::to_owned);
                     }
-                    let early = self.since.is_some_and(|since| {
-                        header.wall_ns(header.sealed_boot_ns) < since
-                    });
+                    let early = self
+                        .since
+                        .is_some_and(|since| header.wall_ns(header.sealed_boot_ns) < since);
                     self.sums.block(&block, early);
                     if early {
                         continue;
@@ -153,6 +156,22 @@ impl Track {
             self.sums.remove(event.signal(), event.count);
         }
         wanted
+    }
+
+    /// Is an event wanted of which only this is known?
+    pub fn wants_parts(
+        &self,
+        signal: Signal,
+        errno: Option<u32>,
+        owner: &Owner,
+        flow: Option<&Flow>,
+    ) -> bool {
+        self.resolved.matches_parts(signal, errno, owner, flow)
+    }
+
+    /// An event that was read is not wanted.
+    pub fn remove(&mut self, signal: Signal, count: u64) {
+        self.sums.remove(signal, count);
     }
 
     /// Is a time of the wall clock between the ends that were asked for?
@@ -183,7 +202,8 @@ impl Track {
                     done += 1;
                     if self.wants(&event) {
                         let wall_ns = block.header.wall_ns(event.boot_ns);
-                        self.queue.push_back((wall_ns, Play::Event(Box::new(event))));
+                        self.queue
+                            .push_back((wall_ns, Play::Event(Box::new(event))));
                     }
                 }
                 Err(malformed) => return self.malformed(&malformed.to_string(), strict),
@@ -193,7 +213,11 @@ impl Track {
         Ok(())
     }
 
-    fn malformed(&mut self, why: &str, strict: bool) -> Result<()> {
+    /// Says or refuses that a block is not what the format says.
+    ///
+    /// # Errors
+    /// When `strict`.
+    pub fn malformed(&self, why: &str, strict: bool) -> Result<()> {
         let name = crate::render::escape::name(self.recording.name.as_bytes());
         if strict {
             anyhow::bail!("{name}: a block is not what the format says: {why} (--strict)");
@@ -235,7 +259,8 @@ impl Track {
             let wall_ns = block.header.wall_ns(gap.last_boot_ns);
             if self.in_time(wall_ns) {
                 let event = Event::lost(gap.last_boot_ns, lost);
-                self.queue.push_back((wall_ns, Play::Event(Box::new(event))));
+                self.queue
+                    .push_back((wall_ns, Play::Event(Box::new(event))));
             }
         }
     }
@@ -244,12 +269,15 @@ impl Track {
     pub fn counted(&mut self) -> Vec<Counted> {
         let resolved = &self.resolved;
         let counted = std::mem::take(&mut self.counted).into_iter();
-        counted.filter(|row| resolved.matches_counted(row)).collect()
+        counted
+            .filter(|row| resolved.matches_counted(row))
+            .collect()
     }
 
     /// Totals of what was played.
     pub fn totals(&self) -> Totals {
-        self.sums.totals(|signal| self.resolved.wants_signal(signal))
+        self.sums
+            .totals(|signal| self.resolved.wants_signal(signal))
     }
 }
 

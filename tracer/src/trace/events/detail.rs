@@ -1,13 +1,15 @@
 //! What each signal has of its own.
 
+use std::borrow::Cow;
+
 use crate::event::{
     Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, RawName, Reset,
-    Retransmit, Send, SendError, Signal, TcpState, Trigger,
+    Retransmit, Send, SendError, Signal, TcpState, Trigger, transmit_code_name,
 };
 use crate::trace::column::{Column, Columns, Unpacked, Writer, optional, small};
 use crate::trace::events::{signal_number, signal_of};
 use crate::trace::tables::{Interner, Texts};
-use crate::trace::wire::Malformed;
+use crate::trace::wire::{Malformed, unzigzag};
 
 /// The numbers are the format.
 const CAUSES: [Cause; 7] = [
@@ -240,6 +242,37 @@ impl Reader {
     }
 }
 
+/// The name of a number of [`super::Codes`], as the output has it.
+///
+/// # Errors
+/// When it is not one.
+pub fn code_name(
+    signal: Signal,
+    code: u64,
+    texts: &Texts,
+) -> Result<Option<Cow<'static, str>>, Malformed> {
+    let errno = |number: u64| small(number).map(crate::errno::display);
+    Ok(match signal {
+        Signal::Retransmit => Some(pick(&CAUSES, code)?.name().into()),
+        Signal::SendError => Some(errno(code)?),
+        Signal::Connection => code.checked_sub(1).map(errno).transpose()?,
+        Signal::Drop | Signal::Reset => {
+            let text = code
+                .checked_sub(1)
+                .map(|text| texts.copy(text))
+                .transpose()?;
+            text.map(Cow::Owned)
+        }
+        Signal::Device => {
+            let code = i32::try_from(unzigzag(code)).map_err(|_| TOO_LARGE)?;
+            Some(transmit_code_name(code))
+        }
+        Signal::Send | Signal::Lost => None,
+    })
+}
+
+const TOO_LARGE: Malformed = Malformed("a code is too large");
+
 fn pick<T: Copy>(all: &[T], number: u64) -> Result<T, Malformed> {
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     all.get(index)
@@ -248,7 +281,7 @@ fn pick<T: Copy>(all: &[T], number: u64) -> Result<T, Malformed> {
 }
 
 fn code(column: &mut Unpacked) -> Result<i32, Malformed> {
-    i32::try_from(column.signed()?).map_err(|_| Malformed("a code is too large"))
+    i32::try_from(column.signed()?).map_err(|_| TOO_LARGE)
 }
 
 fn direction(column: &mut Unpacked) -> Result<Option<Direction>, Malformed> {

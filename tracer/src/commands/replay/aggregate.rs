@@ -1,0 +1,150 @@
+//! `replay --aggregate`: how many of what, by whom and to whom, instead of each event.
+//!
+//! Works on rows of blocks: owners and flows are looked at once per block, and no event is put together.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use foldhash::fast::RandomState;
+
+use crate::commands::playback::Track;
+use crate::event::{Counted, CountedKind, Signal};
+use crate::tally::Tally;
+use crate::trace::{Block, Malformed};
+
+/// Adds up events, in windows of time when that is asked for.
+#[derive(Default)]
+pub struct Aggregate {
+    tally: Tally,
+    /// Length of a window, nanoseconds.
+    window_ns: Option<i128>,
+    /// The window at hand, counted from 1970.
+    window: Option<i128>,
+    /// Windows that are over.
+    done: Vec<Vec<Counted>>,
+}
+
+/// Of one kind, owner and flow in one block.
+#[derive(Clone, Copy)]
+struct Sum {
+    /// `false`: a filter removes it.
+    wanted: bool,
+    count: u64,
+    first_boot_ns: u64,
+    last_boot_ns: u64,
+}
+
+type Key = (Signal, u64, u32, u32);
+
+impl Aggregate {
+    pub fn new(window_ns: Option<i128>) -> Self {
+        Self {
+            window_ns: window_ns.filter(|length| *length > 0),
+            ..Self::default()
+        }
+    }
+
+    /// Adds the events of a block.
+    ///
+    /// # Errors
+    /// When the block is not what the format says.
+    pub fn block(&mut self, track: &mut Track, block: &Block) -> Result<(), Malformed> {
+        let mut rows = block.rows()?;
+        let mut codes = block.codes()?;
+        let mut sums: HashMap<Key, Sum, RandomState> = HashMap::default();
+        while let Some(row) = rows.next()? {
+            let code = codes.next(row.signal)?;
+            let wall_ns = block.header.wall_ns(row.boot_ns);
+            if !track.in_time(wall_ns) {
+                track.remove(row.signal, row.count);
+                continue;
+            }
+            if let Some(length) = self.window_ns {
+                let window = wall_ns.div_euclid(length);
+                // An event that comes a little late counts in the window at hand.
+                if self.window.is_none_or(|now| window > now) {
+                    self.add(track, block, &mut sums)?;
+                    self.next_window(window);
+                }
+            }
+            let flow = row.flow.map_or(0, |flow| flow as u32 + 1);
+            let sum = sums
+                .entry((row.signal, code, row.owner as u32, flow))
+                .or_insert_with(|| Sum {
+                    wanted: track.wants_parts(
+                        row.signal,
+                        errno(row.signal, code),
+                        &block.owners[row.owner],
+                        row.flow.map(|flow| &block.flows[flow]),
+                    ),
+                    count: 0,
+                    first_boot_ns: row.boot_ns,
+                    last_boot_ns: row.boot_ns,
+                });
+            if !sum.wanted {
+                track.remove(row.signal, row.count);
+                continue;
+            }
+            sum.count = sum.count.saturating_add(row.count);
+            sum.first_boot_ns = sum.first_boot_ns.min(row.boot_ns);
+            sum.last_boot_ns = sum.last_boot_ns.max(row.boot_ns);
+        }
+        self.add(track, block, &mut sums)
+    }
+
+    fn add(
+        &mut self,
+        track: &Track,
+        block: &Block,
+        sums: &mut HashMap<Key, Sum, RandomState>,
+    ) -> Result<(), Malformed> {
+        for ((signal, code, owner, flow), sum) in sums.drain() {
+            if !sum.wanted || sum.count == 0 {
+                continue;
+            }
+            let name = block.code_name(signal, code)?;
+            // Rows are of one recording; times are rendered with the clock of the last block.
+            let shift =
+                i128::from(block.header.wall_minus_boot_ns) - track.clock.wall_minus_boot_ns;
+            let at = |boot_ns: u64| u64::try_from(i128::from(boot_ns) + shift).ok();
+            self.tally.count(Counted {
+                signal,
+                kind: CountedKind::Aggregated,
+                code: name.map(|name| name.into_owned()),
+                count: sum.count,
+                bytes: None,
+                first_boot_ns: at(sum.first_boot_ns),
+                last_boot_ns: at(sum.last_boot_ns),
+                owner: Some(block.owners[owner as usize].clone()),
+                flow: flow
+                    .checked_sub(1)
+                    .map(|flow| block.flows[flow as usize].clone()),
+            });
+        }
+        Ok(())
+    }
+
+    fn next_window(&mut self, window: i128) {
+        if self.window.replace(window).is_some() {
+            self.done.push(self.tally.counted());
+        }
+    }
+
+    /// Windows that are over, each with its rows, most first.
+    pub fn take_done(&mut self) -> Vec<Vec<Counted>> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// The last window, or all.
+    pub fn finish(mut self) -> Vec<Counted> {
+        self.tally.counted()
+    }
+}
+
+fn errno(signal: Signal, code: u64) -> Option<u32> {
+    match signal {
+        Signal::SendError => u32::try_from(code).ok(),
+        Signal::Connection => u32::try_from(code.checked_sub(1)?).ok(),
+        _ => None,
+    }
+}
