@@ -58,6 +58,19 @@ pub enum Target {
     Windows(PathBuf),
 }
 
+impl Target {
+    /// What `-w PATH` means: `-` is standard output, segments go to a folder.
+    pub fn of(path: &Path, rotates: bool) -> Self {
+        if path == Path::new("-") {
+            Self::Output
+        } else if rotates || path.is_dir() {
+            Self::Segments(path.to_owned())
+        } else {
+            Self::File(path.to_owned())
+        }
+    }
+}
+
 /// How a trace is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -195,7 +208,7 @@ impl Handle {
             status: self.status(),
             notices: self.notices(),
             // With the one that is being written.
-            unwritten_blocks: if done { 0 } else { self.shared.waiting() + 1 },
+            unwritten_blocks: self.shared.waiting() + u64::from(!done),
         }
     }
 

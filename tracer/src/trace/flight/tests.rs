@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::trace::writer::tests::kit::{self, BEGIN, Maker, SECOND};
+use crate::trace::writer::tests::memory::Memory;
 use crate::trace::writer::{Options, Target};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -176,6 +177,40 @@ fn the_bound_of_memory_is_kept_at_every_push_and_the_oldest_leave_first() {
             std::thread::yield_now();
         }
     }
+}
+
+#[test]
+fn the_bound_holds_while_the_disk_does_nothing_and_the_window_says_what_is_missing() {
+    let memory = Memory::default();
+    let writer = kit::windows(Box::new(memory.clone()));
+    let bound = 60_000;
+    let mut flight = Flight::start(writer, &settings(bound)).expect("a thread");
+    let mut maker = Maker::default();
+    push(&mut flight, &mut maker, 5);
+    // The disk answers when the test lets it.
+    let disk = memory.state();
+    flight.trigger(BEGIN + 5 * SECOND);
+    for second in 6..100 {
+        push(&mut flight, &mut maker, 1);
+        flight.trigger(BEGIN + second * SECOND);
+        assert!(flight.memory() <= bound);
+        assert!(allocated(&flight) <= flight.memory());
+    }
+    assert!(flight.status().lost_blocks > 20);
+    drop(disk);
+    let report = flight.finish(LONG);
+    assert_eq!(report.unwritten_blocks, 0);
+    let state = memory.state();
+    let windows = state.files.iter().map(|(name, bytes)| {
+        assert!(name.ends_with(".trace"), "{name}");
+        let account = kit::account([&**bytes]);
+        assert_eq!((account.damaged, account.torn), (0, 0));
+        assert!(account.gaps > 0);
+        account.before + account.told().iter().sum::<u64>()
+    });
+    // The first is as long as a window may be; each accounts for all that had been seen when it ended.
+    let windows = Vec::from_iter(windows);
+    assert_eq!(windows, [kit::seen_at(55), kit::seen_at(99)]);
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub enum Next {
     /// It is time to look at the clock.
     Tick,
     /// There is nothing more; what was dropped at the end.
-    End(Option<Loss>),
+    End(Option<Box<Loss>>),
 }
 
 impl Shared {
@@ -172,7 +172,7 @@ impl Shared {
                 return Next::Item(item);
             }
             if queue.ending {
-                return Next::End(queue.lost.take());
+                return Next::End(queue.lost.take().map(Box::new));
             }
             queue = match most {
                 None => self

@@ -139,7 +139,10 @@ impl Retention {
                 Err(_) => return (warnings, Ok(())),
                 Ok(free) if free >= wanted => return (warnings, Ok(())),
                 Ok(_) if self.closed.is_empty() => {
-                    return (warnings, Err(format!("less than {least} bytes are free")));
+                    return (
+                        warnings,
+                        Err(format!("less than {least} bytes would stay free")),
+                    );
                 }
                 Ok(_) => self.delete_oldest(disk, &mut warnings),
             }

@@ -55,7 +55,7 @@ fn run(mut recorder: Recorder, shared: &Shared) {
             Next::End(lost) => {
                 // What a flight recorder did not hold while no window was open is missing nowhere.
                 if let Some(lost) = lost.filter(|_| recorder.is_open()) {
-                    recorder.miss(lost);
+                    recorder.miss(*lost);
                 }
                 recorder.finish(now_boot_ns);
             }

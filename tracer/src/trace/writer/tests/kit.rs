@@ -10,6 +10,7 @@ use crate::trace::layout::{HEADER_BYTES, Header, MARKER};
 use crate::trace::made::{self, Dice};
 use crate::trace::note::{Counters, Gap, Note, SignalCounters};
 use crate::trace::start::Start;
+use crate::trace::writer::Writer;
 use crate::trace::writer::disk::Disk;
 use crate::trace::writer::queue::{Budget, Entry};
 use crate::trace::writer::recorder::{Place, Recorder, Shape};
@@ -68,6 +69,14 @@ fn made() -> &'static [(Sealed, Counters)] {
     })
 }
 
+/// Events in the first so many blocks.
+pub fn seen_at(blocks: usize) -> u64 {
+    let blocks = made().iter().take(blocks);
+    blocks
+        .map(|(sealed, _)| u64::from(sealed.header.events))
+        .sum()
+}
+
 impl Maker {
     /// Blocks that were handed out.
     pub fn seq(&self) -> u64 {
@@ -109,6 +118,11 @@ fn counters(boot_ns: u64, seen: u64) -> Counters {
     }
 }
 
+/// For the windows of a flight recorder.
+pub fn windows(disk: Box<dyn Disk>) -> Writer {
+    writer(recorder(disk, Shape::Windows, Keep::default()))
+}
+
 pub fn recorder(mut disk: Box<dyn Disk>, shape: Shape, keep: Keep) -> Recorder {
     let retention = Retention::new(&mut *disk, keep).expect("a list");
     let place = Place {
@@ -119,6 +133,15 @@ pub fn recorder(mut disk: Box<dyn Disk>, shape: Shape, keep: Keep) -> Recorder {
         retention,
     };
     Recorder::new(place, start(), Duration::from_secs(3))
+}
+
+/// Not started yet.
+pub fn writer(recorder: Recorder) -> Writer {
+    Writer {
+        recorder,
+        queue_bytes: 8 << 20,
+        warnings: Vec::new(),
+    }
 }
 
 /// What a file holds.

@@ -1,6 +1,7 @@
 //! A real file system that is full: a small tmpfs in a mount namespace of its own.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,43 @@ fn on_tmpfs(bytes: u64, does: impl FnOnce(&Path) + Send) {
             does(dir.path());
         });
         thread.join().expect("no panic");
+    });
+}
+
+#[test]
+fn root_segments_are_made_in_a_user_s_folder_when_privileges_are_gone() {
+    on_tmpfs(1 << 20, |dir| {
+        let home = dir.join("home");
+        fs::create_dir(&home).expect("room");
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("a mode");
+        chown(&home, Some(1000), Some(1000)).expect("an owner");
+        let folder = home.join("folder");
+        let options = Options {
+            rotate_size: Some(4 << 10),
+            ..Options::default()
+        };
+        // The user's own folder is refused: root without capabilities may not write there.
+        let told = Writer::open(&Target::Segments(home), kit::start(), &options);
+        let told = told.err().expect("a refusal").to_string();
+        assert!(told.contains("without privileges"), "{told}");
+        assert!(told.contains("Permission denied"), "{told}");
+        let target = Target::Segments(folder.clone());
+        let writer = Writer::open(&target, kit::start(), &options).expect("a folder");
+        let mut maker = Maker::default();
+        let report = crate::sys::without_capabilities(|| {
+            fs::read_dir(&folder).expect_err("no way there");
+            let handle = writer.start().expect("a thread");
+            for _ in 0..50 {
+                let (sealed, counters) = maker.block();
+                handle.submit(sealed, &counters);
+            }
+            handle.finish(LONG)
+        });
+        assert_eq!(report.notices, []);
+        assert_eq!(report.status.events, maker.submitted);
+        assert!(report.status.files > 5);
+        let made = fs::read_dir(&folder).expect("a folder").count();
+        assert_eq!(made as u64, report.status.files);
     });
 }
 

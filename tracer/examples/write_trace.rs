@@ -1,0 +1,74 @@
+//! Writes a trace of made-up events as fast as it can, until it is killed: for tests of what is left then.
+//!
+//! `write_trace PATH [ROTATE_BYTES]`; says on standard output how many blocks are in the file already.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracer::event::{Detail, Event, Owner, Send};
+use tracer::sys::boot_clock_ns;
+use tracer::trace::note::Counters;
+use tracer::trace::start::Start;
+use tracer::trace::writer::{Options, Target, Writer};
+use tracer::trace::{Builder, Seal};
+
+const TRACE: [u8; 16] = *b"a made-up trace.";
+/// Many small blocks: more places at which to be killed.
+const EVENTS: u64 = 20;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments
+        .next()
+        .context("write_trace PATH [ROTATE_BYTES]")?;
+    let rotate_size = arguments.next().map(|size| size.parse()).transpose()?;
+    let options = Options {
+        rotate_size,
+        ..Options::default()
+    };
+    let start = Start {
+        trace_id: TRACE,
+        ..Start::default()
+    };
+    let target = Target::of(Path::new(&path), rotate_size.is_some());
+    let handle = Writer::open(&target, start, &options)?.start()?;
+    let mut builder = Builder::new()?;
+    for seq in 1.. {
+        for number in 0..EVENTS {
+            builder.event(&event(seq * EVENTS + number));
+        }
+        let sealed = builder.seal(&Seal {
+            trace_id: TRACE,
+            seq,
+            sealed_boot_ns: boot_clock_ns(),
+            ..Seal::default()
+        });
+        handle.submit(sealed, &Counters::default());
+        // No block may be dropped here: the next waits until this one is written.
+        let mut status = handle.status();
+        while status.blocks < seq {
+            if let Some(problem) = status.problem {
+                anyhow::bail!(problem);
+            }
+            std::thread::sleep(Duration::from_micros(50));
+            status = handle.status();
+        }
+        println!("{seq}");
+    }
+    Ok(())
+}
+
+fn event(number: u64) -> Event {
+    Event {
+        boot_ns: boot_clock_ns(),
+        count: 1,
+        owner: Owner::default(),
+        flow: None,
+        detail: Detail::Send(Send {
+            requested_bytes: Some(number),
+            sent_bytes: number,
+        }),
+        tcp: None,
+    }
+}
