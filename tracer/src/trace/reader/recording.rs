@@ -168,6 +168,7 @@ impl Recording {
     ///
     /// # Errors
     /// When reading fails, or the trace is of a newer format.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Step> {
         loop {
             if let Some(item) = self.ready.pop_front() {
@@ -247,10 +248,13 @@ impl Recording {
     }
 
     fn open_next(&mut self) -> Result<bool> {
-        if self.segments.is_empty() && self.is_folder && (self.follow || self.latest.is_none()) {
-            if let Some(path) = &self.path {
-                self.segments = segments(path, self.latest.as_deref())?.into();
-            }
+        let look_again = self.is_folder && (self.follow || self.latest.is_none());
+        if let Some(path) = self
+            .path
+            .as_deref()
+            .filter(|_| look_again && self.segments.is_empty())
+        {
+            self.segments = segments(path, self.latest.as_deref())?.into();
         }
         // A segment may have been deleted to make room since the folder was listed.
         while let Some(path) = self.segments.pop_front() {
