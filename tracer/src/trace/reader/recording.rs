@@ -258,15 +258,10 @@ impl Recording {
         }
         // A segment may have been deleted to make room since the folder was listed.
         while let Some(path) = self.segments.pop_front() {
-            let gone = |error: &anyhow::Error| {
-                error
-                    .root_cause()
-                    .downcast_ref::<io::Error>()
-                    .map(io::Error::kind)
-                    == Some(io::ErrorKind::NotFound)
-            };
+            let is_gone =
+                || fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             match open(&path) {
-                Err(error) if self.is_folder && gone(&error) => continue,
+                Err(_) if self.is_folder && is_gone() => continue,
                 file => {
                     let input = FileInput::new(file?, 0).with_context(|| name_of(&path))?;
                     self.scanner = Some(Scanner::new(Box::new(input), 0));
@@ -328,8 +323,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> anyhow::Error {
             "{path}: {error}: traces are only for the user who recorded them; give it to yourself \
              (sudo chown \"$USER\" …), or read it as that user"
         ),
-        io::ErrorKind::NotFound => anyhow::Error::new(io::Error::from(io::ErrorKind::NotFound))
-            .context(format!("{path}: no such file or folder")),
+        io::ErrorKind::NotFound => anyhow::anyhow!("{path}: no such file or folder"),
         _ => anyhow::anyhow!("{path}: {error}"),
     }
 }
