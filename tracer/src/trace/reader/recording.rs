@@ -114,6 +114,9 @@ impl Recording {
             skip = index;
         }
         self.segments = all.split_off(skip).into();
+        if skip > 0 {
+            self.chain.jump();
+        }
         self.open_next()?;
         let Some(current) = self.latest.clone() else {
             return Ok(());
@@ -331,3 +334,6 @@ fn cannot_read(path: &Path, error: &io::Error) -> anyhow::Error {
 fn name_of(path: &Path) -> String {
     crate::render::escape::name(path.as_os_str().as_encoded_bytes())
 }
+
+#[cfg(test)]
+mod tests;
