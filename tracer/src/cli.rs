@@ -67,6 +67,10 @@ pub enum Command {
     Record(Record),
     /// Print what live would have printed, from traces (needs no root)
     Replay(Replay),
+    /// Turn traces into parquet, CSV, JSON lines or packets for Wireshark (needs no root)
+    Export(Export),
+    /// Say what is in traces: host, time span, counts, loss, gaps and damage (needs no root)
+    Info(Info),
     /// Say what this host offers, which hook serves each signal, and what is missing
     Doctor(Doctor),
     /// Provoke every signal in a network namespace of its own, and check that each is seen (needs root)

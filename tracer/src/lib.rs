@@ -9,6 +9,7 @@ pub mod decode;
 pub mod errno;
 pub mod event;
 pub mod exec;
+pub mod export;
 pub mod filter;
 pub mod host;
 pub mod interrupt;

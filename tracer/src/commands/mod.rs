@@ -2,6 +2,8 @@
 
 mod attach;
 pub mod doctor;
+pub mod export;
+pub mod info;
 pub mod live;
 mod playback;
 pub mod record;

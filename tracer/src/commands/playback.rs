@@ -1,7 +1,8 @@
 //! What replay, export and report begin with: traces as typed become events in the order of time, filtered as
 //! live filters them, with the clock of the host that recorded them.
 
-mod sums;
+mod lines;
+pub mod sums;
 mod track;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::render::Clock;
 use crate::trace::note::Note;
 use crate::trace::reader::{Notice, Recording};
 use crate::when::{self, When};
-pub use track::{Next, Track};
+pub use track::{Next, Track, zone};
 
 /// What is asked of traces.
 pub struct Wanted<'a> {
@@ -144,9 +145,8 @@ fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, 
     let mut recording = Recording::open(name, wanted.follow)?;
     let (mut since, mut until) = (None, None);
     recording.take_first()?;
-    let zone = track::header(&recording)
-        .and_then(|facts| track::zone(&facts))
-        .unwrap_or(TimeZone::UTC);
+    let facts = track::header(&recording).unwrap_or_default();
+    let zone = zone(&facts).unwrap_or(TimeZone::UTC);
     if wanted.since.is_some() || wanted.until.is_some() {
         let span = recording
             .span()?
@@ -169,7 +169,9 @@ fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, 
         recording.begin_at(since)?;
     }
     let zone = if wanted.utc { TimeZone::UTC } else { zone };
-    Ok(Track::new(recording, resolved.clone(), zone, since, until))
+    let mut track = Track::new(recording, resolved.clone(), zone, since, until);
+    track.facts = facts;
+    Ok(track)
 }
 
 fn timestamp(wall_ns: i128) -> Result<Timestamp> {

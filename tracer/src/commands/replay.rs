@@ -5,16 +5,13 @@ mod aggregate;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
-
 use super::Failure;
 use super::live::renderer;
 use super::playback::{LOOK_AGAIN, Next, Play, Playback, Step, Wanted};
 use crate::cli::{Replay, Speed};
 use crate::event::Counted;
 use crate::interrupt::Interrupt;
-use crate::render::{Clock, Renderer};
-use crate::trace::Note;
+use crate::render::Renderer;
 use aggregate::Aggregate;
 
 /// Runs the command.
@@ -92,10 +89,7 @@ impl Player<'_> {
                 }
             }
         }
-        let counted = self.playback.counted();
-        let clock = self.playback.clock(0);
-        out.write_all(self.renderer.counted(&counted, clock).as_bytes())?;
-        out.write_all(self.renderer.totals(&self.playback.totals()).as_bytes())?;
+        self.playback.write_end(&self.renderer, out)?;
         out.flush()?;
         Ok(())
     }
@@ -143,38 +137,10 @@ impl Player<'_> {
     }
 
     fn line(&self, track: usize, play: &Play) -> String {
-        let clock = self.playback.clock(track);
-        let line = match play {
-            Play::Event(event) => self.renderer.event(event, clock),
-            Play::Note(note) if self.args.samples => self.note(note, clock),
-            Play::Note(_) => return String::new(),
-        };
-        match self.playback.tracks() {
-            [_] => line,
-            tracks => {
-                let track = &tracks[track];
-                self.renderer
-                    .of_host(line, track.host.as_deref().unwrap_or(track.name()))
-            }
+        match play {
+            Play::Note(_) if !self.args.samples => String::new(),
+            play => self.playback.line(&self.renderer, track, play),
         }
-    }
-
-    /// The line of a note; empty for one of a newer tool.
-    fn note(&self, note: &Note, clock: &Clock) -> String {
-        fn read<T: serde::de::DeserializeOwned>(map: &Map<String, Value>) -> Option<T> {
-            serde_json::from_value(Value::Object(map.clone())).ok()
-        }
-        let line = match note {
-            Note::Sample(map) => read(map).map(|sample| self.renderer.sample(&sample, clock)),
-            Note::Change(map) => read(map).map(|change| self.renderer.change(&change, clock)),
-            Note::Trigger(fired) => Some(self.renderer.trigger(
-                fired.boot_ns,
-                &fired.expression,
-                clock,
-            )),
-            _ => None,
-        };
-        line.unwrap_or_default()
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{Clock, escape};
 use crate::errno;
 use crate::event::{
-    Counted, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, SignalTotals, Tcp,
-    TcpState, Totals,
+    Counted, Detail, Direction, Endpoint, Event, Flow, Grade, Holder, Owner, RawName, SignalTotals,
+    Tcp, TcpState, Totals,
 };
 
 /// The line of an event.
@@ -101,24 +101,29 @@ pub(super) fn line(entries: &[(&str, Value)]) -> String {
 }
 
 fn owner(owner: &Owner, clock: &Clock) -> Value {
-    let started = |boot_ns: Option<u64>| boot_ns.and_then(|ns| clock.rfc3339(ns));
+    let started = owner.started_boot_ns.and_then(|ns| clock.rfc3339(ns));
     let mut value = json!({
         "pid": owner.pid, "tid": owner.tid, "comm": lossy(owner.comm.as_ref()), "uid": owner.uid,
-        "cgroup": owner.cgroup, "started": started(owner.started_boot_ns), "grade": owner.grade.name(),
+        "cgroup": owner.cgroup, "started": started, "grade": owner.grade.name(),
     });
     if owner.grade == Grade::Shared {
-        let holders = owner.holders.iter().map(|holder| {
-            json!({
-                "pid": holder.pid, "comm": lossy(holder.comm.as_ref()), "fd": holder.fd,
-                "started": started(holder.started_boot_ns),
-            })
-        });
-        value["holders"] = holders.collect();
+        value["holders"] = holders(owner, clock);
     }
     if owner.grade == Grade::Unknown || owner.why.is_some() {
         value["why"] = owner.why.as_deref().into();
     }
     value
+}
+
+/// All who hold a shared socket.
+pub fn holders(owner: &Owner, clock: &Clock) -> Value {
+    let holder = |holder: &Holder| {
+        let started = holder.started_boot_ns.and_then(|ns| clock.rfc3339(ns));
+        json!({
+            "pid": holder.pid, "comm": lossy(holder.comm.as_ref()), "fd": holder.fd, "started": started,
+        })
+    };
+    owner.holders.iter().map(holder).collect()
 }
 
 fn flow(flow: Option<&Flow>) -> Value {

@@ -27,6 +27,8 @@ pub struct Track {
     pub clock: Clock,
     /// Name of the host that recorded, where the trace says so.
     pub host: Option<String>,
+    /// What the trace says of its recording, at its beginning.
+    pub facts: Map<String, Value>,
     since: Option<i128>,
     until: Option<i128>,
     queue: VecDeque<(i128, Play)>,
@@ -66,6 +68,7 @@ impl Track {
                 zone,
             },
             host: None,
+            facts: Map::new(),
             since,
             until,
             queue: VecDeque::new(),
@@ -78,6 +81,11 @@ impl Track {
     /// As the user named it.
     pub fn name(&self) -> &str {
         &self.recording.name
+    }
+
+    /// How far it has been read, and its length where that is known, bytes.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.recording.position(), self.recording.length())
     }
 
     /// The time of what comes next.

@@ -32,6 +32,8 @@ pub struct Recording {
     ended: bool,
     /// All blocks that were there so far were whole.
     any: bool,
+    /// Bytes of the segments that have been read or passed over.
+    done: u64,
 }
 
 /// See [`Recording::next`].
@@ -61,6 +63,7 @@ impl Recording {
             follow,
             ended: false,
             any: false,
+            done: 0,
         };
         if name == "-" {
             if io::stdin().is_terminal() {
@@ -117,6 +120,7 @@ impl Recording {
         if skip > 0 {
             self.chain.jump();
         }
+        self.done = all.iter().map(|segment| length(segment)).sum();
         self.open_next()?;
         let Some(current) = self.latest.clone() else {
             return Ok(());
@@ -165,6 +169,27 @@ impl Recording {
                 last.wall_ns(last.sealed_boot_ns),
             )
         }))
+    }
+
+    /// How far it has been read, bytes of all segments.
+    pub fn position(&self) -> u64 {
+        let here = self.scanner.as_ref().map_or(0, Scanner::position);
+        self.done + here
+    }
+
+    /// Bytes of what is there now; `None` for standard input.
+    pub fn length(&self) -> Option<u64> {
+        let path = self.path.as_deref()?;
+        match self.is_folder {
+            true => Some(
+                segments(path, None)
+                    .ok()?
+                    .iter()
+                    .map(|one| length(one))
+                    .sum(),
+            ),
+            false => Some(length(path)),
+        }
     }
 
     /// The next block or notice.
@@ -239,6 +264,7 @@ impl Recording {
             self.chain.add(found, &mut items);
         }
         let rest = scanner.rest();
+        self.done += scanner.position();
         if !self.any && rest.is_some() && self.segments.is_empty() {
             bail!(
                 "{}: this is no trace of sendtrace: no block was found in it",
@@ -283,8 +309,11 @@ impl Recording {
         Ok(!self.segments.is_empty() || !segments(path, self.latest.as_deref())?.is_empty())
     }
 
-    /// A recorder holds a lock on what it writes.
-    fn is_being_written(&self) -> Result<bool> {
+    /// Is it being written? A recorder holds a lock on what it writes.
+    ///
+    /// # Errors
+    /// When the trace is not there any more.
+    pub fn is_being_written(&self) -> Result<bool> {
         let Some(path) = &self.path else {
             return Ok(false);
         };
@@ -308,6 +337,11 @@ fn segments(folder: &Path, after: Option<&Path>) -> Result<Vec<PathBuf>> {
     }
     segments.sort();
     Ok(segments)
+}
+
+/// Length of a segment, bytes; 0 when it is gone.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -1,0 +1,213 @@
+//! `sendtrace export`: traces for other tools.
+
+mod output;
+mod progress;
+
+use std::io::{BufWriter, Write as _};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::attach::warn;
+use super::playback::{Play, Playback, Step, Track, Wanted};
+use crate::cli::{Export, Target};
+use crate::export::Source;
+use crate::export::csv::Csv;
+use crate::export::parquet::Parquet;
+use crate::export::pcapng::{Origin, Pcapng};
+use crate::interrupt::Interrupt;
+use crate::render::Renderer;
+use output::Output;
+use progress::Progress;
+
+/// How much is collected before it is written, bytes.
+const BUFFER: usize = 256 << 10;
+
+/// Runs the command.
+pub fn run(args: &Export) -> Result<(), Failure> {
+    args.check().map_err(Failure::Usage)?;
+    let playback = Playback::open(&Wanted {
+        paths: &args.paths,
+        filters: &args.filters,
+        since: args.since,
+        until: args.until,
+        follow: false,
+        strict: false,
+        utc: false,
+    })?;
+    let mut out = match args.to_stdout() {
+        true => Output::stdout()?,
+        false => Output::create(&args.output)?,
+    };
+    let is_text = matches!(args.to, Target::Jsonl | Target::Csv);
+    if out.is_terminal() && !is_text {
+        return Err(anyhow::anyhow!(
+            "this format is no text, and the output is a terminal: name a file with -o, or pipe it"
+        )
+        .into());
+    }
+    // After a FIFO was opened, which may take until somebody reads it.
+    let interrupt = Interrupt::catch()?;
+    match export(playback, args.to, &mut out, &interrupt) {
+        // Whoever read has what was wanted.
+        Err(_) if out.reader_is_gone() => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(out.keep()?),
+    }
+}
+
+fn export(
+    mut playback: Playback,
+    to: Target,
+    out: &mut Output,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
+    let escaped = out.is_terminal();
+    let name = out.name().to_owned();
+    let mut sink = BufWriter::with_capacity(BUFFER, out);
+    let mut writer = match to {
+        Target::Jsonl => Writer::Jsonl(&mut sink),
+        Target::Csv => Writer::Csv(Csv::new(&mut sink, escaped)?),
+        Target::Parquet => Writer::Parquet(Box::new(Parquet::new(&mut sink)?)),
+        Target::Pcapng => {
+            let origin = origin(playback.tracks());
+            Writer::Pcapng(Pcapng::new(&mut sink, &origin)?)
+        }
+    };
+    let mut progress = Progress::on_terminal(escaped);
+    let mut events: u64 = 0;
+    loop {
+        if interrupt.came() {
+            bail!("interrupted: the export is not complete{}", removed(&name));
+        }
+        let (track, play) = match playback.next()? {
+            Step::Play(track, play) => (track, play),
+            // Nobody waits: what is there now is exported.
+            Step::Wait | Step::End => break,
+        };
+        events += u64::from(matches!(play, Play::Event(_)));
+        writer.play(&playback, track, &play).context(name.clone())?;
+        if let Some(progress) = &mut progress {
+            progress.step(events, &playback);
+        }
+    }
+    drop(progress);
+    writer.finish(&mut playback).context(name.clone())?;
+    sink.flush().context(name)?;
+    Ok(())
+}
+
+/// What happens to a file that is not complete.
+fn removed(name: &str) -> String {
+    match name {
+        "standard output" => String::new(),
+        name => format!(", and {name} is removed"),
+    }
+}
+
+/// One of the formats.
+enum Writer<'a, W: std::io::Write + Send> {
+    Jsonl(&'a mut W),
+    Csv(Csv<&'a mut W>),
+    Parquet(Box<Parquet<&'a mut W>>),
+    Pcapng(Pcapng<&'a mut W>),
+}
+
+impl<W: std::io::Write + Send> Writer<'_, W> {
+    fn play(&mut self, playback: &Playback, track: usize, play: &Play) -> anyhow::Result<()> {
+        if let Self::Jsonl(out) = self {
+            let line = playback.line(&Renderer::Json, track, play);
+            return Ok(out.write_all(line.as_bytes())?);
+        }
+        // Tables and packets are of events only.
+        let Play::Event(event) = play else {
+            return Ok(());
+        };
+        let source = Source {
+            event,
+            clock: playback.clock(track),
+            host: playback.tracks()[track].host.as_deref(),
+        };
+        match self {
+            Self::Jsonl(_) => {}
+            Self::Csv(csv) => csv.event(&source)?,
+            Self::Parquet(parquet) => parquet.event(&source)?,
+            Self::Pcapng(pcapng) => pcapng.event(&source)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, playback: &mut Playback) -> anyhow::Result<()> {
+        match self {
+            Self::Jsonl(out) => playback.write_end(&Renderer::Json, out)?,
+            Self::Csv(mut csv) => csv.finish()?,
+            Self::Parquet(parquet) => {
+                let traces: Value = playback.tracks().iter().map(about).collect();
+                let totals = Renderer::Json.totals(&playback.totals());
+                parquet.finish(&[
+                    ("sendtrace.traces", traces.to_string()),
+                    ("sendtrace.totals", totals.trim_end().to_owned()),
+                ])?;
+            }
+            Self::Pcapng(mut pcapng) => {
+                pcapng.finish()?;
+                if pcapng.left_out > 0 {
+                    warn(&format!(
+                        "{} of {} events are not in the export: they have no TCP or UDP flow with an address",
+                        pcapng.left_out,
+                        pcapng.left_out + pcapng.written
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a trace is from.
+fn about(track: &Track) -> Value {
+    let facts = &track.facts;
+    let keys = [
+        "host",
+        "kernel_release",
+        "architecture",
+        "boot_id",
+        "tool_version",
+        "arguments",
+    ];
+    let known = keys
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), facts.get(key)?.clone())));
+    let mut about: Map<_, _> = known.collect();
+    about.insert("name".to_owned(), json!(track.name()));
+    about.into()
+}
+
+fn origin(tracks: &[Track]) -> Origin {
+    // What is the same in all traces.
+    let common = |key: &str| {
+        let mut values = tracks
+            .iter()
+            .map(|track| track.facts.get(key).and_then(Value::as_str));
+        let first = values.next()??.to_owned();
+        values.all(|value| value == Some(&first)).then_some(first)
+    };
+    let hosts: Vec<_> = tracks
+        .iter()
+        .filter_map(|track| track.facts.get("host").and_then(Value::as_str))
+        .collect();
+    let of = match hosts.as_slice() {
+        [] => String::new(),
+        hosts => format!(" of {}", hosts.join(", ")),
+    };
+    Origin {
+        hardware: common("architecture"),
+        system: common("kernel_release").map(|release| format!("Linux {release}")),
+        comment: format!(
+            "Failures to send{of}. These packets were not captured: their headers are rebuilt from what the \
+             kernel said of each event, and what is not known (sequence numbers, windows, payload) is 0. The \
+             comment of a packet says what happened."
+        ),
+    }
+}

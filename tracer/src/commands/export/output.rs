@@ -1,0 +1,173 @@
+//! Where an export goes: a new file, a FIFO or device, or standard output.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::render::escape;
+
+/// The output. A file that was made for it and is not kept is removed.
+pub struct Output {
+    file: File,
+    name: String,
+    made: Option<PathBuf>,
+    reader_is_gone: bool,
+}
+
+impl Output {
+    /// Standard output.
+    ///
+    /// # Errors
+    /// When it is closed.
+    pub fn stdout() -> Result<Self> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        Ok(Self {
+            file: stdout.context("cannot write to standard output")?.into(),
+            name: "standard output".to_owned(),
+            made: None,
+            reader_is_gone: false,
+        })
+    }
+
+    /// A new file, for its owner only (what processes are called and whom they talk to is in it), or a FIFO or
+    /// device that is there.
+    ///
+    /// # Errors
+    /// When there is a file already, or none can be made; the text says what to do.
+    pub fn create(path: &Path) -> Result<Self> {
+        let name = escape::name(path.as_os_str().as_encoded_bytes());
+        let new = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        let (file, made) = match new {
+            Ok(file) => (file, Some(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let exists = || anyhow!("{name} exists already: remove it, or choose another name");
+                let kind = fs::metadata(path).map_err(|_| exists())?.file_type();
+                if kind.is_file() || kind.is_dir() {
+                    return Err(exists());
+                }
+                let file = OpenOptions::new().write(true).open(path);
+                let file = file.with_context(|| name.clone())?;
+                // It may have become another one since.
+                if file.metadata().with_context(|| name.clone())?.is_file() {
+                    return Err(exists());
+                }
+                (file, None)
+            }
+            Err(error) => bail!("{name} cannot be made: {error}"),
+        };
+        Ok(Self {
+            file,
+            name,
+            made,
+            reader_is_gone: false,
+        })
+    }
+
+    /// As people know it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
+    }
+
+    /// Has a write found that nobody reads any more?
+    pub fn reader_is_gone(&self) -> bool {
+        self.reader_is_gone
+    }
+
+    /// All is written: a file that was made stays.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn keep(&mut self) -> Result<()> {
+        if self.made.is_some() {
+            // Some file systems say only now that they are full.
+            self.file.sync_all().with_context(|| self.name.clone())?;
+        }
+        self.made = None;
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.file.write(bytes);
+        if let Err(error) = &result {
+            self.reader_is_gone |= error.kind() == io::ErrorKind::BrokenPipe;
+        }
+        result
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let Some(path) = &self.made else { return };
+        // Somebody may have put another file in its place.
+        let same = |one: &fs::Metadata, other: &fs::Metadata| {
+            (one.dev(), one.ino()) == (other.dev(), other.ino())
+        };
+        if let (Ok(ours), Ok(there)) = (self.file.metadata(), fs::symlink_metadata(path))
+            && same(&ours, &there)
+        {
+            // A file that cannot be removed is as incomplete as the error says.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_never_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.csv");
+        fs::write(&path, "precious").expect("a file");
+        let link = folder.path().join("link.csv");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        for path in [&path, &link] {
+            let error = Output::create(path).err().expect("refused").to_string();
+            assert!(error.contains("exists already: remove it"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
+    }
+
+    #[test]
+    fn what_is_not_complete_is_removed_and_what_is_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.csv");
+        let mut output = Output::create(&path).expect("new");
+        output.write_all(b"half").expect("room");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        drop(output);
+        assert!(!path.exists());
+        let mut output = Output::create(&path).expect("new");
+        output.write_all(b"whole").expect("room");
+        output.keep().expect("room");
+        drop(output);
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "whole");
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays() {
+        let mut output = Output::create(Path::new("/dev/null")).expect("a device");
+        output.write_all(b"x").expect("taken");
+        drop(output);
+        assert!(Path::new("/dev/null").exists());
+    }
+}

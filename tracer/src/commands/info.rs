@@ -1,0 +1,91 @@
+//! `sendtrace info`: what is in traces, without putting events together.
+
+mod collect;
+mod found;
+mod show;
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+
+use super::Failure;
+use crate::cli::{Format, Info};
+use crate::interrupt::Interrupt;
+use crate::trace::reader::recording::Step;
+use crate::trace::reader::{Item, Recording};
+use collect::Collect;
+use found::{Ended, Found};
+
+/// Runs the command.
+pub fn run(args: &Info) -> Result<(), Failure> {
+    args.check().map_err(Failure::Usage)?;
+    let interrupt = Interrupt::catch()?;
+    for path in &args.paths {
+        let name = path.to_str().with_context(|| {
+            format!(
+                "{}: a path that is not UTF-8 cannot be read",
+                path.display()
+            )
+        })?;
+        match of_path(name, args, &interrupt) {
+            Ok(()) => {}
+            Err(error) if is_broken_pipe(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.root_cause().downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// All recordings of a path: mostly one; the flight recorder leaves one per trigger in its folder.
+fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let mut recording = Recording::open(name, false)?;
+    // Before it is read: what was cut off then is only not written yet.
+    let written = recording.is_being_written()?;
+    let mut collect = Collect::new(name);
+    loop {
+        if interrupt.came() {
+            anyhow::bail!("interrupted");
+        }
+        match recording.next()? {
+            Step::Item(Item::Block(block)) => {
+                if let Some(done) = collect.block(&block) {
+                    print(&done, args)?;
+                }
+            }
+            Step::Item(Item::Notice(notice)) => {
+                if args.strict && !(written && notice.is_torn_tail()) {
+                    let name = crate::render::escape::name(name.as_bytes());
+                    anyhow::bail!("{name}: {notice} (--strict)");
+                }
+                collect.notice(&notice);
+            }
+            Step::Wait | Step::End => break,
+        }
+    }
+    let mut last = collect.finish();
+    if written && last.ended != Ended::Cleanly {
+        last.ended = Ended::NotYet;
+    }
+    if args.strict && last.malformed > 0 {
+        let name = crate::render::escape::name(name.as_bytes());
+        anyhow::bail!(
+            "{name}: {} blocks are not what the format says (--strict)",
+            last.malformed
+        );
+    }
+    print(&last, args)
+}
+
+fn print(found: &Found, args: &Info) -> anyhow::Result<()> {
+    let text = match args.format {
+        Format::Text => show::text(found),
+        Format::Json => show::json(found),
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Adds up what the blocks of a recording say of it. Memory does not grow with the trace.
+
+use super::found::{Ended, Found};
+use crate::commands::playback::sums::Sums;
+use crate::commands::playback::zone;
+use crate::event::Signal;
+use crate::trace::layout::HEADER_BYTES;
+use crate::trace::note::Note;
+use crate::trace::reader::Notice;
+use crate::trace::reader::chain::What;
+use crate::trace::{Block, Malformed};
+
+/// Goes through the blocks of a path.
+#[derive(Default)]
+pub struct Collect {
+    found: Found,
+    sums: Sums,
+    first_steps: Option<u32>,
+}
+
+impl Collect {
+    pub fn new(name: &str) -> Self {
+        let mut collect = Self::default();
+        collect.found.name = name.to_owned();
+        collect
+    }
+
+    /// Takes a block; gives the recording before it when it is the first of another one.
+    pub fn block(&mut self, block: &Block) -> Option<Found> {
+        let header = &block.header;
+        let known = self.found.trace_id;
+        let done = known
+            .is_some_and(|trace_id| trace_id != header.trace_id)
+            .then(|| {
+                let next = Self::new(&self.found.name);
+                std::mem::replace(self, next).finish()
+            });
+        let found = &mut self.found;
+        found.trace_id = Some(header.trace_id);
+        found.blocks += 1;
+        found.bytes += HEADER_BYTES as u64 + u64::from(header.payload_bytes);
+        found.segments += u64::from(header.starts());
+        let first_steps = *self.first_steps.get_or_insert(header.clock_steps);
+        found.clock_steps = header.clock_steps.saturating_sub(first_steps);
+        found.ended = match header.ends() {
+            true => Ended::Cleanly,
+            false => Ended::CutOff,
+        };
+        let first = (header.first_boot_ns, header.wall_ns(header.first_boot_ns));
+        // Events that were aggregated may be older than the block before.
+        if found.first.is_none_or(|known| first.0 < known.0) {
+            found.first = Some(first);
+        }
+        found.last = Some((header.sealed_boot_ns, header.wall_ns(header.sealed_boot_ns)));
+        self.sums.block(block, false);
+        for (_, note) in &block.notes {
+            self.note(block, note);
+        }
+        if self.count(block).is_err() {
+            self.found.malformed += 1;
+        }
+        done
+    }
+
+    fn note(&mut self, block: &Block, note: &Note) {
+        let found = &mut self.found;
+        match note {
+            Note::Header(facts) if found.facts.is_empty() => {
+                found.facts = facts.clone();
+                if let Some(zone) = zone(facts) {
+                    found.zone = zone;
+                }
+            }
+            Note::Sample(_) => found.samples += 1,
+            Note::Change(_) => found.changes += 1,
+            Note::Trigger(_) => found.triggers += 1,
+            Note::Counted(_) => found.counted += 1,
+            Note::Gap(gap) => {
+                for (signal, count) in &gap.events {
+                    if let Ok(signal) = signal.parse() {
+                        self.sums.lose(signal, *count);
+                    }
+                }
+                let first = block.header.wall_ns(gap.first_boot_ns);
+                let last = block.header.wall_ns(gap.last_boot_ns);
+                found.gaps.add((gap.clone(), first, last));
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts the events without putting any together.
+    fn count(&mut self, block: &Block) -> Result<(), Malformed> {
+        if block.header.events == 0 {
+            return Ok(());
+        }
+        let mut rows = block.rows()?;
+        while let Some(row) = rows.next()? {
+            let index = Signal::ALL.iter().position(|signal| *signal == row.signal);
+            let Some(count) = index.and_then(|index| self.found.counts.get_mut(index)) else {
+                continue;
+            };
+            count.events += 1;
+            count.count = count.count.saturating_add(row.count);
+        }
+        Ok(())
+    }
+
+    /// Takes what is wrong with the trace.
+    pub fn notice(&mut self, notice: &Notice) {
+        let found = &mut self.found;
+        match &notice.what {
+            What::Torn(span) => {
+                found.torn_bytes += span.bytes;
+                return;
+            }
+            What::Damage(span) => found.damaged_bytes += span.bytes,
+            What::Missing(blocks) => {
+                found.missing_blocks = found.missing_blocks.saturating_add(*blocks);
+            }
+            What::Malformed(..) => found.malformed += 1,
+            What::Foreign(_) => {}
+        }
+        found.damage.add(notice.to_string());
+    }
+
+    /// No more blocks.
+    pub fn finish(self) -> Found {
+        let mut found = self.found;
+        found.totals = self.sums.totals(|_| true);
+        found
+    }
+}

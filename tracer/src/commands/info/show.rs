@@ -1,0 +1,210 @@
+//! What is known of a recording, for people and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::found::{Ended, Found};
+use crate::event::Signal;
+use crate::render::{Renderer, escape};
+
+/// Some lines for people.
+pub fn text(found: &Found) -> String {
+    let mut text = format!("{}\n", escape::name(found.name.as_bytes()));
+    let mut line = |what: &str, value: &str| _ = writeln!(text, "  {what:<10} {value}");
+    let known = |key: &str| {
+        let value = found.fact(key).unwrap_or("unknown");
+        escape::name(value.as_bytes())
+    };
+    line(
+        "host",
+        &format!("{}, Linux {}", known("host"), known("kernel_release")),
+    );
+    let arguments = found.facts("arguments").join(" ");
+    line(
+        "recorder",
+        &format!(
+            "sendtrace {}: {}",
+            known("tool_version"),
+            escape::name(arguments.as_bytes())
+        ),
+    );
+    line("time", &span(found));
+    let per_event = found
+        .bytes_per_event()
+        .map(|bytes| format!(", {bytes:.1} bytes each"));
+    line(
+        "holds",
+        &format!(
+            "{} events{}; {} samples, {} changes, {} triggers",
+            found.events(),
+            per_event.unwrap_or_default(),
+            found.samples,
+            found.changes,
+            found.triggers
+        ),
+    );
+    line(
+        "size",
+        &format!(
+            "{} bytes in {} blocks, {} segments",
+            found.bytes, found.blocks, found.segments
+        ),
+    );
+    line(
+        "end",
+        match found.ended {
+            Ended::Cleanly => "clean: the totals are final",
+            Ended::CutOff => "cut off: the recorder was killed, or the end is missing",
+            Ended::NotYet => "still being written",
+        },
+    );
+    if found.clock_steps > 0 {
+        let steps = format!("the wall clock was set {} times", found.clock_steps);
+        line("clock", &steps);
+    }
+    line("events", &counts(found));
+    for (gap, first, last) in &found.gaps.first {
+        let events: u64 = gap.events.iter().map(|(_, count)| count).sum();
+        line(
+            "gap",
+            &format!(
+                "{} – {}: {events} events in {} blocks could not be written: {}",
+                found.time(*first).unwrap_or_default(),
+                found.time(*last).unwrap_or_default(),
+                gap.blocks,
+                escape::name(gap.why.as_bytes())
+            ),
+        );
+    }
+    more(&mut line, "gap", found.gaps.all, found.gaps.first.len());
+    for damage in &found.damage.first {
+        line("damage", damage);
+    }
+    more(
+        &mut line,
+        "damage",
+        found.damage.all,
+        found.damage.first.len(),
+    );
+    if found.malformed > 0 {
+        let blocks = format!("{} blocks are not what the format says", found.malformed);
+        line("damage", &blocks);
+    }
+    if found.torn_bytes > 0 {
+        let bytes = format!("{} bytes behind the last whole block", found.torn_bytes);
+        line("torn", &bytes);
+    }
+    for loss in found.facts("not_seen") {
+        line("not seen", &escape::name(loss.as_bytes()));
+    }
+    text + &Renderer::Text { colour: false }.totals(&found.totals)
+}
+
+fn more(line: &mut impl FnMut(&str, &str), what: &str, all: u64, listed: usize) {
+    let left = all.saturating_sub(listed as u64);
+    if left > 0 {
+        line(what, &format!("and {left} more"));
+    }
+}
+
+fn span(found: &Found) -> String {
+    let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
+    let (Some(first), Some(last)) = (time(found.first), time(found.last)) else {
+        return "unknown".to_owned();
+    };
+    let seconds = found.duration_ns().unwrap_or_default() / 1_000_000_000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{first} – {last} ({hours}:{minutes:02}:{seconds:02})")
+}
+
+/// `retransmit 12, drop 3 (of 700)`.
+fn counts(found: &Found) -> String {
+    let counts = Signal::ALL.iter().zip(&found.counts);
+    let some = counts.filter(|(_, count)| count.events > 0);
+    let texts: Vec<_> = some
+        .map(|(signal, count)| match count.count == count.events {
+            true => format!("{signal} {}", count.events),
+            false => format!("{signal} {} (stand for {})", count.events, count.count),
+        })
+        .collect();
+    match texts.as_slice() {
+        [] => "none".to_owned(),
+        texts => texts.join(", "),
+    }
+}
+
+/// A line of JSON.
+pub fn json(found: &Found) -> String {
+    let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
+    let boot = |at: Option<(u64, i128)>| at.map(|(boot_ns, _)| boot_ns);
+    let counts = Signal::ALL.iter().zip(&found.counts);
+    let events: Map<_, _> = counts
+        .filter(|(_, count)| count.events > 0)
+        .map(|(signal, count)| {
+            let value = json!({ "events": count.events, "count": count.count });
+            (signal.name().to_owned(), value)
+        })
+        .collect();
+    let gaps: Value = found
+        .gaps
+        .first
+        .iter()
+        .map(|(gap, first, last)| {
+            let events: Map<_, _> = gap
+                .events
+                .iter()
+                .map(|(signal, count)| (signal.clone(), json!(count)))
+                .collect();
+            json!({
+                "first": found.time(*first), "last": found.time(*last), "blocks": gap.blocks,
+                "events": events, "why": gap.why,
+            })
+        })
+        .collect();
+    let totals = Renderer::Json.totals(&found.totals);
+    let totals: Value = serde_json::from_str(&totals).unwrap_or_default();
+    let id = found
+        .trace_id
+        .map(|id| format!("{:032x}", u128::from_be_bytes(id)));
+    let line = json!({
+        "type": "trace",
+        "path": found.name,
+        "trace_id": id,
+        "host": found.fact("host"),
+        "kernel_release": found.fact("kernel_release"),
+        "boot_id": found.fact("boot_id"),
+        "tool_version": found.fact("tool_version"),
+        "arguments": found.facts.get("arguments"),
+        "not_seen": found.facts.get("not_seen"),
+        "zone": found.facts.get("zone").and_then(|zone| zone.get("name")),
+        "first": time(found.first),
+        "last": time(found.last),
+        "first_boot_ns": boot(found.first),
+        "last_boot_ns": boot(found.last),
+        "duration_ns": found.duration_ns(),
+        "ended": found.ended.name(),
+        "segments": found.segments,
+        "blocks": found.blocks,
+        "bytes": found.bytes,
+        "events": found.events(),
+        "bytes_per_event": found.bytes_per_event(),
+        "signals": events,
+        "totals": totals.get("signals"),
+        "samples": found.samples,
+        "changes": found.changes,
+        "triggers": found.triggers,
+        "counted": found.counted,
+        "clock_steps": found.clock_steps,
+        "gaps": found.gaps.all,
+        "gap": gaps,
+        "damaged": found.is_damaged(),
+        "damage": found.damage.first,
+        "damages": found.damage.all,
+        "damaged_bytes": found.damaged_bytes,
+        "missing_blocks": found.missing_blocks,
+        "malformed_blocks": found.malformed,
+        "torn_bytes": found.torn_bytes,
+    });
+    escape::json(format!("{line}\n"))
+}
