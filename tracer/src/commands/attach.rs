@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
+use caps::Capability;
 use tracer_common::{filter as bit, signal as number};
 
 use super::Failure;
@@ -87,15 +88,16 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     })
 }
 
-/// Learns the owners of sockets that are older than we are, and drops every privilege that is not needed later.
+/// Learns the owners of sockets that are older than we are, and drops every privilege that is not needed later;
+/// `also` stays.
 ///
 /// # Errors
 /// When privileges cannot be dropped.
-pub fn settle(attached: &mut Attached) -> anyhow::Result<Owners> {
+pub fn settle(attached: &mut Attached, also: &[Capability]) -> anyhow::Result<Owners> {
     // The walk seeds the owners, and shows what it needs later.
     let mut seeded = Ok(());
     let loaded = &mut attached.loaded;
-    let keep = sys::needed_for(|| {
+    let mut keep = sys::needed_for(|| {
         seeded = loaded.walk().map(drop);
         seeded.is_ok() && loaded.counters().is_ok()
     });
@@ -104,6 +106,7 @@ pub fn settle(attached: &mut Attached) -> anyhow::Result<Owners> {
             "owners of sockets opened before now are not known: {error:#}"
         ));
     }
+    keep.extend_from_slice(also);
     sys::drop_privileges(&keep)?;
     Ok(Owners::new(
         Holders::new(),

@@ -17,7 +17,7 @@ use crate::sys;
 /// Runs the command.
 pub fn run(args: &Live) -> Result<(), Failure> {
     let mut attached = attach(&args.capture, &args.filters)?;
-    let owners = settle(&mut attached)?;
+    let owners = settle(&mut attached, &[])?;
     let printer = printer(args.printed)?;
     let clock = clock(args.printed.utc);
     let Attached {

@@ -3,11 +3,13 @@
 mod header;
 mod progress;
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use caps::Capability;
 
 use super::Failure;
 use super::attach::{Attached, attach, settle, warn};
@@ -21,7 +23,7 @@ use crate::samples::{Changes, Sampler};
 use crate::sys;
 use crate::trace::flight::{Flight, Settings};
 use crate::trace::start::Start;
-use crate::trace::writer::{Keep, Notice, Options, Report, Status, Target, Writer};
+use crate::trace::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
 use crate::trigger::Triggers;
 use progress::Progress;
 
@@ -42,15 +44,30 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         trace_id,
         facts: header::facts(&attached),
     };
-    let writer = Writer::open(&target(args), start, &options(args))?;
+    // Through sudo: what is recorded is for whoever typed it.
+    let invoker = Invoker::find()?;
+    let owner = invoker.through_sudo.then_some(Ids {
+        uid: invoker.uid,
+        gid: invoker.gid,
+    });
+    let writer = Writer::open(&target(args), start, &options(args, owner))?;
     writer.warnings.iter().for_each(|warning| warn(warning));
-    let runner = args.exec.as_deref().map(runner).transpose()?;
+    let runner = args
+        .exec
+        .as_deref()
+        .map(|command| runner(command, &invoker))
+        .transpose()?;
     let beside = args.samples_every().map(|every| Beside {
         sampler: Sampler::open(Path::new("/")),
         every,
         changes: changes(),
     });
-    let owners = settle(&mut attached)?;
+    // The files of a folder are made later.
+    let chown: &[Capability] = match owner.is_some() && args.to_folder() {
+        true => &[Capability::CAP_CHOWN],
+        false => &[],
+    };
+    let owners = settle(&mut attached, chown)?;
 
     let deck = if args.trigger.is_empty() {
         Deck::Writer(writer.start().context("cannot start the writer")?)
@@ -107,7 +124,7 @@ fn target(args: &Record) -> Target {
     }
 }
 
-fn options(args: &Record) -> Options {
+fn options(args: &Record, owner: Option<Ids>) -> Options {
     Options {
         rotate_size: args.rotate_size,
         rotate_every: args.rotate_every,
@@ -117,6 +134,7 @@ fn options(args: &Record) -> Options {
             free: args.min_free,
         },
         sync: args.sync,
+        owner,
         ..Options::default()
     }
 }
@@ -128,9 +146,8 @@ fn place(args: &Record) -> String {
     }
 }
 
-fn runner(command: &std::ffi::OsStr) -> anyhow::Result<Runner> {
-    let program = facts::own_program();
-    Runner::start(Path::new(program), command, &Invoker::find()?)
+fn runner(command: &OsStr, invoker: &Invoker) -> anyhow::Result<Runner> {
+    Runner::start(Path::new(facts::own_program()), command, invoker)
 }
 
 /// Changes are a help, not what a recording is for.

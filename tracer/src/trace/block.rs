@@ -104,13 +104,13 @@ impl Builder {
 
     /// Should it be closed, whatever its age?
     pub fn is_full(&self) -> bool {
-        self.columns.len() + self.encoder.waiting_bytes() >= FULL_BYTES
+        self.columns.raw_bytes() + self.encoder.waiting_bytes() >= FULL_BYTES
     }
 
     /// Closes the block and begins a new one.
     pub fn seal(&mut self, seal: &Seal) -> Sealed {
         self.encoder.finish(&mut self.columns);
-        let raw_bytes = self.columns.len();
+        let raw_bytes = self.columns.raw_bytes();
         let mut bytes = vec![0; HEADER_BYTES];
         self.columns.seal(&mut bytes);
         let payload = &bytes[HEADER_BYTES..];

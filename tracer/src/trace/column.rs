@@ -176,7 +176,7 @@ impl Writer {
     }
 
     /// Length of all columns, bytes.
-    pub fn len(&self) -> usize {
+    pub fn raw_bytes(&self) -> usize {
         self.columns.iter().map(Vec::len).sum()
     }
 
@@ -378,7 +378,7 @@ mod tests {
     fn sealed(fill: impl FnOnce(&mut Writer)) -> (Vec<u8>, u32) {
         let mut writer = Writer::new().expect("memory");
         fill(&mut writer);
-        let raw = writer.len() as u32;
+        let raw = writer.raw_bytes() as u32;
         let mut out = Vec::new();
         writer.seal(&mut out);
         (out, raw)

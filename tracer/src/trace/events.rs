@@ -206,6 +206,7 @@ impl Rows {
     /// # Errors
     /// When a column ends too early, or names a row that is not there.
     #[inline]
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Option<Row>, Malformed> {
         if self.left == 0 {
             return Ok(None);
@@ -270,6 +271,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// When a column ends too early or holds what cannot be.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Option<Event>, Malformed> {
         let Some(row) = self.rows.next()? else {
             return Ok(None);

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+pub use folder::Ids;
 pub use gap::Loss;
 pub(in crate::trace) use queue::{Budget, Charge, Entry, IDLE_ITEMS, Item, Shared};
 pub use retention::Keep;
@@ -82,6 +83,8 @@ pub struct Options {
     pub keep: Keep,
     /// Nothing that was written stays unsynced for longer.
     pub sync: Duration,
+    /// Whom files are given to; `None`: they stay with who records.
+    pub owner: Option<Ids>,
     /// So many bytes of blocks may wait for the disk.
     pub queue_bytes: usize,
 }
@@ -93,6 +96,7 @@ impl Default for Options {
             rotate_every: None,
             keep: Keep::default(),
             sync: Duration::from_secs(10),
+            owner: None,
             queue_bytes: 8 << 20,
         }
     }
@@ -246,7 +250,7 @@ fn stream(sink: Box<dyn disk::Sink>) -> Place {
 }
 
 fn file(path: &Path, options: &Options) -> anyhow::Result<Place> {
-    let (mut folder, name) = Folder::of_file(path)?;
+    let (mut folder, name) = Folder::of_file(path, options.owner)?;
     let sink = folder.create(&name).map_err(|error| {
         let shown = shown(path);
         if error.kind() == io::ErrorKind::AlreadyExists {
@@ -274,7 +278,7 @@ fn segments(
     options: &Options,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<Place> {
-    let (mut folder, warning) = Folder::of_segments(path)?;
+    let (mut folder, warning) = Folder::of_segments(path, options.owner)?;
     warnings.extend(warning);
     let shown = shown(path);
     crate::sys::without_capabilities(|| folder.try_out()).map_err(|error| {

@@ -139,7 +139,7 @@ impl Track {
                     });
                     if late {
                         // Nothing that is wanted can follow, unless the clock is set back.
-                        self.ended = header.clock_steps == 0 && !self.recording.name.is_empty();
+                        self.ended = header.clock_steps == 0;
                         continue;
                     }
                     return Ok(Next::Block(block));

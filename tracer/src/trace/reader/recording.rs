@@ -114,6 +114,9 @@ impl Recording {
             skip = index;
         }
         self.segments = all.split_off(skip).into();
+        if skip > 0 {
+            self.chain.jump();
+        }
         self.open_next()?;
         let Some(current) = self.latest.clone() else {
             return Ok(());
@@ -168,6 +171,7 @@ impl Recording {
     ///
     /// # Errors
     /// When reading fails, or the trace is of a newer format.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Step> {
         loop {
             if let Some(item) = self.ready.pop_front() {
@@ -247,22 +251,20 @@ impl Recording {
     }
 
     fn open_next(&mut self) -> Result<bool> {
-        if self.segments.is_empty() && self.is_folder && (self.follow || self.latest.is_none()) {
-            if let Some(path) = &self.path {
-                self.segments = segments(path, self.latest.as_deref())?.into();
-            }
+        let look_again = self.is_folder && (self.follow || self.latest.is_none());
+        if let Some(path) = self
+            .path
+            .as_deref()
+            .filter(|_| look_again && self.segments.is_empty())
+        {
+            self.segments = segments(path, self.latest.as_deref())?.into();
         }
         // A segment may have been deleted to make room since the folder was listed.
         while let Some(path) = self.segments.pop_front() {
-            let gone = |error: &anyhow::Error| {
-                error
-                    .root_cause()
-                    .downcast_ref::<io::Error>()
-                    .map(io::Error::kind)
-                    == Some(io::ErrorKind::NotFound)
-            };
+            let is_gone =
+                || fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             match open(&path) {
-                Err(error) if self.is_folder && gone(&error) => continue,
+                Err(_) if self.is_folder && is_gone() => continue,
                 file => {
                     let input = FileInput::new(file?, 0).with_context(|| name_of(&path))?;
                     self.scanner = Some(Scanner::new(Box::new(input), 0));
@@ -324,8 +326,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> anyhow::Error {
             "{path}: {error}: traces are only for the user who recorded them; give it to yourself \
              (sudo chown \"$USER\" …), or read it as that user"
         ),
-        io::ErrorKind::NotFound => anyhow::Error::new(io::Error::from(io::ErrorKind::NotFound))
-            .context(format!("{path}: no such file or folder")),
+        io::ErrorKind::NotFound => anyhow::anyhow!("{path}: no such file or folder"),
         _ => anyhow::anyhow!("{path}: {error}"),
     }
 }
@@ -333,3 +334,6 @@ fn cannot_read(path: &Path, error: &io::Error) -> anyhow::Error {
 fn name_of(path: &Path) -> String {
     crate::render::escape::name(path.as_os_str().as_encoded_bytes())
 }
+
+#[cfg(test)]
+mod tests;

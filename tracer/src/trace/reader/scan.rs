@@ -86,6 +86,7 @@ impl<R: Read> Scanner<R> {
     ///
     /// # Errors
     /// When reading fails, or a block is of a newer version of the format.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> io::Result<Option<Found>> {
         self.search(false)
     }

@@ -11,8 +11,8 @@ use memchr::memmem;
 
 use crate::trace::layout::{HEADER_BYTES, Header, MARKER, MOST_BYTES};
 
-/// When the halves are shorter than this, bytes, headers are walked.
-const WALK: u64 = 1 << 20;
+/// When the halves are shorter than this, bytes, headers are walked. Tests have small files.
+const WALK: u64 = if cfg!(test) { 4 << 10 } else { 1 << 20 };
 /// How much is read to find a marker, bytes.
 const PROBE: usize = 64 << 10;
 

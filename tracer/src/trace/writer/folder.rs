@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, openat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, fdatasync, fsync, linkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fdatasync, fsync, linkat, unlinkat};
 
 use super::disk::{Disk, Entry, Sink};
 
@@ -22,17 +22,27 @@ pub struct Folder {
     fd: OwnedFd,
     /// Opened by somebody who may not read it: names in it cannot be synced.
     blind: bool,
+    /// Whom files are given to.
+    owner: Option<Ids>,
     /// Keeps the lock.
     _lock: Option<File>,
 }
 
+/// User and group of whoever started the recorder through sudo: what is recorded is theirs to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    pub uid: u32,
+    pub gid: u32,
+}
+
 impl Folder {
     /// The folder of segments: made when it is not there, for its owner only, and locked against a second
-    /// writer. Gives what to warn of besides.
+    /// writer. With an owner of files their group may look into it, but only we write. Gives what to warn of
+    /// besides.
     ///
     /// # Errors
     /// When it is no folder or a link to one, when its parent is not there, or somebody writes to it already.
-    pub fn of_segments(path: &Path) -> anyhow::Result<(Self, Option<String>)> {
+    pub fn of_segments(path: &Path, owner: Option<Ids>) -> anyhow::Result<(Self, Option<String>)> {
         // Without a slash at the end, which would follow a link.
         let path: PathBuf = path.components().collect();
         let shown = shown(&path);
@@ -54,7 +64,14 @@ impl Folder {
         })?;
         if made {
             // The mode that was asked for is cut by the umask.
-            fchmod(&fd, Mode::S_IRWXU).with_context(|| format!("{shown}: cannot set its mode"))?;
+            let mut mode = Mode::S_IRWXU;
+            if let Some(owner) = owner {
+                fchown(&fd, None, Some(Gid::from_raw(owner.gid))).with_context(|| {
+                    format!("{shown}: cannot give it to the group that reads it")
+                })?;
+                mode |= Mode::S_IRGRP | Mode::S_IXGRP;
+            }
+            fchmod(&fd, mode).with_context(|| format!("{shown}: cannot set its mode"))?;
             // Best effort, as is all that concerns names that others made.
             let parent = path.parent().filter(|parent| *parent != Path::new(""));
             let parent = File::open(parent.unwrap_or(Path::new(".")));
@@ -74,6 +91,7 @@ impl Folder {
         let folder = Self {
             fd,
             blind: false,
+            owner,
             _lock: Some(lock),
         };
         Ok((folder, warning))
@@ -83,7 +101,7 @@ impl Folder {
     ///
     /// # Errors
     /// When there is no such folder, or `path` names no file.
-    pub fn of_file(path: &Path) -> anyhow::Result<(Self, String)> {
+    pub fn of_file(path: &Path, owner: Option<Ids>) -> anyhow::Result<(Self, String)> {
         let shown = shown(path);
         let name = path
             .file_name()
@@ -107,6 +125,7 @@ impl Folder {
         let folder = Self {
             fd,
             blind,
+            owner,
             _lock: None,
         };
         Ok((folder, name.to_owned()))
@@ -147,6 +166,11 @@ impl Disk for Folder {
             return Err(error);
         }
         let _ = file.try_lock();
+        if let Some(owner) = self.owner {
+            // Best effort: root can always read it.
+            let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+            let _ = fchown(&file, Some(uid), Some(gid));
+        }
         Ok(Box::new(OnDisk(file)))
     }
 
