@@ -140,9 +140,27 @@ fn made() -> &'static [(&'static str, Vec<u8>); 2] {
             for (name, bytes) in &made {
                 fs::write(folder("traces").join(name), bytes).expect("room");
             }
+            seeds(&recorded, &blocks);
         }
         made
     })
+}
+
+/// What the fuzz targets begin with: each block, as a file and as the payload with what its header says of it.
+fn seeds(trace: &[u8], blocks: &[usize]) {
+    let ends = blocks.iter().skip(1).copied().chain([trace.len()]);
+    for (number, (&start, end)) in blocks.iter().zip(ends).enumerate() {
+        let block = &trace[start..end];
+        let (header, payload) = block.split_first_chunk().expect("a header");
+        let header = Header::decode(header).expect("a header");
+        let lengths = [header.events.to_le_bytes(), header.raw_bytes.to_le_bytes()];
+        let payload = [&lengths.concat(), payload].concat();
+        for (target, seed) in [("reader", block), ("decoder", &payload)] {
+            let path = folder("../fuzz/corpus").join(target);
+            fs::create_dir_all(&path).expect("a folder");
+            fs::write(path.join(format!("faults-{number}")), seed).expect("room");
+        }
+    }
 }
 
 /// Where blocks begin.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -135,19 +136,16 @@ fn root_golden_traces_are_recorded_when_asked_for() {
     let world = World::routed();
     let dir = tempfile::tempdir().expect("a folder");
     let trace = dir.path().join("faults.trace");
+    // What the trace says of its command line is the same wherever the program was built.
+    symlink(sendtrace_path(), dir.path().join("sendtrace")).expect("a link");
+    let enter = r#"hostname golden && cd "$0" && exec nsenter --net="$@""#;
     let mut command = Command::new("unshare");
     command
-        .args([
-            "--uts",
-            "sh",
-            "-c",
-            r#"hostname golden && exec nsenter --net="$0" "$@""#,
-        ])
-        .arg(world.a.path())
-        .arg(sendtrace_path())
-        .args(["record", "--samples", "2s", "--print", "--format", "json"])
-        .args(["--netns", &world.a.name, "-w"])
-        .arg(&trace)
+        .args(["--uts", "sh", "-c", enter])
+        .args([dir.path(), &world.a.path()])
+        .args(["./sendtrace", "record", "-w", "faults.trace"])
+        .args(["--samples", "2s", "--print", "--format", "json"])
+        .args(["--netns", &world.a.name])
         .env("TZ", "Asia/Kathmandu");
     let recorder = Recorder::spawn(&dir.path().join("printed"), command);
     traffic::faults(&world);
