@@ -90,10 +90,18 @@ impl Tally {
         }
     }
 
-    /// Everything that was counted instead of listed, largest first.
+    /// Everything that was counted instead of listed, largest first; equals in the order of time, so that the
+    /// same trace always gives the same rows.
     pub fn counted(&mut self) -> Vec<Counted> {
         let mut rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
-        rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+        let pid = |row: &Counted| row.owner.as_ref().and_then(|owner| owner.pid);
+        rows.sort_by(|a, b| {
+            b.count
+                .cmp(&a.count)
+                .then_with(|| a.code.cmp(&b.code))
+                .then_with(|| a.first_boot_ns.cmp(&b.first_boot_ns))
+                .then_with(|| (a.signal, pid(a)).cmp(&(b.signal, pid(b))))
+        });
         rows
     }
 

@@ -95,7 +95,7 @@ fn clippy_kernel(ready: &Ready) -> Result<()> {
     workspace::run(&mut cargo)
 }
 
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     workspace::root().join(chosen.unwrap_or_else(|| "target".into()))
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod fuzz;
 mod lint;
 mod run;
 mod setup;
@@ -38,6 +39,8 @@ enum Command {
     Bench(bench::Args),
     /// Boot real kernels, old and new, and test on each
     Vm(vm::Args),
+    /// Feed hostile bytes to the readers of traces
+    Fuzz(fuzz::Args),
     /// Check format, clippy, and the borders between modules
     Lint,
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::command(&args),
         Command::Bench(args) => bench::command(&args),
         Command::Vm(args) => vm::command(&args),
+        Command::Fuzz(args) => fuzz::command(&args),
         Command::Lint => lint::command(),
     };
     match result {

@@ -13,6 +13,7 @@ mod identity;
 pub mod paths;
 mod peer;
 mod program;
+pub mod recording;
 mod report;
 mod require;
 mod run;

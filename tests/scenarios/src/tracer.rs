@@ -293,8 +293,13 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Waits for the ready line.
+    /// Waits for the ready line of `live`.
     pub fn wait(stderr: impl Read + Send + 'static) -> Self {
+        Self::wait_for("Ready", stderr)
+    }
+
+    /// Waits until this has been said.
+    pub fn wait_for(word: &str, stderr: impl Read + Send + 'static) -> Self {
         let text = Arc::new(Said::default());
         let theirs = Arc::clone(&text);
         let reader = std::thread::spawn(move || {
@@ -305,7 +310,7 @@ impl Ready {
         let ready = Self { text, reader };
         let end = Instant::now() + PATIENCE;
         let mut state = ready.text.lock();
-        while !state.stderr.contains("Ready") {
+        while !state.stderr.contains(word) {
             let left = end.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero() && !state.stdout_closed,

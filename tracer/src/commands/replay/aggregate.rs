@@ -98,10 +98,11 @@ impl Aggregate {
         block: &Block,
         sums: &mut HashMap<Key, Sum, RandomState>,
     ) -> Result<(), Malformed> {
-        for ((signal, code, owner, flow), sum) in sums.drain() {
-            if !sum.wanted || sum.count == 0 {
-                continue;
-            }
+        // In the order of time: of rows that become one, the first says whose it is.
+        let wanted = sums.drain().filter(|(_, sum)| sum.wanted && sum.count > 0);
+        let mut wanted: Vec<_> = wanted.collect();
+        wanted.sort_unstable_by_key(|(key, sum)| (sum.first_boot_ns, *key));
+        for ((signal, code, owner, flow), sum) in wanted {
             let name = block.code_name(signal, code)?;
             // Rows are of one recording; times are rendered with the clock of the last block.
             let shift =

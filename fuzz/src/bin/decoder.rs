@@ -1,0 +1,4 @@
+//! libFuzzer feeds [`fuzz::decoder`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::decoder(bytes));

@@ -1,0 +1,158 @@
+//! A replay is what was printed, byte for byte; and what somebody else saw at the same time.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use scenarios::recording::{Recorder, Said, events, replay};
+use scenarios::{SOON, Tracer, World, requires, sendtrace_path, skip};
+use serde_json::Value;
+
+use crate::traffic;
+
+/// Two processes measure these for themselves: clocks, and what has passed since something; and whether the
+/// owner was still there depends on when each of them looked.
+const OWN: [&str; 8] = [
+    "/boot_ns",
+    "/owner/grade",
+    "/time",
+    "/owner/started",
+    "/tcp/last_send_us_ago",
+    "/tcp/last_ack_us_ago",
+    "/tcp/rto_us",
+    "/send_error/blocked_us",
+];
+
+#[test]
+fn root_a_replay_is_byte_for_byte_what_was_printed_and_what_live_saw() {
+    if !requires(&["nft"]) {
+        return;
+    }
+    let world = World::routed();
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let netns = ["--netns", &world.a.name];
+    let record = |format: &str| {
+        let (trace, printed) = (path(&format!("{format}.trace")), path(format));
+        let arguments = ["-w", &trace, "--print", "--format", format];
+        Recorder::start(Path::new(&printed), &[&arguments[..], &netns].concat())
+    };
+    let (json, text) = (record("json"), record("text"));
+    let live = Tracer::start(&netns);
+
+    traffic::faults(&world);
+    json.wait_printed("last fault", traffic::is_last);
+    live.wait_for("the last fault", SOON, traffic::is_last);
+    scenarios::recording::wait_until("the last fault as text", || {
+        fs::read_to_string(path("text")).is_ok_and(|text| text.contains("the-last"))
+    });
+    let live = live.stop();
+    for (recorder, format) in [(json, "json"), (text, "text")] {
+        let printed = recorder.stop();
+        assert!(printed.status.success(), "{}", printed.stderr);
+        let trace = path(&format!("{format}.trace"));
+        let played = replay(&[trace.as_str(), "--format", format]);
+        assert!(played.status.success(), "{}", played.stderr);
+        assert_eq!(played.stderr, "");
+        assert_same(&printed, &played);
+        if format == "json" {
+            live.assert_complete();
+            played.run("replay").assert_complete();
+            assert_kinds(&events(&played.stdout));
+            assert_same_events(&live.events, &events(&played.stdout));
+        }
+    }
+}
+
+/// Compares line by line first, for the sake of the message.
+#[track_caller]
+fn assert_same(printed: &Said, played: &Said) {
+    for (number, (one, other)) in printed
+        .stdout
+        .lines()
+        .zip(played.stdout.lines())
+        .enumerate()
+    {
+        assert_eq!(one, other, "line {}", number + 1);
+    }
+    assert_eq!(printed.stdout, played.stdout);
+}
+
+/// The traffic was what the comparison is about.
+#[track_caller]
+fn assert_kinds(events: &[Value]) {
+    let signals: BTreeSet<_> = events.iter().filter_map(|e| e["signal"].as_str()).collect();
+    for signal in ["connection", "send_error", "drop", "retransmit"] {
+        assert!(signals.contains(signal), "no {signal} among {signals:?}");
+    }
+    let names: BTreeSet<_> = events
+        .iter()
+        .filter_map(|e| e["send_error"]["name"].as_str())
+        .collect();
+    for name in ["EPIPE", "ECONNREFUSED", "EPERM", "ENOENT", "EMSGSIZE"] {
+        assert!(names.contains(name), "no {name} among {names:?}");
+    }
+}
+
+/// Each process reads the rings at its own moments and puts what it finds in order only within one look: so
+/// neither the order nor the clocks are compared, but all else of every event.
+#[track_caller]
+fn assert_same_events(one: &[Value], other: &[Value]) {
+    let bare = |events: &[Value]| {
+        let mut bare: Vec<_> = events.iter().map(|event| without_own(event)).collect();
+        bare.sort();
+        bare
+    };
+    let (one, other) = (bare(one), bare(other));
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!(one, other);
+    }
+    assert_eq!(one.len(), other.len());
+}
+
+fn without_own(event: &Value) -> String {
+    let mut event = event.clone();
+    for path in OWN {
+        if let Some(value) = event.pointer_mut(path) {
+            *value = Value::Null;
+        }
+    }
+    event.to_string()
+}
+
+/// The traces that tests without root replay: `SENDTRACE_BLESS=1` records them anew. The recorder sits in a
+/// host of its own name and with the network of host `a`, so that they say nothing of the host of the tests.
+#[test]
+fn root_golden_traces_are_recorded_when_asked_for() {
+    if std::env::var_os("SENDTRACE_BLESS").is_none() {
+        skip("records the golden traces only with SENDTRACE_BLESS=1");
+        return;
+    }
+    if !requires(&["nft"]) {
+        return;
+    }
+    let world = World::routed();
+    let dir = tempfile::tempdir().expect("a folder");
+    let trace = dir.path().join("faults.trace");
+    // What the trace says of its command line is the same wherever the program was built.
+    symlink(sendtrace_path(), dir.path().join("sendtrace")).expect("a link");
+    let enter = r#"hostname golden && cd "$0" && exec nsenter --net="$@""#;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--uts", "sh", "-c", enter])
+        .args([dir.path(), &world.a.path()])
+        .args(["./sendtrace", "record", "-w", "faults.trace"])
+        .args(["--samples", "2s", "--print", "--format", "json"])
+        .args(["--netns", &world.a.name])
+        .env("TZ", "Asia/Kathmandu");
+    let recorder = Recorder::spawn(&dir.path().join("printed"), command);
+    traffic::faults(&world);
+    recorder.wait_printed("last fault", traffic::is_last);
+    let said = recorder.stop();
+    assert!(said.status.success(), "{}", said.stderr);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces");
+    fs::create_dir_all(&golden).expect("a folder");
+    fs::copy(&trace, golden.join("faults.trace")).expect("room");
+}
