@@ -98,7 +98,12 @@ fn ends(flow: &Flow) -> Option<((IpAddr, u16), (IpAddr, u16))> {
         true => (unspecified, port),
         false => (ip, port),
     };
-    Some((of_family(local), of_family(remote)))
+    let (local, remote) = (of_family(local), of_family(remote));
+    if local.0.is_ipv4() == remote.0.is_ipv4() {
+        return Some((local, remote));
+    }
+    let v6 = |(ip, port): (IpAddr, u16)| (IpAddr::V6(mapped(ip)), port);
+    Some((v6(local), v6(remote)))
 }
 
 /// Bytes behind the headers, where they are known: of one retransmitted packet, not of a sum of several.
