@@ -14,6 +14,7 @@ mod scene;
 mod statistics;
 mod sys;
 mod table;
+mod trace;
 mod traffic;
 
 use std::io::{IsTerminal as _, stderr};
@@ -21,14 +22,28 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crew::Crew;
 use measure::{Bench, Samples};
 
-/// Measures the kernel programs on this kernel, as root.
+/// Measures sendtrace on this machine, as root.
 #[derive(Parser)]
 struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The kernel programs, the start and the rest
+    Hooks(Hooks),
+    /// The trace: its size, the recorder's cost, replay and seeking
+    Trace(trace::Args),
+}
+
+#[derive(clap::Args)]
+struct Hooks {
     /// Rounds; each gives one value per line
     #[arg(long, default_value_t = 24)]
     rounds: usize,
@@ -41,7 +56,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    match run(&Args::parse().what) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -50,12 +65,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(what: &What) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
-            "loading programs into the kernel needs root: run `sudo --preserve-env=PATH cargo xtask bench hooks`"
+            "loading programs into the kernel needs root: run `sudo --preserve-env=PATH cargo xtask bench`"
         );
     }
+    match what {
+        What::Hooks(args) => all_hooks(args),
+        What::Trace(args) => trace::run(args),
+    }
+}
+
+fn all_hooks(args: &Hooks) -> Result<()> {
     let mut lines = hooks(args)?;
     if let Some(sendtrace) = &args.sendtrace {
         // After the programs of this process are gone, and without the kernel's statistics.
@@ -75,7 +97,7 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn hooks(args: &Args) -> Result<Vec<table::Line>> {
+fn hooks(args: &Hooks) -> Result<Vec<table::Line>> {
     let _statistics = sys::measure_programs()
         .context("the kernel does not measure programs (5.8 or later does)")?;
     let bench = Bench::new()?;

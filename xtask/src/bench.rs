@@ -1,4 +1,4 @@
-//! `cargo xtask bench hooks`: what the kernel programs and the program itself cost on this machine.
+//! `cargo xtask bench`: what the kernel programs, the program and the trace cost on this machine.
 
 use std::process::Command;
 
@@ -25,21 +25,41 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Bytes per event, the cost of recording, replaying and seeking, against their targets; needs root and 3 GB
+    Trace {
+        /// Where the traces are made and removed again
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<std::path::PathBuf>,
+        /// One JSON object per line instead of a table
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub fn command(args: &Args) -> Result<()> {
-    let What::Hooks { rounds, json } = args.what;
     if !nix::unistd::geteuid().is_root() {
         bail!(
             "loading programs into the kernel needs root: run \
-             `sudo --preserve-env=PATH cargo xtask bench hooks`"
+             `sudo --preserve-env=PATH cargo xtask bench`"
         );
     }
     let ready = setup::setup()?;
     let sendtrace = build::sendtrace(&ready, Profile::Release, Linkage::Dynamic)?;
     let bench = build::program(&ready, "bench", "bench", Profile::Release, Linkage::Dynamic)?;
     let mut command = Command::new(bench);
-    command.arg("--rounds").arg(rounds.to_string());
+    let json = match &args.what {
+        What::Hooks { rounds, json } => {
+            command.args(["hooks", "--rounds", &rounds.to_string()]);
+            *json
+        }
+        What::Trace { folder, json } => {
+            command.arg("trace");
+            if let Some(folder) = folder {
+                command.arg("--folder").arg(folder);
+            }
+            *json
+        }
+    };
     command.arg("--sendtrace").arg(sendtrace);
     if json {
         command.arg("--json");

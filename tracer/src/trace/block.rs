@@ -185,6 +185,11 @@ impl Block {
         })
     }
 
+    /// Its sections, as they are stored.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Its events, in the order in which they were recorded.
     ///
     /// # Errors
