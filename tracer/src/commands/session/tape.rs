@@ -273,3 +273,6 @@ pub fn windows(notices: &[Notice]) -> impl Iterator<Item = &Path> {
         Notice::Warning(_) => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

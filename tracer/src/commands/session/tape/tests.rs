@@ -1,0 +1,114 @@
+use super::*;
+use crate::event::Event;
+use crate::trace::Block;
+use crate::trace::made::{self, Dice};
+use crate::trace::reader::recording::Step;
+use crate::trace::reader::{Item, Recording};
+use crate::trace::start::Start;
+use crate::trace::writer::{Options, Target, Writer};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A tape into a file, played by `play`; gives the blocks behind the first.
+fn recorded(play: impl FnOnce(&mut Tape)) -> Vec<Block> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("t.trace");
+    let writer = Writer::open(
+        &Target::File(path.clone()),
+        Start::default(),
+        &Options::default(),
+    );
+    let handle = writer.expect("opens").start().expect("a thread");
+    let mut tape = Tape::new(Deck::Writer(handle), None, [0; 16], 1000, SECOND).expect("memory");
+    play(&mut tape);
+    let report = tape.finish(&[], &Totals::default(), 100 * SECOND);
+    assert_eq!((report.unwritten_blocks, report.status.lost_blocks), (0, 0));
+    let mut recording = Recording::open(path.to_str().expect("UTF-8"), false).expect("opens");
+    let mut blocks = Vec::new();
+    loop {
+        match recording.next().expect("reads") {
+            Step::Item(Item::Block(block)) => blocks.push(*block),
+            Step::End => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(blocks.remove(0).header.starts());
+    blocks
+}
+
+fn event(boot_ns: u64) -> Event {
+    Event {
+        boot_ns,
+        ..made::event(&mut Dice::new(boot_ns))
+    }
+}
+
+fn walls(blocks: &[Block]) -> Vec<i128> {
+    let mut walls = Vec::new();
+    for block in blocks {
+        let mut events = block.events().expect("columns");
+        while let Some(event) = events.next().expect("an event") {
+            walls.push(block.header.wall_ns(event.boot_ns));
+        }
+    }
+    walls
+}
+
+#[test]
+fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
+    let blocks = recorded(|tape| {
+        tape.event(&event(2 * SECOND), 2 * SECOND);
+        tape.clock_stepped(-5000, 3 * SECOND);
+        tape.event(&event(4 * SECOND), 4 * SECOND);
+    });
+    let (before, after) = (i128::from(2 * SECOND) + 1000, i128::from(4 * SECOND) - 5000);
+    assert_eq!(walls(&blocks), [before, after]);
+    assert_eq!(blocks.last().expect("blocks").header.clock_steps, 1);
+    let anchors = blocks
+        .iter()
+        .flat_map(|block| &block.notes)
+        .filter_map(|(_, note)| match note {
+            Note::Anchor(anchor) => Some((anchor.why, anchor.wall_ns - anchor.boot_ns as i64)),
+            _ => None,
+        });
+    let anchors: Vec<_> = anchors.collect();
+    assert_eq!(
+        anchors,
+        [(AnchorWhy::Start, 1000), (AnchorWhy::Step, -5000)]
+    );
+}
+
+#[test]
+fn quiet_seconds_cost_a_block_every_ten() {
+    let blocks = recorded(|tape| {
+        for second in 2..=62 {
+            tape.second(&Totals::default(), second * SECOND);
+        }
+    });
+    // The start, one for each ten seconds, an anchor after a minute, the end.
+    assert!((6..=9).contains(&blocks.len()), "{}", blocks.len());
+    assert!(blocks.last().expect("blocks").header.ends());
+}
+
+#[test]
+fn every_block_says_what_had_been_counted() {
+    let blocks = recorded(|tape| {
+        let mut totals = Totals::default();
+        totals
+            .signals
+            .push((crate::event::Signal::Drop, Default::default()));
+        for second in 2..5 {
+            totals.signals[0].1.seen = second;
+            tape.event(&event(second * SECOND), second * SECOND);
+            tape.second(&totals, second * SECOND);
+        }
+    });
+    let seen = blocks
+        .iter()
+        .flat_map(|block| &block.notes)
+        .filter_map(|(_, note)| match note {
+            Note::Counters(counters) => counters.signals.first().map(|signal| signal.seen),
+            _ => None,
+        });
+    assert_eq!(seen.collect::<Vec<_>>(), [2, 3, 4]);
+}
