@@ -59,7 +59,6 @@ impl Cli {
 }
 
 /// The commands.
-#[expect(clippy::large_enum_variant, reason = "there is one, parsed once")]
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
     /// Print each failure to send as it happens, with its process and its destination (needs root)
