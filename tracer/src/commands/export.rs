@@ -36,9 +36,11 @@ pub fn run(args: &Export) -> Result<(), Failure> {
         strict: false,
         utc: false,
     })?;
+    // Before a file is made, so that none is left behind.
+    let interrupt = Interrupt::catch()?;
     let mut out = match args.to_stdout() {
         true => Output::stdout()?,
-        false => Output::create(&args.output)?,
+        false => Output::create(&args.output, &interrupt)?,
     };
     let is_text = matches!(args.to, Target::Jsonl | Target::Csv);
     if out.is_terminal() && !is_text {
@@ -47,8 +49,6 @@ pub fn run(args: &Export) -> Result<(), Failure> {
         )
         .into());
     }
-    // After a FIFO was opened, which may take until somebody reads it.
-    let interrupt = Interrupt::catch()?;
     match export(playback, args.to, &mut out, &interrupt) {
         // Whoever read has what was wanted.
         Err(_) if out.reader_is_gone() => Ok(()),

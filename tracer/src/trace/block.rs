@@ -234,6 +234,27 @@ impl Block {
         code_name(signal, code, &self.texts)
     }
 
+    /// How many events there are of each signal, and how many they stand for (more when some were aggregated), in
+    /// the order of [`Signal::ALL`]: two columns are read.
+    ///
+    /// # Errors
+    /// When a column does not unpack, or has a signal that is not known.
+    pub fn tally(&self) -> Result<[(u64, u64); Signal::ALL.len()], Malformed> {
+        let columns = self.columns()?;
+        let mut signals = columns.unpack(Column::Signal)?;
+        let mut counts = columns.unpack(Column::Count)?;
+        let mut tally = [(0_u64, 0_u64); Signal::ALL.len()];
+        for _ in 0..self.header.events {
+            let signal = usize::try_from(signals.number()?).unwrap_or(usize::MAX);
+            let (events, count) = tally
+                .get_mut(signal)
+                .ok_or(Malformed("an event has a signal that is not known"))?;
+            *events += 1;
+            *count = count.saturating_add(counts.number()?.wrapping_add(1));
+        }
+        Ok(tally)
+    }
+
     fn columns(&self) -> Result<Columns<'_>, Malformed> {
         Columns::find(&self.payload, self.header.raw_bytes)
     }

@@ -7,7 +7,11 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use crate::commands::playback::LOOK_AGAIN;
+use crate::interrupt::Interrupt;
 use crate::render::escape;
 
 /// The output. A file that was made for it and is not kept is removed.
@@ -38,7 +42,7 @@ impl Output {
     ///
     /// # Errors
     /// When there is a file already, or none can be made; the text says what to do.
-    pub fn create(path: &Path) -> Result<Self> {
+    pub fn create(path: &Path, interrupt: &Interrupt) -> Result<Self> {
         let name = escape::name(path.as_os_str().as_encoded_bytes());
         let new = OpenOptions::new()
             .write(true)
@@ -53,8 +57,7 @@ impl Output {
                 if kind.is_file() || kind.is_dir() {
                     return Err(exists());
                 }
-                let file = OpenOptions::new().write(true).open(path);
-                let file = file.with_context(|| name.clone())?;
+                let file = open(path, interrupt).with_context(|| name.clone())?;
                 // It may have become another one since.
                 if file.metadata().with_context(|| name.clone())?.is_file() {
                     return Err(exists());
@@ -99,6 +102,31 @@ impl Output {
     }
 }
 
+/// Opens a FIFO, when somebody reads it, or a device.
+fn open(path: &Path, interrupt: &Interrupt) -> Result<File> {
+    loop {
+        let file = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(path);
+        match file {
+            Ok(file) => {
+                let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+                fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+                return Ok(file);
+            }
+            // A FIFO without a reader.
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+                interrupt.wait(LOOK_AGAIN);
+                if interrupt.came() {
+                    bail!("interrupted: nobody reads it");
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.file.write(bytes);
@@ -133,6 +161,10 @@ impl Drop for Output {
 mod tests {
     use super::*;
 
+    fn create(path: &Path) -> Result<Output> {
+        Output::create(path, &Interrupt::catch().expect("a thread"))
+    }
+
     #[test]
     fn a_file_that_is_there_is_never_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -141,7 +173,7 @@ mod tests {
         let link = folder.path().join("link.csv");
         std::os::unix::fs::symlink(&path, &link).expect("a link");
         for path in [&path, &link] {
-            let error = Output::create(path).err().expect("refused").to_string();
+            let error = create(path).err().expect("refused").to_string();
             assert!(error.contains("exists already: remove it"), "{error}");
         }
         assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
@@ -151,12 +183,12 @@ mod tests {
     fn what_is_not_complete_is_removed_and_what_is_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out.csv");
-        let mut output = Output::create(&path).expect("new");
+        let mut output = create(&path).expect("new");
         output.write_all(b"half").expect("room");
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
         drop(output);
         assert!(!path.exists());
-        let mut output = Output::create(&path).expect("new");
+        let mut output = create(&path).expect("new");
         output.write_all(b"whole").expect("room");
         output.keep().expect("room");
         drop(output);
@@ -165,9 +197,25 @@ mod tests {
 
     #[test]
     fn a_device_is_written_to_and_stays() {
-        let mut output = Output::create(Path::new("/dev/null")).expect("a device");
+        let mut output = create(Path::new("/dev/null")).expect("a device");
         output.write_all(b"x").expect("taken");
         drop(output);
         assert!(Path::new("/dev/null").exists());
+    }
+
+    #[test]
+    fn a_fifo_is_written_when_somebody_reads_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || fs::read_to_string(path).expect("a writer")
+        });
+        let mut output = create(&path).expect("a reader");
+        output.write_all(b"rows").expect("read");
+        drop(output);
+        assert_eq!(reader.join().expect("no panic"), "rows");
+        assert!(path.exists());
     }
 }

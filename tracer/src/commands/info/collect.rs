@@ -3,7 +3,6 @@
 use super::found::{Ended, Found};
 use crate::commands::playback::sums::Sums;
 use crate::commands::playback::zone;
-use crate::event::Signal;
 use crate::trace::layout::HEADER_BYTES;
 use crate::trace::note::Note;
 use crate::trace::reader::Notice;
@@ -94,14 +93,9 @@ impl Collect {
         if block.header.events == 0 {
             return Ok(());
         }
-        let mut rows = block.rows()?;
-        while let Some(row) = rows.next()? {
-            let index = Signal::ALL.iter().position(|signal| *signal == row.signal);
-            let Some(count) = index.and_then(|index| self.found.counts.get_mut(index)) else {
-                continue;
-            };
-            count.events += 1;
-            count.count = count.count.saturating_add(row.count);
+        for (known, (events, count)) in self.found.counts.iter_mut().zip(block.tally()?) {
+            known.events += events;
+            known.count = known.count.saturating_add(count);
         }
         Ok(())
     }

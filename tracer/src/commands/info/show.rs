@@ -36,19 +36,21 @@ pub fn text(found: &Found) -> String {
     line(
         "holds",
         &format!(
-            "{} events{}; {} samples, {} changes, {} triggers",
-            found.events(),
+            "{}{}; {}, {}, {}",
+            many(found.events(), "event"),
             per_event.unwrap_or_default(),
-            found.samples,
-            found.changes,
-            found.triggers
+            many(found.samples, "sample"),
+            many(found.changes, "change"),
+            many(found.triggers, "trigger")
         ),
     );
     line(
         "size",
         &format!(
-            "{} bytes in {} blocks, {} segments",
-            found.bytes, found.blocks, found.segments
+            "{} bytes in {}, {}",
+            found.bytes,
+            many(found.blocks, "block"),
+            many(found.segments, "segment")
         ),
     );
     line(
@@ -60,7 +62,8 @@ pub fn text(found: &Found) -> String {
         },
     );
     if found.clock_steps > 0 {
-        let steps = format!("the wall clock was set {} times", found.clock_steps);
+        let times = many(found.clock_steps.into(), "time");
+        let steps = format!("the wall clock was set {times}");
         line("clock", &steps);
     }
     line("events", &counts(found));
@@ -69,10 +72,11 @@ pub fn text(found: &Found) -> String {
         line(
             "gap",
             &format!(
-                "{} – {}: {events} events in {} blocks could not be written: {}",
+                "{} – {}: {} in {} could not be written: {}",
                 found.time(*first).unwrap_or_default(),
                 found.time(*last).unwrap_or_default(),
-                gap.blocks,
+                many(events, "event"),
+                many(gap.blocks, "block"),
                 escape::name(gap.why.as_bytes())
             ),
         );
@@ -88,8 +92,8 @@ pub fn text(found: &Found) -> String {
         found.damage.first.len(),
     );
     if found.malformed > 0 {
-        let blocks = format!("{} blocks are not what the format says", found.malformed);
-        line("damage", &blocks);
+        let blocks = many(found.malformed, "block");
+        line("damage", &format!("not what the format says: {blocks}"));
     }
     if found.torn_bytes > 0 {
         let bytes = format!("{} bytes behind the last whole block", found.torn_bytes);
@@ -99,6 +103,12 @@ pub fn text(found: &Found) -> String {
         line("not seen", &escape::name(loss.as_bytes()));
     }
     text + &Renderer::Text { colour: false }.totals(&found.totals)
+}
+
+/// `1 block`, `2 blocks`.
+fn many(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 fn more(line: &mut impl FnMut(&str, &str), what: &str, all: u64, listed: usize) {
