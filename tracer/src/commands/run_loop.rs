@@ -96,7 +96,7 @@ async fn follow(
             _ = terminate.recv() => { interrupted = true; Step::End }
             _ = hang_up.recv() => { interrupted = true; Step::End }
             _ = async { user.as_mut()?.recv().await }, if usr1 => {
-                session.fire("SIGUSR1");
+                session.fire("SIGUSR1")?;
                 Step::Go
             }
             () = async { sleep_until(deadline.unwrap_or_else(Instant::now)).await }, if deadline.is_some() => Step::End,

@@ -220,12 +220,12 @@ impl Session {
             return Ok(Step::Go);
         }
         self.now_boot_ns = sys::boot_clock_ns();
-        self.follow_wall_clock();
+        self.follow_wall_clock()?;
         self.forget_ended()?;
         let taken = self.loaded.take_aggregates()?;
         self.aggregates(&taken)?;
         if self.tape.is_some() {
-            let totals = self.totals(&self.missed())?;
+            let totals = self.totals_so_far()?;
             let now_boot_ns = self.now_boot_ns;
             if let Some(tape) = &mut self.tape {
                 tape.second(&totals, now_boot_ns);
@@ -259,14 +259,18 @@ impl Session {
 
     /// Takes over a step of the wall clock, but not the nanoseconds by which two readings differ: a process must
     /// keep its start.
-    fn follow_wall_clock(&mut self) {
+    fn follow_wall_clock(&mut self) -> Result<()> {
         let now = sys::wall_minus_boot_ns();
         if now.abs_diff(self.clock.wall_minus_boot_ns) > CLOCK_STEP_NS {
             self.clock.wall_minus_boot_ns = now;
-            if let Some(tape) = &mut self.tape {
-                tape.clock_stepped(now, self.now_boot_ns);
+            if self.tape.is_some() {
+                let totals = self.totals_so_far()?;
+                if let Some(tape) = &mut self.tape {
+                    tape.clock_stepped(now, &totals, self.now_boot_ns);
+                }
             }
         }
+        Ok(())
     }
 
     /// Attributes, filters and prints aggregated events.
@@ -319,11 +323,20 @@ impl Session {
 
     /// Gives an event to whoever takes it.
     fn say(&mut self, event: &Event, text: &mut String) {
-        if let Some(tape) = &mut self.tape {
-            tape.event(event, self.now_boot_ns);
+        if self.tape.as_mut().is_some_and(|tape| tape.event(event)) {
+            self.close_block();
         }
         if let Some(printer) = &self.printer {
             text.push_str(&printer.renderer.event(event, &self.clock));
+        }
+    }
+
+    /// Closes the block at hand with the counters as they stand after its last event.
+    fn close_block(&mut self) {
+        let totals = self.totals_so_far();
+        let totals = totals.inspect_err(|error| log::warn!("{error:#}")).ok();
+        if let Some(tape) = &mut self.tape {
+            tape.close(totals.as_ref(), self.now_boot_ns);
         }
     }
 
@@ -348,10 +361,17 @@ impl Session {
     }
 
     /// A signal asks for what is held in memory.
-    pub fn fire(&mut self, expression: &str) {
-        if let Some(tape) = &mut self.tape {
-            tape.fire(expression.to_owned(), sys::boot_clock_ns());
+    ///
+    /// # Errors
+    /// When the counters cannot be read.
+    pub fn fire(&mut self, expression: &str) -> Result<()> {
+        if self.tape.is_some() {
+            let totals = self.totals_so_far()?;
+            if let Some(tape) = &mut self.tape {
+                tape.fire(expression.to_owned(), &totals, sys::boot_clock_ns());
+            }
         }
+        Ok(())
     }
 
     /// The recording, where there is one.
@@ -410,6 +430,16 @@ impl Session {
         Ok(self
             .tally
             .totals(&counters, missed, self.resolved.config.signals))
+    }
+
+    /// Totals in the middle of a run: of what has been taken from the rings. What is still in them counts later.
+    fn totals_so_far(&self) -> Result<Totals> {
+        let mut totals = self.totals(&self.missed())?;
+        totals
+            .signals
+            .iter_mut()
+            .for_each(|(_, sums)| sums.settle());
+        Ok(totals)
     }
 
     fn counters(&self) -> Result<[Counters; signal::COUNT]> {

@@ -75,6 +75,8 @@ fn root_a_trigger_writes_what_was_before_it_and_the_recorder_arms_itself_again()
         let played = replay(&[trace.as_os_str(), "--format".as_ref(), "json".as_ref()]);
         assert!(played.status.success(), "{}", played.stderr);
         assert_eq!(played.stderr, "", "a window is a complete trace");
+        // No run of its own, but a part of one: what is counted in it is what is listed.
+        played.run("replay").assert_complete();
         let events = events(&played.stdout);
         let has = |bytes| events.iter().any(|event| is_send(event, bytes));
         assert!(has(70_001 + number as u64), "what was before: {events:?}");

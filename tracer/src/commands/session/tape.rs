@@ -48,8 +48,8 @@ pub struct Tape {
     sampled_boot_ns: u64,
     /// Sockets that had trouble since the last sample.
     troubled: Vec<SocketKey>,
-    /// Of [`Tape::wants_totals`].
-    stale: bool,
+    /// The trigger that fired at the last event.
+    fired: Option<String>,
 }
 
 impl Tape {
@@ -75,7 +75,7 @@ impl Tape {
             anchored_boot_ns: now_boot_ns,
             sampled_boot_ns: now_boot_ns,
             troubled: Vec::new(),
-            stale: true,
+            fired: None,
         };
         tape.anchor(now_boot_ns, AnchorWhy::Start);
         if let Some(beside) = &mut tape.beside {
@@ -85,26 +85,39 @@ impl Tape {
         Ok(tape)
     }
 
-    /// Takes an event.
-    pub fn event(&mut self, event: &Event, now_boot_ns: u64) {
+    /// Takes an event. When this is the last one of its block, the caller calls [`Self::close`].
+    #[must_use]
+    pub fn event(&mut self, event: &Event) -> bool {
         self.builder.event(event);
         self.remember(event);
-        if self.builder.is_full() {
-            self.seal(0, now_boot_ns);
+        if let Deck::Flight(_, triggers) = &mut self.deck
+            && let Some(trigger) = triggers.observe(event)
+        {
+            self.fired = Some(trigger.expression().to_owned());
         }
-        let fired = match &mut self.deck {
-            Deck::Flight(_, triggers) => triggers
-                .observe(event)
-                .map(|trigger| trigger.expression().to_owned()),
-            Deck::Writer(_) => None,
-        };
-        if let Some(expression) = fired {
-            self.fire(expression, now_boot_ns);
+        self.fired.is_some() || self.builder.is_full()
+    }
+
+    /// Closes a block that is full, or in which a trigger fired. `totals` as of its last event, where they are
+    /// known.
+    pub fn close(&mut self, totals: Option<&Totals>, now_boot_ns: u64) {
+        if let Some(totals) = totals {
+            self.counters = Counters::new(now_boot_ns, totals);
+        }
+        match self.fired.take() {
+            Some(expression) => self.fired(expression, now_boot_ns),
+            None => self.seal(0, now_boot_ns),
         }
     }
 
-    /// A trigger fired; what led to it is in the block that is closed now.
-    pub fn fire(&mut self, expression: String, now_boot_ns: u64) {
+    /// A trigger fires that is no event. `totals` as of now.
+    pub fn fire(&mut self, expression: String, totals: &Totals, now_boot_ns: u64) {
+        self.counters = Counters::new(now_boot_ns, totals);
+        self.fired(expression, now_boot_ns);
+    }
+
+    /// What led to the trigger is in the block that is closed now.
+    fn fired(&mut self, expression: String, now_boot_ns: u64) {
         let boot_ns = now_boot_ns;
         self.builder.note(&Note::Trigger(Fired {
             boot_ns,
@@ -120,7 +133,6 @@ impl Tape {
     /// About once a second: samples, changes, anchors; closes the block. `totals` as of now.
     pub fn second(&mut self, totals: &Totals, now_boot_ns: u64) {
         self.counters = Counters::new(now_boot_ns, totals);
-        self.stale = false;
         if now_boot_ns.saturating_sub(self.anchored_boot_ns) >= ANCHOR_NS {
             self.anchor(now_boot_ns, AnchorWhy::Periodic);
         }
@@ -135,8 +147,9 @@ impl Tape {
         }
     }
 
-    /// The wall clock was set: what was recorded until now keeps the old one.
-    pub fn clock_stepped(&mut self, wall_minus_boot_ns: i128, now_boot_ns: u64) {
+    /// The wall clock was set: what was recorded until now keeps the old one. `totals` as of now.
+    pub fn clock_stepped(&mut self, wall_minus_boot_ns: i128, totals: &Totals, now_boot_ns: u64) {
+        self.counters = Counters::new(now_boot_ns, totals);
         if !self.builder.is_empty() {
             self.seal(0, now_boot_ns);
         }
