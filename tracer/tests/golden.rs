@@ -37,6 +37,10 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
         "json",
         &["replay", "--aggregate=1s", "--format", "json"],
     ),
+    ("info", "text", &["info"]),
+    ("info", "json", &["info", "--format", "json"]),
+    ("export", "jsonl", &["export", "--to", "jsonl", "-o", "-"]),
+    ("export", "csv", &["export", "--to", "csv", "-o", "-"]),
 ];
 
 fn folder(name: &str) -> PathBuf {

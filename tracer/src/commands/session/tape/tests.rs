@@ -43,6 +43,13 @@ fn event(boot_ns: u64) -> Event {
     }
 }
 
+/// One event, as a session gives it.
+fn take(tape: &mut Tape, boot_ns: u64) {
+    if tape.event(&event(boot_ns)) {
+        tape.close(None, boot_ns);
+    }
+}
+
 fn walls(blocks: &[Block]) -> Vec<i128> {
     let mut walls = Vec::new();
     for block in blocks {
@@ -57,9 +64,9 @@ fn walls(blocks: &[Block]) -> Vec<i128> {
 #[test]
 fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
     let blocks = recorded(|tape| {
-        tape.event(&event(2 * SECOND), 2 * SECOND);
-        tape.clock_stepped(-5000, 3 * SECOND);
-        tape.event(&event(4 * SECOND), 4 * SECOND);
+        take(tape, 2 * SECOND);
+        tape.clock_stepped(-5000, &Totals::default(), 3 * SECOND);
+        take(tape, 4 * SECOND);
     });
     let (before, after) = (i128::from(2 * SECOND) + 1000, i128::from(4 * SECOND) - 5000);
     assert_eq!(walls(&blocks), [before, after]);
@@ -99,7 +106,7 @@ fn every_block_says_what_had_been_counted() {
             .push((crate::event::Signal::Drop, Default::default()));
         for second in 2..5 {
             totals.signals[0].1.seen = second;
-            tape.event(&event(second * SECOND), second * SECOND);
+            take(tape, second * SECOND);
             tape.second(&totals, second * SECOND);
         }
     });
