@@ -163,9 +163,9 @@ impl Stream {
         self.turns += 1;
         let turn = self.turns + self.number;
         match self.number % 3 {
-            0 if turn % 128 == 0 => drop(self.from.write(chunk)),
-            1 if turn % 20 == 0 => drop(self.from.write(&chunk[..500 + turn * 31 % 6000])),
-            2 if turn % 8 == 0 => drop(self.from.write(&chunk[..1 << 10])),
+            0 if turn % 48 == 0 => drop(self.from.write(chunk)),
+            1 if turn % 8 == 0 => drop(self.from.write(&chunk[..500 + turn * 31 % 6000])),
+            2 if turn % 4 == 0 => drop(self.from.write(&chunk[..1 << 10])),
             _ => {}
         }
         if self.number % 5 != 0 || turn % 64 == 0 {
