@@ -339,8 +339,17 @@ impl Unpacked {
         }
     }
 
+    #[inline]
     fn long_number(&mut self) -> Result<u64, Malformed> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let mut value = 0;
+        for (index, byte) in rest.iter().take(4).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if *byte < 0x80 {
+                self.at += index + 1;
+                return Ok(value);
+            }
+        }
         let mut cursor = Cursor::new(rest);
         let value = cursor.varint()?;
         self.at += rest.len() - cursor.len();
