@@ -28,7 +28,7 @@ pub const LOSSY_PORT: u16 = 7004;
 /// As many streams go to this port, it loses less.
 pub const STREAMS_PORT: u16 = 7005;
 
-/// Handshakes pass, one data packet of twelve (of thirty) does not.
+/// Handshakes pass, one data packet of twelve (of twenty) does not.
 const NEAR_RULES: &str = "
 table inet bench {
   chain in { type filter hook input priority 0; policy accept; udp dport 7001 drop; tcp dport 7003 drop; }
@@ -38,7 +38,7 @@ const FAR_RULES: &str = "
 table inet bench {
   chain in { type filter hook input priority 0; policy accept;
     tcp dport 7004 meta length > 200 numgen random mod 12 0 drop;
-    tcp dport 7005 meta length > 200 numgen random mod 30 0 drop; }
+    tcp dport 7005 meta length > 200 numgen random mod 20 0 drop; }
 }";
 
 /// The two namespaces. The thread that made them is in the near one.

@@ -113,6 +113,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// Reads the record of a signal ([`tracer_common::signal`]) from exactly its bytes.
+#[inline]
 pub fn decode(signal: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
     fn read<T: Wire>(signal: Signal, bytes: &[u8]) -> Result<T, DecodeError> {
         let wrong = DecodeError::WrongLength {

@@ -163,12 +163,12 @@ impl Stream {
         self.turns += 1;
         let turn = self.turns + self.number;
         match self.number % 3 {
-            0 if turn % 128 == 0 => drop(self.from.write(chunk)),
-            1 if turn % 20 == 0 => drop(self.from.write(&chunk[..500 + turn * 31 % 6000])),
-            2 if turn % 8 == 0 => drop(self.from.write(&chunk[..1 << 10])),
+            0 if turn.is_multiple_of(48) => drop(self.from.write(chunk)),
+            1 if turn.is_multiple_of(8) => drop(self.from.write(&chunk[..500 + turn * 31 % 6000])),
+            2 if turn.is_multiple_of(4) => drop(self.from.write(&chunk[..1 << 10])),
             _ => {}
         }
-        if self.number % 5 != 0 || turn % 64 == 0 {
+        if !self.number.is_multiple_of(5) || turn.is_multiple_of(64) {
             let _ = self.to.read(into);
         }
     }

@@ -189,6 +189,7 @@ fn later(block: &Sealed, by: u64, seq: u64) -> Result<Vec<u8>> {
         }
         let times = match section.packing {
             0 => section.stored.to_vec(),
+            // A column of times with nothing but one byte has no time.
             _ => zstd::bulk::decompress(section.stored, usize::try_from(section.length)?)?,
         };
         let mut cursor = Cursor::new(&times);

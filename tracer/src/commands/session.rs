@@ -1,8 +1,10 @@
 //! One run: takes records from the rings to where they are printed or recorded, and counts every one of them.
 
+mod known;
 mod printer;
 mod tape;
 
+use known::Known;
 pub use printer::Printer;
 pub use tape::{Beside, Deck, Tape, object, windows};
 
@@ -57,6 +59,7 @@ pub struct Finished {
 pub struct Session {
     loaded: Loaded,
     owners: Owners,
+    known: Known,
     names: KernelNames,
     benign: Vec<u32>,
     resolved: Resolved,
@@ -96,6 +99,7 @@ impl Session {
         Self {
             loaded,
             owners,
+            known: Known::default(),
             names,
             benign,
             resolved,
@@ -161,8 +165,7 @@ impl Session {
         });
         self.empty_pumps = if taken == 0 { self.empty_pumps + 1 } else { 0 };
         records.sort_by_key(|record| record.head().boot_ns);
-        let heads = records.iter().map(|record| *record.head());
-        self.look_up(heads.collect::<Vec<_>>().as_slice())?;
+        self.look_up(records.iter().map(Record::head))?;
         let mut text = String::new();
         for record in &records {
             self.record(record, &mut text);
@@ -172,9 +175,10 @@ impl Session {
     }
 
     /// Asks the open files when any event needs it, and learns of the children of wanted processes.
-    fn look_up(&mut self, heads: &[Head]) -> Result<()> {
+    fn look_up<'a>(&mut self, mut heads: impl Iterator<Item = &'a Head> + Clone) -> Result<()> {
         self.owners.begin();
-        let unsure = heads.iter().filter(|head| self.owners.needs_holders(head));
+        self.known.clear();
+        let unsure = heads.clone().filter(|head| self.owners.needs_holders(head));
         if let Some(latest) = unsure.map(|head| head.boot_ns).max() {
             let loaded = &mut self.loaded;
             self.owners
@@ -182,7 +186,7 @@ impl Session {
                 .refresh(latest, &sys::boot_clock_ns, &mut || loaded.walk());
         }
         if self.resolved.config.filters & bit::FOLLOW != 0
-            && heads.iter().any(|head| !head.owner_is_sure())
+            && heads.any(|head| !head.owner_is_sure())
         {
             self.resolved.pids = self.loaded.pids()?;
         }
@@ -192,12 +196,19 @@ impl Session {
     /// Attributes, filters and prints one record.
     fn record(&mut self, record: &Record, text: &mut String) {
         let head = record.head();
-        let event = decode::event(record, self.owners.resolve(head), &self.names);
+        let known = self.known.take(head);
+        let keep = known.is_some() || !self.owners.needs_holders(head);
+        let owner = known.unwrap_or_else(|| self.owners.resolve(head));
+        let event = decode::event(record, owner, &self.names);
         if self.removes(head, &event) {
-            return self.tally.filtered_emitted(head.signal);
+            self.tally.filtered_emitted(head.signal);
+        } else {
+            self.tally.delivered(head.signal);
+            self.line(&event, text);
         }
-        self.tally.delivered(head.signal);
-        self.line(&event, text);
+        if keep {
+            self.known.keep(head, event.owner);
+        }
     }
 
     /// The filter, where the kernel could not be sure of the owner.
@@ -279,7 +290,7 @@ impl Session {
             .iter()
             .map(|(key, value)| value.head(key.signal))
             .collect();
-        self.look_up(&heads)?;
+        self.look_up(heads.iter())?;
         let list_would_block = self.resolved.config.list_would_block != 0;
         let mut events = Vec::new();
         for ((key, value), head) in taken.iter().zip(&heads) {

@@ -1,6 +1,7 @@
 //! Between whom: the ends of a socket or packet.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use super::RawName;
@@ -53,7 +54,7 @@ impl Endpoint {
 }
 
 /// Local and remote end of a socket, or of a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// As [`proto_name`] gives it.
     pub proto: Cow<'static, str>,
@@ -65,6 +66,16 @@ pub struct Flow {
     pub netns: Option<u32>,
     /// `bpf_get_socket_cookie`: what `ss -e` prints as `sk:` (there in hexadecimal).
     pub socket: Option<u64>,
+}
+
+/// A socket's cookie alone tells flows apart nearly always, and is hashed for every event.
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.socket {
+            Some(socket) => state.write_u64(socket),
+            None => (&self.local, &self.remote, self.netns).hash(state),
+        }
+    }
 }
 
 /// The name of a protocol: `tcp` and `udp` for IPv4 and IPv6 alike, `unix_stream`, `netlink`…; `ip_N` for an

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Bytes that a process or an administrator chose: a comm, a path, an interface name. Any byte may be in
 /// it, so it has no `Display`: text for a terminal is made by [`crate::render::escape`] alone.
@@ -107,7 +108,7 @@ pub struct Holder {
 }
 
 /// The process that a socket belongs to. Identity is `pid` and `started_boot_ns` together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Owner {
     /// How we know.
     pub grade: Grade,
@@ -127,6 +128,16 @@ pub struct Owner {
     pub holders: Vec<Holder>,
     /// Why the owner is not known, or not known better.
     pub why: Option<String>,
+}
+
+/// Thread and start tell owners apart nearly always, and are hashed for every event.
+impl Hash for Owner {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.pid, self.tid, self.started_boot_ns).hash(state);
+        if self.pid.is_none() {
+            self.why.hash(state);
+        }
+    }
 }
 
 impl Owner {

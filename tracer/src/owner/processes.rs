@@ -36,20 +36,22 @@ impl Processes {
 
     /// Does the process of that pid and start (nanoseconds of CLOCK_BOOTTIME) still run? Zombies do not.
     pub fn is_alive(&self, pid: u32, start_ns: u64) -> bool {
-        self.comm(pid, start_ns).is_some()
+        self.look(pid, start_ns, |comm| comm.is_some())
     }
 
     /// The name that the process has now; `None` when it has ended.
     pub fn comm(&self, pid: u32, start_ns: u64) -> Option<RawName> {
-        self.alive
-            .borrow_mut()
-            .entry((pid, start_ns))
-            .or_insert_with(|| {
-                let stat = self.stat(pid)?;
-                let runs = !matches!(stat.state, 'Z' | 'X');
-                (runs && stat.start_ticks == start_ns / START_TICK_NS).then_some(stat.comm)
-            })
-            .clone()
+        self.look(pid, start_ns, |comm| comm.cloned())
+    }
+
+    fn look<T>(&self, pid: u32, start_ns: u64, of: impl FnOnce(Option<&RawName>) -> T) -> T {
+        let mut alive = self.alive.borrow_mut();
+        let comm = alive.entry((pid, start_ns)).or_insert_with(|| {
+            let stat = self.stat(pid)?;
+            let runs = !matches!(stat.state, 'Z' | 'X');
+            (runs && stat.start_ticks == start_ns / START_TICK_NS).then_some(stat.comm)
+        });
+        of(comm.as_ref())
     }
 
     /// Asks anew from now on.

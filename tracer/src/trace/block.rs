@@ -102,9 +102,11 @@ impl Builder {
         self.events
     }
 
-    /// Should it be closed, whatever its age?
+    /// Should it be closed, whatever its age? To be asked after each event and row; says so now and then.
     pub fn is_full(&self) -> bool {
-        self.columns.raw_bytes() + self.encoder.waiting_bytes() >= FULL_BYTES
+        // To add up the columns takes longer than an event; a few more do no harm.
+        (self.events + self.notes).is_multiple_of(16)
+            && self.columns.raw_bytes() + self.encoder.waiting_bytes() >= FULL_BYTES
     }
 
     /// Closes the block and begins a new one.

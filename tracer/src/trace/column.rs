@@ -17,6 +17,8 @@ mod codec {
     pub const RAW: u64 = 0;
     /// One frame of Zstandard (RFC 8878).
     pub const ZSTD: u64 = 1;
+    /// One byte, which all of them are.
+    pub const SAME: u64 = 2;
 }
 
 /// Shorter columns are not packed: a frame costs more than it saves.
@@ -187,13 +189,16 @@ impl Writer {
             if bytes.is_empty() {
                 continue;
             }
+            let same = bytes.len() > 1 && bytes.iter().all(|byte| *byte == bytes[0]);
             let packed = match bytes.len() {
                 ..WORTH_PACKING => None,
+                _ if same => None,
                 _ => self.packer.compress(bytes).ok(),
             };
             let (codec, stored) = match &packed {
-                Some(packed) if packed.len() < bytes.len() => (codec::ZSTD, packed),
-                _ => (codec::RAW, &*bytes),
+                _ if same => (codec::SAME, &bytes[..1]),
+                Some(packed) if packed.len() < bytes.len() => (codec::ZSTD, &packed[..]),
+                _ => (codec::RAW, &bytes[..]),
             };
             for number in [
                 *column as u64,
@@ -281,6 +286,13 @@ impl<'a> Columns<'a> {
         let bytes = match section.codec {
             codec::RAW => section.stored.to_vec(),
             codec::ZSTD => unpack(section.stored, section.raw_bytes)?,
+            codec::SAME => match section.stored {
+                // No more than the block says of all its sections, which is little.
+                [byte] if section.raw_bytes <= MOST_BYTES as usize => {
+                    vec![*byte; section.raw_bytes]
+                }
+                _ => return Err(Malformed("a section of one byte has another length")),
+            },
             _ => return Err(Malformed("a section is packed in a way that is not known")),
         };
         if bytes.len() != section.raw_bytes {
@@ -317,7 +329,27 @@ impl Unpacked {
     /// When the column ends within or before the number.
     #[inline]
     pub fn number(&mut self) -> Result<u64, Malformed> {
+        match self.bytes.get(self.at) {
+            // Nearly all numbers of a column take one byte.
+            Some(byte @ 0..0x80) => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    #[inline]
+    fn long_number(&mut self) -> Result<u64, Malformed> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let mut value = 0;
+        for (index, byte) in rest.iter().take(4).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if *byte < 0x80 {
+                self.at += index + 1;
+                return Ok(value);
+            }
+        }
         let mut cursor = Cursor::new(rest);
         let value = cursor.varint()?;
         self.at += rest.len() - cursor.len();
@@ -429,6 +461,26 @@ mod tests {
             columns.unpack(Column::Count).expect("whole").number(),
             Ok(5)
         );
+    }
+
+    #[test]
+    fn a_column_of_one_byte_takes_one_byte() {
+        let (bytes, raw) = sealed(|writer| {
+            (0..5000).for_each(|_| writer.number(Column::Count, 9));
+        });
+        assert!(bytes.len() < 8, "{}", bytes.len());
+        let columns = Columns::find(&bytes, raw).expect("whole");
+        let mut counts = columns.unpack(Column::Count).expect("whole");
+        assert!((0..5000).all(|_| counts.number() == Ok(9)) && counts.is_empty());
+        for stored in [&[][..], &[1, 2]] {
+            let mut bytes = Vec::new();
+            for number in [Column::Count as u64, codec::SAME, 100, stored.len() as u64] {
+                put_varint(&mut bytes, number);
+            }
+            bytes.extend(stored);
+            let columns = Columns::find(&bytes, 100).expect("lengths agree");
+            assert!(columns.unpack(Column::Count).is_err());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The tables of a block: every text, owner and flow that its events use, so that a lost block costs only
 //! itself. Rows are numbered from 0 in the order of their first use.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -386,13 +387,19 @@ pub fn flows(columns: &Columns, texts: &Texts) -> Result<Vec<Flow>, Malformed> {
     let mut local = Ends::of(columns, LOCAL)?;
     let mut remote = Ends::of(columns, REMOTE)?;
     let mut last_socket = 0_u64;
+    let mut last_proto = None;
     let mut flows = Vec::new();
     while !proto.is_empty() {
         texts.take(size_of::<Flow>())?;
-        let proto = texts.string(proto.number()?)?;
+        let number = proto.number()?;
+        let proto = match &last_proto {
+            Some((known, Cow::Borrowed(name))) if *known == number => Cow::Borrowed(*name),
+            _ => crate::event::proto_from_name(texts.string(number)?),
+        };
+        last_proto = Some((number, proto.clone()));
         last_socket = last_socket.wrapping_add(socket.signed()? as u64);
         flows.push(Flow {
-            proto: crate::event::proto_from_name(proto),
+            proto,
             netns: netns.optional_u32()?,
             socket: last_socket.checked_sub(1),
             local: local.next(texts)?,

@@ -101,7 +101,7 @@ fn assert_kinds(events: &[Value]) {
 #[track_caller]
 fn assert_same_events(one: &[Value], other: &[Value]) {
     let bare = |events: &[Value]| {
-        let mut bare: Vec<_> = events.iter().map(|event| without_own(event)).collect();
+        let mut bare: Vec<_> = events.iter().map(without_own).collect();
         bare.sort();
         bare
     };

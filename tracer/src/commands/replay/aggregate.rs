@@ -34,7 +34,47 @@ struct Sum {
     last_boot_ns: u64,
 }
 
+/// Signal, code, row of the owner, row of the flow and one.
 type Key = (Signal, u64, u32, u32);
+
+/// The sums of one block. Events of a flow are mostly alike, so the last one of its flow is looked at first.
+struct Sums {
+    rows: Vec<(Key, Sum)>,
+    /// Of the flow's last event; beyond the end: none.
+    of_flow: Vec<usize>,
+    by_key: HashMap<Key, usize, RandomState>,
+}
+
+impl Sums {
+    fn new(flows: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            of_flow: vec![usize::MAX; flows + 1],
+            by_key: HashMap::default(),
+        }
+    }
+
+    #[inline]
+    fn of(&mut self, key: Key, new: impl FnOnce() -> Sum) -> &mut Sum {
+        let flow = key.3 as usize;
+        let near = self.of_flow[flow];
+        if self.rows.get(near).is_some_and(|(known, _)| *known == key) {
+            return &mut self.rows[near].1;
+        }
+        let row = *self.by_key.entry(key).or_insert(self.rows.len());
+        if row == self.rows.len() {
+            self.rows.push((key, new()));
+        }
+        self.of_flow[flow] = row;
+        &mut self.rows[row].1
+    }
+
+    fn take(&mut self) -> Vec<(Key, Sum)> {
+        self.by_key.clear();
+        self.of_flow.fill(usize::MAX);
+        std::mem::take(&mut self.rows)
+    }
+}
 
 impl Aggregate {
     pub fn new(window_ns: Option<i128>) -> Self {
@@ -51,7 +91,7 @@ impl Aggregate {
     pub fn block(&mut self, track: &mut Track, block: &Block) -> Result<(), Malformed> {
         let mut rows = block.rows()?;
         let mut codes = block.codes()?;
-        let mut sums: HashMap<Key, Sum, RandomState> = HashMap::default();
+        let mut sums = Sums::new(block.flows.len());
         while let Some(row) = rows.next()? {
             let code = codes.next(row.signal)?;
             let wall_ns = block.header.wall_ns(row.boot_ns);
@@ -68,19 +108,18 @@ impl Aggregate {
                 }
             }
             let flow = row.flow.map_or(0, |flow| flow as u32 + 1);
-            let sum = sums
-                .entry((row.signal, code, row.owner as u32, flow))
-                .or_insert_with(|| Sum {
-                    wanted: track.wants_parts(
-                        row.signal,
-                        errno(row.signal, code),
-                        &block.owners[row.owner],
-                        row.flow.map(|flow| &block.flows[flow]),
-                    ),
-                    count: 0,
-                    first_boot_ns: row.boot_ns,
-                    last_boot_ns: row.boot_ns,
-                });
+            let key = (row.signal, code, row.owner as u32, flow);
+            let sum = sums.of(key, || Sum {
+                wanted: track.wants_parts(
+                    row.signal,
+                    errno(row.signal, code),
+                    &block.owners[row.owner],
+                    row.flow.map(|flow| &block.flows[flow]),
+                ),
+                count: 0,
+                first_boot_ns: row.boot_ns,
+                last_boot_ns: row.boot_ns,
+            });
             if !sum.wanted {
                 track.remove(row.signal, row.count);
                 continue;
@@ -92,14 +131,12 @@ impl Aggregate {
         self.add(track, block, &mut sums)
     }
 
-    fn add(
-        &mut self,
-        track: &Track,
-        block: &Block,
-        sums: &mut HashMap<Key, Sum, RandomState>,
-    ) -> Result<(), Malformed> {
+    fn add(&mut self, track: &Track, block: &Block, sums: &mut Sums) -> Result<(), Malformed> {
         // In the order of time: of rows that become one, the first says whose it is.
-        let wanted = sums.drain().filter(|(_, sum)| sum.wanted && sum.count > 0);
+        let wanted = sums
+            .take()
+            .into_iter()
+            .filter(|(_, sum)| sum.wanted && sum.count > 0);
         let mut wanted: Vec<_> = wanted.collect();
         wanted.sort_unstable_by_key(|(key, sum)| (sum.first_boot_ns, *key));
         for ((signal, code, owner, flow), sum) in wanted {

@@ -97,7 +97,9 @@ impl Times {
     }
 
     fn push(&mut self, index: usize, value: u64) {
-        if let Some(micros) = value.checked_sub(1) {
+        if let Some(micros) = value.checked_sub(1)
+            && micros.checked_rem(self.tick) != Some(0)
+        {
             self.tick = greatest_common_divisor(self.tick, micros);
         }
         self.waiting[index].push(value);
