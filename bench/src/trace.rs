@@ -24,8 +24,6 @@ use report::{Aim, Line};
 const FLOWS: usize = 660;
 /// How many must be in the trace.
 const SEEN_FLOWS: f64 = 600.0;
-/// Others on a busy machine may keep the recorder from running for longer than the default holds.
-const RING: &str = "64M";
 /// Sends that fail, per second.
 const RATE: u64 = 100_000;
 const GIB: u64 = 1 << 30;
@@ -47,6 +45,9 @@ pub struct Args {
     /// Seconds of each recording
     #[arg(long, value_name = "N", default_value_t = 10)]
     seconds: u64,
+    /// Memory of the recorder's rings: on a busy machine the default does not hold what comes while it waits
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    ring: String,
     /// Only these parts
     #[arg(
         long,
@@ -143,7 +144,14 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn record(&self, to: &Path, more: &[&str]) -> Result<Recorder> {
-        let mut arguments = vec!["-w", name(to)?, "--rate", "1000000", "--ring", RING];
+        let mut arguments = vec![
+            "-w",
+            name(to)?,
+            "--rate",
+            "1000000",
+            "--ring",
+            &self.args.ring,
+        ];
         arguments.extend(more);
         Recorder::start(&self.args.sendtrace, &arguments)
     }
