@@ -42,6 +42,8 @@ Examples:
 /// `sendtrace record`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = HELP)]
+// Blocks are packed while events come: there must be room for what comes meanwhile.
+#[command(mut_arg("ring", |ring| ring.default_value("64M")))]
 #[command(group = ArgGroup::new("rotation").args(["rotate_size", "rotate_every"]).multiple(true))]
 pub struct Record {
     /// Where to: a file, or - for standard output; with rotation or a trigger, a folder
