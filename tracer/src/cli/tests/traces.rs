@@ -53,7 +53,9 @@ fn the_types_of_trace_commands_make_sound_command_lines() {
 fn record_has_the_documented_defaults() {
     let record = record("-w a.trace");
     assert_eq!(record.write, Path::new("a.trace"));
-    assert_eq!(record.capture, live("").unwrap().capture);
+    let capture = live("").unwrap().capture;
+    let ring = 64 << 20;
+    assert_eq!(record.capture, Capture { ring, ..capture });
     assert_eq!(record.sync, 10 * SECOND);
     assert_eq!(record.samples_every(), Some(10 * SECOND));
     assert_eq!((record.before, record.after), (300 * SECOND, 120 * SECOND));

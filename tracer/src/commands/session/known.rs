@@ -60,3 +60,62 @@ impl Known {
 const fn has_id(head: &Head) -> bool {
     head.flow.cookie != 0 || head.flow.inode != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(pid: u32) -> Head {
+        let mut head = Head::default();
+        head.owner.pid = pid;
+        head.flow.cookie = 7;
+        head
+    }
+
+    fn owner(pid: u32) -> Owner {
+        Owner {
+            pid: Some(pid),
+            ..Owner::default()
+        }
+    }
+
+    #[test]
+    fn an_owner_is_lent_to_one_event_at_a_time_and_forgotten_after_the_batch() {
+        let mut known = Known::default();
+        assert_eq!(known.take(&head(1)), None);
+        known.keep(&head(1), owner(1));
+        assert_eq!(known.take(&head(1)), Some(owner(1)));
+        assert_eq!(known.take(&head(1)), None);
+        known.keep(&head(1), owner(1));
+        known.clear();
+        assert_eq!(known.take(&head(1)), None);
+    }
+
+    #[test]
+    fn whatever_an_owner_depends_on_keeps_it_from_others() {
+        let mut known = Known::default();
+        known.keep(&head(1), owner(1));
+        let started = |head: &mut Head| head.owner.start_ns = 5;
+        let orphan = |head: &mut Head| head.flags |= 1;
+        let shared = |head: &mut Head| head.file_refs = 2;
+        let nameless = |head: &mut Head| head.flow.cookie = 0;
+        let changes: [&dyn Fn(&mut Head); 4] = [&started, &orphan, &shared, &nameless];
+        for change in changes {
+            let mut other = head(1);
+            change(&mut other);
+            assert_eq!(known.take(&other), None);
+        }
+        assert_eq!(known.take(&head(2)), None);
+        assert_eq!(known.take(&head(1)), Some(owner(1)));
+    }
+
+    #[test]
+    fn more_processes_than_there_is_room_for_are_looked_up_each_time() {
+        let mut known = Known::default();
+        for pid in 0..20 {
+            known.keep(&head(pid), owner(pid));
+        }
+        let kept = (0..20).filter(|pid| known.take(&head(*pid)) == Some(owner(*pid)));
+        assert_eq!(kept.count(), MOST);
+    }
+}
