@@ -19,11 +19,23 @@ const MANY: usize = 200;
 /// For all the sends of a path, on an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Runs of the test at most: the kernel skips a program while another is at work on its processor, says so, and
+/// that is no word on how the path is counted.
+const RUNS: usize = 3;
+
 #[test]
 fn root_every_send_path_is_counted_exactly_once() {
     if !requires(&[]) {
         return;
     }
+    let shown = (1..RUNS).any(|_| every_path(false));
+    if !shown {
+        every_path(true);
+    }
+}
+
+/// All paths, once; `false` when the kernel skipped sends, which only the `last` run takes for what it is.
+fn every_path(last: bool) -> bool {
     let world = World::pair();
     let netns = world.a.netns();
     let tracer = watch(&world);
@@ -45,13 +57,8 @@ fn root_every_send_path_is_counted_exactly_once() {
     let run = tracer.stop();
 
     let losses = Losses::of_doctor();
-    let mut failed = Vec::new();
-    let mut line = |check: &str, (outcome, detail): (Outcome, String)| {
-        check_line(GROUP, check, outcome, &detail);
-        if outcome == Outcome::Fail {
-            failed.push(format!("{check}: {detail}"));
-        }
-    };
+    let mut lines = Vec::new();
+    let (mut missed, mut faults) = (0, 0);
     let mut unclaimed = run.events.clone();
     for (sender, report) in &senders {
         let name = sender.path.name;
@@ -65,13 +72,22 @@ fn root_every_send_path_is_counted_exactly_once() {
             Err(error) => (Outcome::Fail, format!("the sender failed: {error}")),
             Ok(report) => {
                 let comparison = paths::compare(&sender.id, netns, report, &ours);
+                let is_missed = |kind: &FaultKind| matches!(kind, FaultKind::Missed { .. });
+                let kinds = || comparison.faults.iter().map(|fault| &fault.kind);
+                faults += kinds().count();
+                missed += kinds().filter(|kind| is_missed(kind)).count();
                 let not_seen = losses.about(name);
                 paths::judge(sender.path, report, &comparison, not_seen.as_deref())
             }
         };
-        line(name, judged);
+        lines.push((name, judged));
     }
-    line(
+    let skipped = run.totals["send"]["missed"].as_u64().unwrap_or(0);
+    if !last && missed > 0 && missed == faults && missed as u64 <= skipped {
+        println!("the kernel skipped {skipped} sends: once more");
+        return false;
+    }
+    lines.push((
         "no event without a send",
         match unclaimed.first() {
             None => (Outcome::Pass, format!("{} events", run.events.len())),
@@ -80,10 +96,18 @@ fn root_every_send_path_is_counted_exactly_once() {
                 format!("{} that nobody sent, such as {event}", unclaimed.len()),
             ),
         },
-    );
+    ));
+    let mut failed = Vec::new();
+    for (check, (outcome, detail)) in lines {
+        check_line(GROUP, check, outcome, &detail);
+        if outcome == Outcome::Fail {
+            failed.push(format!("{check}: {detail}"));
+        }
+    }
     let faults = failed.join("\n");
     assert!(failed.is_empty(), "totals {}\n{faults}", run.totals);
     run.assert_complete();
+    true
 }
 
 /// Where programs can be preempted and the perf tracepoint is not to be had, the kernel skips the sends of others
