@@ -9,6 +9,7 @@ mod bpf;
 mod btf;
 mod check;
 mod counters;
+pub mod faults;
 mod identity;
 pub mod paths;
 mod peer;

@@ -1,5 +1,5 @@
 //! A process that the test commands: it opens sockets and sends when it is told to, and answers each
-//! command with one line. `src/bin/peer.rs` is its other end and lists the commands.
+//! command with one line. `src/bin/peer/` is its other end and lists the commands.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

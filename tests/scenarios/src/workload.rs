@@ -31,6 +31,17 @@ impl Connection {
         )
     }
 
+    /// Connects over IPv4 to this port.
+    pub fn at(world: &World, client: &str, server: &str, port: u16) -> Self {
+        Self::of(
+            world,
+            client,
+            server,
+            "tcp4",
+            &format!("{}:{port}", world.b.v4),
+        )
+    }
+
     fn of(world: &World, client: &str, server: &str, kind: &str, any_port: &str) -> Self {
         let (mut client, mut server) = (world.a.peer(client), world.b.peer(server));
         server.ok(&format!("open l {kind}"));

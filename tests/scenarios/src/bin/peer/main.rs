@@ -3,6 +3,8 @@
 //!
 //! `peer NETNS [COMMAND…]` enters the namespace; with commands on its command line it runs them and exits.
 
+mod traffic;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, Write};
@@ -49,6 +51,7 @@ fn main() -> Result<()> {
 #[derive(Default)]
 struct Peer {
     sockets: HashMap<String, OwnedFd>,
+    threads: Vec<traffic::Background>,
 }
 
 impl Peer {
@@ -64,6 +67,9 @@ impl Peer {
 
     fn run(&mut self, command: &str) -> Result<String> {
         let words: Vec<&str> = command.split_whitespace().collect();
+        if let Some(answer) = self.traffic(&words) {
+            return answer;
+        }
         match words[..] {
             ["hello"] => {}
             ["exit"] => std::process::exit(0),
@@ -80,6 +86,9 @@ impl Peer {
             ["bind", name, at] => bind(self.fd(name)?, &*address(at)?)?,
             ["connect", name, to] => connect(self.fd(name)?, &*address(to)?)?,
             ["listen", name] => listen(self.socket(name)?, Backlog::new(64)?)?,
+            ["listen", name, backlog] => {
+                listen(self.socket(name)?, Backlog::new(backlog.parse::<i32>()?)?)?
+            }
             ["accept", listener, name] => {
                 let fd = accept4(self.fd(listener)?, SockFlag::SOCK_CLOEXEC)?;
                 self.sockets.insert(name.to_owned(), sys::adopt(fd));

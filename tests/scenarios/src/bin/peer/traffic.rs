@@ -1,0 +1,231 @@
+//! What applications do by the clock: requests, steady senders, servers of many clients, clients that try again.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::Peer;
+
+impl Peer {
+    /// Commands of this file; `None`: none of them.
+    pub fn traffic(&mut self, words: &[&str]) -> Option<Result<String>> {
+        Some(match *words {
+            ["trickle", name, count, bytes, gap_ms] => self.trickle(name, count, bytes, gap_ms),
+            ["ask", name, count, bytes, gap_ms] => self.requests(name, count, bytes, gap_ms),
+            ["sip", name, count, bytes, gap_ms] => self.sip(name, count, bytes, gap_ms),
+            ["serve", listener, manner] => self.serve(listener, manner),
+            ["retry", to, count, gap_ms, patience_ms] => retry(to, count, gap_ms, patience_ms),
+            ["pause", ms] => pause(ms),
+            ["spin", ms] => spin(ms),
+            ["background", comm, ref command @ ..] => self.background(comm, command),
+            ["join"] => self.join(),
+            _ => return None,
+        })
+    }
+
+    /// Sends of this size at this distance; the first failure ends them.
+    fn trickle(&self, name: &str, count: &str, bytes: &str, gap_ms: &str) -> Result<String> {
+        let (data, count, mut clock) = (
+            vec![b'x'; bytes.parse()?],
+            count.parse()?,
+            Clock::new(gap_ms)?,
+        );
+        for _ in 0..count {
+            self.all(name, &data)?;
+            clock.wait();
+        }
+        Ok(count.to_string())
+    }
+
+    /// Requests that are answered with as many bytes; says how long the slowest took.
+    fn requests(&self, name: &str, count: &str, bytes: &str, gap_ms: &str) -> Result<String> {
+        let (data, count, mut clock) = (
+            vec![b'x'; bytes.parse()?],
+            count.parse()?,
+            Clock::new(gap_ms)?,
+        );
+        let (mut answer, mut slowest) = (vec![0; data.len()], Duration::ZERO);
+        for _ in 0..count {
+            let begun = Instant::now();
+            self.all(name, &data)?;
+            let mut missing = data.len();
+            while missing > 0 {
+                match recv(self.fd(name)?, &mut answer[..missing], MsgFlags::empty())? {
+                    0 => return Err(Errno::ECONNRESET.into()),
+                    bytes => missing -= bytes,
+                }
+            }
+            slowest = slowest.max(begun.elapsed());
+            clock.wait();
+        }
+        Ok(format!("{count} slowest_ms={}", slowest.as_millis()))
+    }
+
+    /// Reads at most this much at this distance: a reader who takes his time.
+    fn sip(&self, name: &str, count: &str, bytes: &str, gap_ms: &str) -> Result<String> {
+        let (mut room, mut clock, mut total) = (vec![0; bytes.parse()?], Clock::new(gap_ms)?, 0);
+        for _ in 0..count.parse::<u64>()? {
+            total += recv(self.fd(name)?, &mut room, MsgFlags::empty())?;
+            clock.wait();
+        }
+        Ok(total.to_string())
+    }
+
+    fn all(&self, name: &str, mut data: &[u8]) -> Result<()> {
+        while !data.is_empty() {
+            data = &data[send(self.fd(name)?, data, MsgFlags::MSG_NOSIGNAL)?..];
+        }
+        Ok(())
+    }
+
+    /// Accepts from now on, each client in a thread of its own, which answers, reads, ignores or resets it.
+    fn serve(&self, listener: &str, manner: &str) -> Result<String> {
+        let listener = TcpListener::from(self.socket(listener)?.try_clone()?);
+        let serve: fn(TcpStream) = match manner {
+            "echo" => |client| drop(echo(client)),
+            "drain" => |client| drop(std::io::copy(&mut &client, &mut std::io::sink())),
+            "hold" => hold,
+            "reset" => reset,
+            "source" => source,
+            _ => bail!("unknown manner {manner}"),
+        };
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(|client| client.ok()) {
+                thread::spawn(move || serve(client));
+            }
+        });
+        Ok(String::new())
+    }
+
+    /// Runs a command in a thread of this name, with the sockets that the command names.
+    fn background(&mut self, comm: &str, command: &[&str]) -> Result<String> {
+        let mut sockets: HashMap<String, OwnedFd> = HashMap::new();
+        for word in command {
+            if let Some(socket) = self.sockets.get(*word) {
+                sockets.insert((*word).to_owned(), socket.try_clone()?);
+            }
+        }
+        let (comm, command) = (std::ffi::CString::new(comm)?, command.join(" "));
+        self.threads.push(thread::spawn(move || {
+            let mut peer = Peer {
+                sockets,
+                threads: Vec::new(),
+            };
+            match nix::sys::prctl::set_name(&comm) {
+                Ok(()) => peer.answer(&command),
+                Err(errno) => format!("err {} {errno}", errno as i32),
+            }
+        }));
+        Ok(String::new())
+    }
+
+    /// What the commands in the background answered.
+    fn join(&mut self) -> Result<String> {
+        let answers: Option<Vec<_>> = self
+            .threads
+            .drain(..)
+            .map(|thread| thread.join().ok())
+            .collect();
+        Ok(answers.context("a thread panicked")?.join(" | "))
+    }
+}
+
+/// A thread of the background, with what its command answers.
+pub type Background = JoinHandle<String>;
+
+/// Ticks at a fixed distance; a tick that is late does not move the next.
+struct Clock {
+    next: Instant,
+    gap: Duration,
+}
+
+impl Clock {
+    fn new(gap_ms: &str) -> Result<Self> {
+        let gap = Duration::from_millis(gap_ms.parse()?);
+        Ok(Self {
+            next: Instant::now() + gap,
+            gap,
+        })
+    }
+
+    fn wait(&mut self) {
+        thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        self.next = self
+            .next
+            .max(Instant::now().checked_sub(self.gap).unwrap_or(self.next))
+            + self.gap;
+    }
+}
+
+/// Connects again and again at fixed times, as clients without backoff or jitter do; each attempt gets so long.
+fn retry(to: &str, count: &str, gap_ms: &str, patience_ms: &str) -> Result<String> {
+    let (to, count): (SocketAddr, u64) = (to.parse()?, count.parse()?);
+    let (mut clock, patience) = (
+        Clock::new(gap_ms)?,
+        Duration::from_millis(patience_ms.parse()?),
+    );
+    let mut connected = 0;
+    for _ in 0..count {
+        if let Ok(stream) = TcpStream::connect_timeout(&to, patience) {
+            connected += 1;
+            drop(stream);
+        }
+        clock.wait();
+    }
+    Ok(format!(
+        "connected={connected} failed={}",
+        count - connected
+    ))
+}
+
+fn pause(ms: &str) -> Result<String> {
+    thread::sleep(Duration::from_millis(ms.parse()?));
+    Ok(String::new())
+}
+
+/// Keeps a processor busy.
+fn spin(ms: &str) -> Result<String> {
+    let end = Instant::now() + Duration::from_millis(ms.parse()?);
+    let mut turns = 0u64;
+    while Instant::now() < end {
+        turns = std::hint::black_box(turns + 1);
+    }
+    Ok(turns.to_string())
+}
+
+fn echo(client: TcpStream) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
+    let (mut client, mut room) = (client, vec![0; 1 << 16]);
+    loop {
+        match client.read(&mut room)? {
+            0 => return Ok(()),
+            bytes => client.write_all(&room[..bytes])?,
+        }
+    }
+}
+
+/// Never reads; keeps the connection until the process ends.
+fn hold(client: TcpStream) {
+    thread::park();
+    drop(client);
+}
+
+/// Takes one message and says farewell with a RST, on purpose.
+fn reset(client: TcpStream) {
+    let _ = (&client).read(&mut [0; 4096]);
+    let _ = scenarios::sys::linger_zero(std::os::fd::AsFd::as_fd(&client));
+}
+
+/// Sends without end.
+fn source(mut client: TcpStream) {
+    let data = vec![b'x'; 1 << 16];
+    while client.write_all(&data).is_ok() {}
+    let _ = client.shutdown(Shutdown::Both);
+}

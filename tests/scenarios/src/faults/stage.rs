@@ -1,0 +1,73 @@
+//! Where a scenario is played: a recorder in the namespace of host `a`, as an operator there would start it.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use crate::program::sendtrace;
+use crate::recording::{Recorder, replay};
+use crate::world::Host;
+
+/// How often the counters of the host are noted: often, because the scenarios are short.
+const SAMPLES: Duration = Duration::from_secs(1);
+
+/// One scenario's place on disk.
+pub struct Stage {
+    /// The trace that is recorded.
+    pub trace: PathBuf,
+}
+
+/// A running recorder.
+pub struct Recording {
+    recorder: Recorder,
+    trace: PathBuf,
+}
+
+impl Stage {
+    /// Starts `sendtrace record` inside of this host's namespace, for what happens there.
+    pub fn record(&self, host: &Host) -> Recording {
+        self.record_with(host, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn record_with(&self, host: &Host, arguments: &[&str]) -> Recording {
+        let mut command = sendtrace();
+        command.arg("record").arg("--write").arg(&self.trace);
+        command
+            .args(["--samples", "1s", "--netns", &host.name])
+            .args(arguments);
+        let printed = self.trace.with_extension("printed");
+        // A namespace belongs to a thread, and the process that the thread starts inherits it.
+        let recorder = thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let namespace = std::fs::File::open(host.path()).expect("the namespace's file");
+                nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET)
+                    .expect("root may enter");
+                Recorder::spawn(&printed, command)
+            });
+            inside.join()
+        });
+        let _ = std::fs::remove_file(&printed);
+        let recorder = recorder.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Recording {
+            recorder,
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+impl Recording {
+    /// Lets two samples pass, so that what happened last is in one of them, and ends the recording.
+    pub fn end(self) {
+        thread::sleep(SAMPLES * 2);
+        let said = self.recorder.stop();
+        assert!(said.status.success(), "record: {}", said.stderr);
+        let played = replay(&[self.trace.as_os_str(), "--format".as_ref(), "json".as_ref()]);
+        assert!(played.status.success(), "replay: {}", played.stderr);
+    }
+
+    /// Time in which nothing is done, because the fault is that nothing happens for so long.
+    pub fn pass(&self, ms: u64) {
+        thread::sleep(Duration::from_millis(ms));
+    }
+}
