@@ -300,7 +300,12 @@ impl Session {
                     self.tally.filtered_aggregated(key.signal, value.count);
                 }
                 Ok(Aggregated::Event(event)) => events.push(event),
-                Ok(Aggregated::Counted(counted)) => self.tally.count(*counted),
+                Ok(Aggregated::Counted(counted)) => {
+                    if let (Some(tape), Some(flow)) = (&mut self.tape, &counted.flow) {
+                        tape.trouble(flow);
+                    }
+                    self.tally.count(*counted);
+                }
                 Err(error) => log::warn!("{error}"),
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::event::{Counted, Detail, Event, Totals};
+use crate::event::{Counted, Detail, Event, Flow, Totals};
 use crate::samples::{ASKED, Changes, Sampler, SocketKey};
 use crate::trace::flight::Flight;
 use crate::trace::layout::flag;
@@ -221,13 +221,19 @@ impl Tape {
 
     /// A flow with trouble has its socket sampled.
     fn remember(&mut self, event: &Event) {
-        if self.beside.is_none()
-            || self.troubled.len() >= ASKED
-            || matches!(event.detail, Detail::Send(_) | Detail::Lost(_))
+        if let Some(flow) = &event.flow
+            && !matches!(event.detail, Detail::Send(_) | Detail::Lost(_))
         {
+            self.trouble(flow);
+        }
+    }
+
+    /// The socket of this flow is looked at in the next sample.
+    pub fn trouble(&mut self, flow: &Flow) {
+        if self.beside.is_none() || self.troubled.len() >= ASKED {
             return;
         }
-        if let Some(key) = event.flow.as_ref().and_then(SocketKey::of)
+        if let Some(key) = SocketKey::of(flow)
             && !self.troubled.contains(&key)
         {
             self.troubled.push(key);

@@ -41,9 +41,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let all = || refused.iter().map(|socket| &observed.sockets[*socket]);
-        let taken = observed
-            .sockets_of(conversation)
-            .any(|socket| socket.established_ns.is_some());
+        let taken = observed.sockets_of(conversation).any(|socket| socket.open);
         let times: Vec<i64> = all().map(|socket| socket.last_ns).collect();
         if !taken && is_steady(&times) {
             continue;

@@ -65,8 +65,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
 
 /// Established, with time-outs in a row that no ACK interrupted, and nothing that explains itself.
 pub fn went_silent(socket: &Socket) -> bool {
-    let was_open = socket.established_ns.is_some() || socket.resent(Cause::Syn) == 0;
-    was_open
+    socket.open
         && socket.resets_received.is_empty()
         && socket.attempts >= IN_A_ROW
         && no_ack_between(socket)
