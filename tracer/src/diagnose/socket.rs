@@ -338,11 +338,18 @@ impl Socket {
         })
     }
 
+    /// Sends that failed. Would-block is no failure: an event loop lives on it.
+    pub fn failures(&self) -> u64 {
+        let again = libc::EAGAIN.unsigned_abs();
+        let errors = self.errors.iter().filter(|(errno, _)| **errno != again);
+        errors.map(|(_, sum)| sum.count).sum()
+    }
+
     /// Everything that calls for an explanation, in events: errors, time-outs, connections that were ended, packets
     /// that this host dropped. Fast retransmits are how TCP works, and count for little.
     pub fn trouble(&self) -> u64 {
         let count = |sums: &mut dyn Iterator<Item = &Sum>| sums.map(|sum| sum.count).sum::<u64>();
-        count(&mut self.errors.values())
+        self.failures()
             + self.timeouts()
             + u64::from(self.ended_with().is_some())
             + self.dropped(|_| true).count

@@ -1,5 +1,6 @@
 //! What several rules ask.
 
+use crate::diagnose::rule::Case;
 use crate::diagnose::{Conversation, Observed, Socket, Sum};
 use crate::event::Cause;
 
@@ -80,4 +81,26 @@ pub fn seconds(us: u64) -> String {
     } else {
         format!("{:.1} s", us as f64 / 1e6)
     }
+}
+
+/// Cases about one process and one address become one: which port it was does not matter to them.
+pub fn by_address(observed: &Observed, cases: Vec<Case>) -> Vec<Case> {
+    let mut joined: Vec<Case> = Vec::new();
+    let whose = |case: &Case| {
+        let conversation = &observed.conversations[*case.conversations.first()?];
+        let owner = &conversation.owner;
+        let address = conversation.peer.address()?;
+        Some((case.host, owner.pid, owner.started_boot_ns, address))
+    };
+    for case in cases {
+        let key = whose(&case);
+        match joined
+            .iter_mut()
+            .find(|known| key.is_some() && whose(known) == key)
+        {
+            Some(known) => known.join(case),
+            None => joined.push(case),
+        }
+    }
+    joined
 }

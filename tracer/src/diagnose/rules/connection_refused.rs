@@ -83,12 +83,15 @@ fn was_refused(socket: &Socket) -> bool {
     by_rst || socket.failed(libc::ECONNREFUSED) > 0
 }
 
-/// At least three, in steps that are alike and no shorter than a second.
+/// At least four, nearly all in steps that are alike and no shorter than a second.
 fn is_steady(times: &[i64]) -> bool {
     let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_unstable();
-    let (Some(&least), Some(&most)) = (steps.first(), steps.last()) else {
+    if steps.len() < 3 {
         return false;
-    };
-    steps.len() >= 2 && least >= STEADY_NS && most <= least * 3 / 2
+    }
+    let middle = steps[steps.len() / 2];
+    let alike = |step: i64| (step - middle).abs() * 3 <= middle;
+    let odd = steps.iter().filter(|step| !alike(**step)).count();
+    middle >= STEADY_NS && odd * 5 <= steps.len()
 }

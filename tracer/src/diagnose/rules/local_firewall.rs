@@ -1,6 +1,6 @@
 //! This host's own firewall drops or rejects what is sent.
 
-use super::common::{dropped, ended, errors, resent, sockets};
+use super::common::{by_address, dropped, ended, errors, resent, sockets};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::{Cause, Signal};
@@ -60,7 +60,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         }
         cases.push(case.timed());
     }
-    cases
+    by_address(observed, cases)
 }
 
 fn is_netfilter(reason: &str) -> bool {

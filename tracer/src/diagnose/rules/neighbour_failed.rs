@@ -1,6 +1,6 @@
 //! The next hop does not answer ARP or neighbour discovery.
 
-use super::common::{dropped, ended, errors, sockets};
+use super::common::{by_address, dropped, ended, errors, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
 use crate::event::Signal;
@@ -65,7 +65,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         }
         cases.push(case.timed());
     }
-    cases
+    by_address(observed, cases)
 }
 
 fn waited(socket: &Socket) -> bool {

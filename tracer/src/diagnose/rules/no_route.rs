@@ -1,6 +1,6 @@
 //! This host has no route to the destination.
 
-use super::common::{dropped, errors, sockets};
+use super::common::{by_address, dropped, errors, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
 use crate::event::Signal;
@@ -67,7 +67,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         }
         cases.push(case.timed());
     }
-    cases
+    by_address(observed, cases)
 }
 
 /// The send was refused at once, or its packet found no way. A soft error of an open connection is a router's word.

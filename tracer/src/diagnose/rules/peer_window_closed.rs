@@ -79,7 +79,9 @@ fn by_samples(socket: &Socket) -> Option<(i64, i64)> {
     let mut now: Option<(i64, u64)> = None;
     for (at, sample) in &socket.samples {
         let Some(tcp) = &sample.tcp else { continue };
-        let shut = tcp.snd_wnd_bytes == Some(0) && sample.send_queue_bytes.unwrap_or(0) > 0;
+        let shut = tcp.snd_wnd_bytes == Some(0)
+            && sample.send_queue_bytes.unwrap_or(0) > 0
+            && sample.state.as_deref() == Some("ESTABLISHED");
         let acked = tcp.bytes_acked.unwrap_or(0);
         match now {
             Some((since, known)) if shut && known == acked => {

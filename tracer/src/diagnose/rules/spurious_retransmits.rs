@@ -7,7 +7,9 @@ use crate::event::{Cause, Signal};
 
 /// Of what was sent; below it is the noise of a fast path.
 const LEAST_PART: f64 = 0.02;
-const LEAST: u64 = 5;
+/// Fast retransmits, or time-outs: a time-out costs more. Probes (TLP) cost nothing, and a late ACK is enough for one.
+const LEAST_FAST: u64 = 5;
+const LEAST_RTO: u64 = 3;
 
 pub static RULE: Rule = Rule {
     cause: "spurious_retransmits",
@@ -68,8 +70,11 @@ fn spurious(socket: &Socket) -> bool {
     let Some(twice) = socket.duplicates() else {
         return false;
     };
-    let resent = socket.resent_segments();
-    resent >= LEAST
-        && twice * 2 >= resent
+    let segments = |cause| socket.retransmits.get(&cause).map_or(0, |sum| sum.segments);
+    let (fast, timeouts) = (segments(Cause::Fast), segments(Cause::Rto));
+    // A probe that came twice is not counted against the others.
+    let twice = twice.saturating_sub(segments(Cause::Tlp));
+    (fast >= LEAST_FAST || timeouts >= LEAST_RTO)
+        && twice * 2 >= fast + timeouts
         && socket.resent_part().is_some_and(|part| part >= LEAST_PART)
 }
