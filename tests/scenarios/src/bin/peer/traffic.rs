@@ -19,6 +19,7 @@ impl Peer {
         Some(match *words {
             ["trickle", name, count, bytes, gap_ms] => self.trickle(name, count, bytes, gap_ms),
             ["ask", name, count, bytes, gap_ms] => self.requests(name, count, bytes, gap_ms),
+            ["pump-or-eagain", name, bytes] => self.pump_or_eagain(name, bytes),
             ["sip", name, count, bytes, gap_ms] => self.sip(name, count, bytes, gap_ms),
             ["serve", listener, manner] => self.serve(listener, manner),
             ["retry", to, count, gap_ms, patience_ms] => retry(to, count, gap_ms, patience_ms),
@@ -76,6 +77,19 @@ impl Peer {
             clock.wait();
         }
         Ok(total.to_string())
+    }
+
+    /// Sends until all is taken, or SO_SNDTIMEO ran out with nothing taken: how much was.
+    fn pump_or_eagain(&self, name: &str, bytes: &str) -> Result<String> {
+        let (data, bytes, mut sent) = (vec![b'x'; 1 << 16], bytes.parse::<usize>()?, 0);
+        while sent < bytes {
+            match send(self.fd(name)?, &data, MsgFlags::MSG_NOSIGNAL) {
+                Ok(taken) => sent += taken,
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(sent.to_string())
     }
 
     fn all(&self, name: &str, mut data: &[u8]) -> Result<()> {
