@@ -126,8 +126,11 @@ fn qdisc_overflow(stage: &Stage) {
         .sh("tc qdisc add dev eth0 root tbf rate 4mbit burst 4k limit 9k");
     let _server = server(&world, "server", "drain", &["10.99.2.2:873"]);
     let recording = stage.record(&world.a);
-    let mut client = client(&world, "backup", &["10.99.2.2:873"]);
-    client.tell("pump c0 2000000");
+    let mut client = client(&world, "backup", &["10.99.2.2:873"; 6]);
+    for number in 0..6 {
+        client.ok(&format!("background backup pump c{number} 350000"));
+    }
+    client.tell("join");
     client.reply(Duration::from_secs(60));
     assert!(world.a.sh("tc -s qdisc show dev eth0").contains("dropped"));
     recording.end();

@@ -10,7 +10,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "peer_window_closed",
         needs: &[],
-        play: peer_window_closed,
+        play: |stage| peer_window_closed(stage, &[]),
+    },
+    Scenario {
+        name: "peer_window_listed",
+        needs: &[],
+        play: |stage| peer_window_closed(stage, &["--would-block"]),
     },
     Scenario {
         name: "peer_crashed",
@@ -35,10 +40,10 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// The server accepts and never reads; the client waits for room, as long as its SO_SNDTIMEO allows.
-fn peer_window_closed(stage: &Stage) {
+fn peer_window_closed(stage: &Stage, arguments: &[&str]) {
     let world = far_apart();
     let _server = server(&world, "server", "hold", &["10.99.2.2:9092"]);
-    let recording = stage.record(&world.a);
+    let recording = stage.record_with(&world.a, arguments);
     let mut client = client(&world, "exporter", &["10.99.2.2:9092"]);
     client.ok("send-timeout c0 900");
     client.ok("pump-or-eagain c0 8000000");
