@@ -8,6 +8,7 @@ mod info;
 mod live;
 mod record;
 mod replay;
+mod report;
 mod selftest;
 pub(crate) mod values;
 
@@ -21,6 +22,7 @@ pub use info::Info;
 pub use live::{Capture, Live, Printed};
 pub use record::Record;
 pub use replay::{Replay, Speed};
+pub use report::Report;
 pub use selftest::Selftest;
 pub use values::{DEFAULT_RATE, RING_MAX, RING_MIN};
 
@@ -67,6 +69,8 @@ pub enum Command {
     Record(Record),
     /// Print what live would have printed, from traces (needs no root)
     Replay(Replay),
+    /// Say what is wrong, in which layer, and what to try first, from traces (needs no root)
+    Report(Report),
     /// Turn traces into parquet, CSV, JSON lines or packets for Wireshark (needs no root)
     Export(Export),
     /// Say what is in traces: host, time span, counts, loss, gaps and damage (needs no root)

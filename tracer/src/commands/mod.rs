@@ -8,6 +8,7 @@ pub mod live;
 mod playback;
 pub mod record;
 pub mod replay;
+pub mod report;
 mod run_loop;
 pub mod selftest;
 mod session;

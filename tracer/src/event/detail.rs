@@ -149,7 +149,7 @@ pub struct SendError {
 }
 
 /// Which way a packet or RST went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Out of this host.
     Sent,

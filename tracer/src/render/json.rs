@@ -100,7 +100,7 @@ pub(super) fn line(entries: &[(&str, Value)]) -> String {
     escape::json(text)
 }
 
-fn owner(owner: &Owner, clock: &Clock) -> Value {
+pub(super) fn owner(owner: &Owner, clock: &Clock) -> Value {
     let started = owner.started_boot_ns.and_then(|ns| clock.rfc3339(ns));
     let mut value = json!({
         "pid": owner.pid, "tid": owner.tid, "comm": lossy(owner.comm.as_ref()), "uid": owner.uid,
@@ -126,7 +126,7 @@ pub fn holders(owner: &Owner, clock: &Clock) -> Value {
     owner.holders.iter().map(holder).collect()
 }
 
-fn flow(flow: Option<&Flow>) -> Value {
+pub(super) fn flow(flow: Option<&Flow>) -> Value {
     let Some(flow) = flow else { return Value::Null };
     let end = |end: &Option<Endpoint>| end.as_ref().map(Endpoint::lossy);
     json!({

@@ -6,6 +6,7 @@
 
 pub mod escape;
 pub mod json;
+pub mod report;
 pub mod sample;
 mod table;
 #[cfg(test)]

@@ -99,7 +99,17 @@ pub fn sample_text(sample: &Sample, clock: &Clock) -> String {
 
 /// The line of a change for people, much as `ip monitor` prints it.
 pub fn change_text(change: &Change, clock: &Clock) -> String {
-    let what = match &change.what {
+    let what = words_of(change);
+    line("change", change.boot_ns, clock, change.what.name(), &[what])
+}
+
+/// The same without a time.
+pub fn change_words(change: &Change) -> String {
+    format!("{} {}", change.what.name(), words_of(change))
+}
+
+fn words_of(change: &Change) -> String {
+    match &change.what {
         What::Link(change) => link(change),
         What::Address(change) => format!(
             "{} {}{}{}",
@@ -124,8 +134,7 @@ pub fn change_text(change: &Change, clock: &Clock) -> String {
             format!("{count} changes{of} ({})", lost.why)
         }
         What::Unknown => "of a kind that this version does not know".to_owned(),
-    };
-    line("change", change.boot_ns, clock, change.what.name(), &[what])
+    }
 }
 
 /// What a person would look for first, then every other counter that grows only when something went wrong.

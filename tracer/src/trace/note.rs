@@ -35,6 +35,20 @@ pub enum Note {
     Unknown,
 }
 
+impl Note {
+    /// When it was made, nanoseconds of CLOCK_BOOTTIME, where it says so.
+    pub fn boot_ns(&self) -> Option<u64> {
+        match self {
+            Self::Sample(map) | Self::Change(map) => map.get("boot_ns").and_then(Value::as_u64),
+            Self::Anchor(anchor) => Some(anchor.boot_ns),
+            Self::Counters(counters) | Self::Totals(counters) => Some(counters.boot_ns),
+            Self::Gap(gap) => Some(gap.last_boot_ns),
+            Self::Trigger(fired) => Some(fired.boot_ns),
+            Self::Header(_) | Self::Counted(_) | Self::Unknown => None,
+        }
+    }
+}
+
 /// Wall clock and boot clock at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {

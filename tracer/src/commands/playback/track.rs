@@ -35,6 +35,7 @@ pub struct Track {
     sums: Sums,
     counted: Vec<Counted>,
     ended: bool,
+    covered: Option<(i128, i128)>,
 }
 
 /// What stands at the front.
@@ -75,6 +76,7 @@ impl Track {
             sums: Sums::default(),
             counted: Vec::new(),
             ended: false,
+            covered: None,
         }
     }
 
@@ -150,10 +152,24 @@ impl Track {
                         self.ended = header.clock_steps == 0;
                         continue;
                     }
+                    let (first, last) = (
+                        header.wall_ns(header.first_boot_ns),
+                        header.wall_ns(header.sealed_boot_ns),
+                    );
+                    let (from, to) = self.covered.unwrap_or((first, last));
+                    self.covered = Some((from.min(first), to.max(last)));
                     return Ok(Next::Block(block));
                 }
             }
         }
+    }
+
+    /// From when to when blocks have been read, nanoseconds of the wall clock, within what was asked for.
+    pub fn covered(&self) -> Option<(i128, i128)> {
+        let (first, last) = self.covered?;
+        let first = self.since.map_or(first, |since| since.max(first));
+        let last = self.until.map_or(last, |until| until.min(last));
+        (first <= last).then_some((first, last))
     }
 
     /// Is an event one that is wanted? Counts it if not.

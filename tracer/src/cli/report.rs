@@ -1,0 +1,59 @@
+//! The arguments of `sendtrace report`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::filters::of_a_trace;
+use super::replay::standard_input_once;
+use super::{Filters, Printed};
+use crate::when::When;
+
+const HELP: &str = "\
+Findings first, ranked by how much of the failure they explain: symptom (stall, disconnect, refused, exhaustion, \
+drop, waste), layer (app, kernel, nic, network, peer), cause and confidence, the evidence, what speaks against it, \
+what could not be observed, the next step, and what not to do. Then who sends again most, errors, drops, what came \
+first, and the hours of the day. Nothing wrong and too little data are answers too.
+
+Times are written as for replay (sendtrace replay --help).
+
+Examples:
+  sendtrace report night.trace
+  sendtrace report night.trace --since 03:00 --until 04:00 --remote 10.0.0.12
+  sendtrace report /var/log/sendtrace --since -1h --format json
+  sendtrace explain path_blackhole";
+
+/// `sendtrace report`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = HELP)]
+#[command(mut_args(of_a_trace))]
+pub struct Report {
+    /// Traces: files, folders of segments, or - for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// From when on
+    #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
+    pub since: Option<When>,
+    /// Until when
+    #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
+    pub until: Option<When>,
+    /// Fail on the first damage instead of skipping it
+    #[arg(long)]
+    pub strict: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub printed: Printed,
+    /// Which events. Last, because its heading in the help goes for all that follows.
+    #[command(flatten)]
+    pub filters: Filters,
+}
+
+impl Report {
+    /// What clap cannot know to be wrong.
+    ///
+    /// # Errors
+    /// A message for [`super::Cli::usage_error`].
+    pub fn check(&self) -> Result<(), String> {
+        standard_input_once(&self.paths)
+    }
+}

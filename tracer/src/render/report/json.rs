@@ -1,0 +1,205 @@
+//! A report as JSON.
+
+use serde_json::{Value, json};
+
+use super::{clock, hours, since_1970};
+use crate::diagnose::{Evidence, Finding, Happening, Report};
+use crate::errno;
+use crate::event::{Direction, Owner};
+use crate::render::json::{self as lines, line};
+use crate::render::{Clock, sample};
+
+pub fn report(report: &Report) -> String {
+    let mut text = head(report);
+    for finding in &report.findings {
+        text.push_str(&one(report, finding));
+    }
+    tables(report, &mut text);
+    text.push_str(&lines::totals(&report.observed.coverage.totals));
+    text
+}
+
+fn time(clock: &Clock, wall_ns: i64) -> Value {
+    since_1970(wall_ns).and_then(|ns| clock.rfc3339(ns)).into()
+}
+
+fn head(report: &Report) -> String {
+    let observed = &report.observed;
+    let clock = clock(observed, 0);
+    let coverage = &observed.coverage;
+    let (first, last) = observed.span.unzip();
+    let at = |ns: Option<i64>| ns.map_or(Value::Null, |ns| time(&clock, ns));
+    line(&[
+        ("type", "report".into()),
+        ("first", at(first)),
+        ("last", at(last)),
+        (
+            "duration_ns",
+            observed.span.map(|_| observed.span_ns()).into(),
+        ),
+        ("verdict", report.verdict.name().into()),
+        ("findings", report.findings.len().into()),
+        (
+            "hosts",
+            observed
+                .hosts
+                .iter()
+                .map(|host| host.name.clone())
+                .collect(),
+        ),
+        (
+            "signals",
+            coverage
+                .signals
+                .as_ref()
+                .map_or(Value::Null, |signals| signals.iter().cloned().collect()),
+        ),
+        ("not_seen", coverage.not_seen.iter().cloned().collect()),
+        ("samples", coverage.samples.into()),
+        ("lost", coverage.lost.count.into()),
+        ("conversations", observed.conversations.len().into()),
+        ("sockets", observed.sockets.len().into()),
+    ])
+}
+
+/// A finding. `boot_ns` in its evidence names events of the trace.
+fn one(report: &Report, finding: &Finding) -> String {
+    let clock = clock(&report.observed, finding.subject.host);
+    let subject = &finding.subject;
+    let evidence = |one: &Evidence| {
+        json!({
+            "what": one.what, "count": one.count,
+            "first": one.when.map(|(first, _)| time(&clock, first)),
+            "last": one.when.map(|(_, last)| time(&clock, last)),
+            "boot_ns": one.events,
+        })
+    };
+    line(&[
+        ("type", "finding".into()),
+        ("id", finding.id.as_str().into()),
+        ("symptom", finding.rule.symptom.name().into()),
+        ("layer", finding.rule.layer.map(|layer| layer.name()).into()),
+        ("cause", finding.rule.cause.into()),
+        ("confidence", finding.confidence.name().into()),
+        ("owner", owner(report, subject.host, subject.owner.as_ref())),
+        ("flow", lines::flow(subject.flow.as_ref())),
+        ("first", time(&clock, finding.first_ns)),
+        ("last", time(&clock, finding.last_ns)),
+        ("evidence", finding.evidence.iter().map(evidence).collect()),
+        ("against", finding.against.iter().cloned().collect()),
+        (
+            "not_observed",
+            finding.not_observed.iter().cloned().collect(),
+        ),
+        ("next_step", finding.rule.next_step.into()),
+        ("do_not", finding.rule.do_not.into()),
+        ("title", finding.rule.title.into()),
+        ("explains", finding.explains.into()),
+        ("share", ((finding.share * 1000.0).round() / 1000.0).into()),
+        (
+            "peer",
+            subject.peer.as_ref().map(ToString::to_string).into(),
+        ),
+        ("about", subject.about.clone().into()),
+        ("conversations", subject.conversations.into()),
+        ("processes", subject.processes.into()),
+        ("sockets", subject.sockets.into()),
+        (
+            "host",
+            report
+                .observed
+                .hosts
+                .get(subject.host)
+                .map(|host| host.name.clone())
+                .into(),
+        ),
+    ])
+}
+
+/// Times of owners are of CLOCK_BOOTTIME: `started` is left null here, where several recordings may meet.
+fn owner(report: &Report, host: usize, owner: Option<&Owner>) -> Value {
+    let clock = clock(&report.observed, host);
+    let Some(owner) = owner else {
+        return Value::Null;
+    };
+    let mut value = lines::owner(
+        &Owner {
+            started_boot_ns: None,
+            ..owner.clone()
+        },
+        &clock,
+    );
+    if let Some(map) = value.as_object_mut() {
+        map.remove("holders");
+    }
+    value
+}
+
+fn tables(report: &Report, text: &mut String) {
+    let observed = &report.observed;
+    let clock = clock(observed, 0);
+    for talker in &report.tables.talkers {
+        text.push_str(&line(&[
+            ("type", "talker".into()),
+            ("owner", owner(report, 0, Some(&talker.owner))),
+            ("proto", talker.proto.as_str().into()),
+            ("peer", talker.peer.to_string().into()),
+            ("retransmits", talker.resent.count.into()),
+            ("segments", talker.resent.segments.into()),
+            ("bytes", talker.resent.bytes.into()),
+            ("timeouts", talker.timeouts.into()),
+            ("segments_per_s", talker.segments_per_s.into()),
+            ("first", time(&clock, talker.resent.first_ns)),
+            ("last", time(&clock, talker.resent.last_ns)),
+        ]));
+    }
+    for row in &report.tables.errors {
+        text.push_str(&line(&[
+            ("type", "errors".into()),
+            ("errno", row.errno.into()),
+            ("name", errno::name(row.errno).into()),
+            ("owner", owner(report, 0, Some(&row.owner))),
+            ("proto", row.proto.as_str().into()),
+            ("peer", row.peer.to_string().into()),
+            ("count", row.sum.count.into()),
+            ("first", time(&clock, row.sum.first_ns)),
+            ("last", time(&clock, row.sum.last_ns)),
+        ]));
+    }
+    for row in &report.tables.drops {
+        text.push_str(&line(&[
+            ("type", "drops".into()),
+            ("reason", row.reason.clone().into()),
+            ("direction", row.direction.map(Direction::name).into()),
+            ("locations", row.locations.iter().cloned().collect()),
+            ("count", row.sum.count.into()),
+            ("of_sockets", row.of_sockets.into()),
+            ("first", time(&clock, row.sum.first_ns)),
+            ("last", time(&clock, row.sum.last_ns)),
+        ]));
+    }
+    for one in &report.tables.timeline {
+        let clock = super::clock(observed, one.host);
+        let what = match &one.what {
+            Happening::First(what) => what.clone(),
+            Happening::Change(change) => sample::change_words(change),
+        };
+        text.push_str(&line(&[
+            ("type", "milestone".into()),
+            ("time", time(&clock, one.wall_ns)),
+            ("what", what.into()),
+            ("owner", owner(report, one.host, one.owner.as_ref())),
+            ("peer", one.peer.as_ref().map(ToString::to_string).into()),
+            ("count", one.count.into()),
+        ]));
+    }
+    for (hour, counts) in hours(report) {
+        text.push_str(&line(&[
+            ("type", "hour".into()),
+            ("hour", hour.into()),
+            ("errors", counts.errors.into()),
+            ("timeouts", counts.timeouts.into()),
+            ("disconnects", counts.disconnects.into()),
+        ]));
+    }
+}
