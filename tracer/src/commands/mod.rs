@@ -3,6 +3,7 @@
 mod attach;
 pub mod doctor;
 pub mod export;
+mod header;
 pub mod info;
 pub mod live;
 mod playback;
