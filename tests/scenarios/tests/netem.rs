@@ -73,12 +73,13 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
     let wrong: Vec<_> = stories
         .iter()
         .filter(|story| !story.tell(&run))
-        .map(|story| story.check.as_str())
+        .map(|story| story.list(&run))
         .collect();
     assert!(
         wrong.is_empty(),
-        "failed: {wrong:?}; totals {}; stderr:\n{}",
+        "totals {}; events of the checks that failed:\n{}stderr:\n{}",
         run.totals,
+        wrong.concat(),
         run.stderr
     );
     run.assert_complete();
