@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use retransmits::{Impaired, Relation, Story};
-use scenarios::{Connection, Counters, Outcome, SOON, Tracer, World, check_line, requires};
+use scenarios::{
+    Connection, Counters, Outcome, SOON, Tracer, Witness, World, check_line, requires,
+};
 
 /// Per run where losses are counted: 200 bundles at least, of which 6 % are 12.
 const MANY_BYTES: usize = 1_200_000;
@@ -51,14 +53,28 @@ const TRANSFERS: [(&str, Impaired, usize, u64); 6] = [
     ),
 ];
 
+/// Runs of the test at most: a virtual processor was seen to pass through a timer's softirq while all tracepoints, of
+/// timers and packets too, were silent to perf as well; that is no word on what is counted when they fire.
+const RUNS: usize = 3;
+
 #[test]
 fn root_counts_per_cause_agree_with_the_kernels_counters() {
     if !requires(&["nft", "tc"]) {
         return;
     }
+    let shown = (1..RUNS).any(|_| every_story(false));
+    if !shown {
+        every_story(true);
+    }
+}
+
+/// All stories, once; `false` when the kernel sent again without its tracepoints firing, or skipped our programs and
+/// says so, which only the `last` run takes for what it is.
+fn every_story(last: bool) -> bool {
     let tracer = Tracer::start(&["--signal", "retransmit"]);
+    let witness = Witness::of(&["tcp/tcp_retransmit_skb", "tcp/tcp_retransmit_synack"]);
     // Most of this waits for timers, so it runs side by side: each world has counters and a path of its own.
-    let stories: Vec<Story> = thread::scope(|threads| {
+    let ended: Vec<Ended> = thread::scope(|threads| {
         let tracer = &tracer;
         let mut all = Vec::new();
         for v6 in [false, true] {
@@ -69,24 +85,51 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
         let ended = ended.map(|stories| stories.unwrap_or_else(|panic| resume_unwind(panic)));
         ended.flatten().collect()
     });
+    let fired = witness.map(|witness| witness.count());
     let run = tracer.stop();
-    let wrong: Vec<_> = stories
-        .iter()
-        .filter(|story| !story.tell(&run))
-        .map(|story| story.list(&run))
-        .collect();
+    let stories = ended.iter().filter_map(|one| one.as_ref().ok());
+    let judged: Vec<_> = stories.map(|story| (story, story.judge(&run))).collect();
+    let failed = || {
+        judged
+            .iter()
+            .filter(|(_, one)| one.outcome == Outcome::Fail)
+    };
+    let seen = run.total("retransmit", "seen");
+    let missed = run.totals["retransmit"]["missed"].as_u64().unwrap_or(0);
+    // The run of the tracer encloses that of perf: it cannot have fewer, if it has all.
+    let all_seen = fired.is_some_and(|fired| fired <= seen + missed);
+    if !last && all_seen && failed().count() > 0 && failed().all(|(_, one)| one.lacks) {
+        println!(
+            "the tracepoints fired {fired:?} times, of which {seen} were seen and {missed} missed: once more"
+        );
+        return false;
+    }
+    for (check, why) in ended.iter().filter_map(|one| one.as_ref().err()) {
+        check_line("retransmit", check, Outcome::Unsupported, why);
+    }
+    let mut wrong = Vec::new();
+    for (story, judged) in &judged {
+        judged.tell(story);
+        if judged.outcome == Outcome::Fail {
+            wrong.push(story.list(&run));
+        }
+    }
     assert!(
         wrong.is_empty(),
-        "totals {}; events of the checks that failed:\n{}stderr:\n{}",
+        "totals {}; perf counted {fired:?}; events of the checks that failed:\n{}stderr:\n{}",
         run.totals,
         wrong.concat(),
         run.stderr
     );
     run.assert_complete();
+    true
 }
 
+/// A story, or a check that this kernel cannot make, and why.
+type Ended = Result<Story, (String, String)>;
+
 /// One transfer after the other, each on a path that is impaired in its own way.
-fn transfers(v6: bool) -> Vec<Story> {
+fn transfers(v6: bool) -> Vec<Ended> {
     let world = World::routed();
     // Bundles of up to four segments, so that an event may stand for several.
     world.a.ip("link set eth0 gso_max_segs 4");
@@ -94,8 +137,8 @@ fn transfers(v6: bool) -> Vec<Story> {
     for (name, impaired, bytes, least) in TRANSFERS {
         let check = format!("{name} tcp{}", if v6 { 6 } else { 4 });
         match impaired.begin(&world) {
-            Ok(()) => stories.push(transfer(&world, check, v6, bytes, least)),
-            Err(why) => check_line("retransmit", &check, Outcome::Unsupported, &why),
+            Ok(()) => stories.push(Ok(transfer(&world, check, v6, bytes, least))),
+            Err(why) => stories.push(Err((check, why))),
         }
         impaired.end(&world);
     }
@@ -103,12 +146,12 @@ fn transfers(v6: bool) -> Vec<Story> {
 }
 
 /// What is lost is all of its kind, for as long as it takes a timer to see it.
-fn timers(tracer: &Tracer, v6: bool) -> Vec<Story> {
+fn timers(tracer: &Tracer, v6: bool) -> Vec<Ended> {
     let world = World::routed();
     vec![
-        tails(&world, tracer, v6),
-        handshakes(&world, tracer, v6, "SYN"),
-        handshakes(&world, tracer, v6, "SYN-ACK"),
+        Ok(tails(&world, tracer, v6)),
+        Ok(handshakes(&world, tracer, v6, "SYN")),
+        Ok(handshakes(&world, tracer, v6, "SYN-ACK")),
     ]
 }
 

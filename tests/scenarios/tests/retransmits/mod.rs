@@ -110,12 +110,27 @@ impl Sums {
     }
 }
 
+/// What a story has shown.
+pub struct Judged {
+    pub outcome: Outcome,
+    /// All that is wrong is that we count fewer than the kernel.
+    pub lacks: bool,
+    detail: String,
+}
+
+impl Judged {
+    pub fn tell(&self, story: &Story) {
+        check_line("retransmit", &story.check, self.outcome, &self.detail);
+    }
+}
+
 impl Story {
-    /// Prints the check line; true when all holds.
-    pub fn tell(&self, run: &Run) -> bool {
+    /// Whether all holds.
+    pub fn judge(&self, run: &Run) -> Judged {
         let sums = self.sums(run);
         let mut said = Vec::new();
         let mut wrong = Vec::new();
+        let mut lacking = 0;
         for (name, ours, relation, kernel) in self.relations(&sums) {
             let (holds, sign) = match relation {
                 Relation::Exactly => (ours == kernel, "="),
@@ -125,6 +140,7 @@ impl Story {
             if holds {
                 said.push(text);
             } else {
+                lacking += usize::from(relation == Relation::Exactly && ours < kernel);
                 wrong.push(format!("{text} is not so"));
             }
         }
@@ -141,9 +157,13 @@ impl Story {
         } else {
             Outcome::Fail
         };
+        let lacks = lacking > 0 && lacking == wrong.len();
         wrong.append(&mut said);
-        check_line("retransmit", &self.check, outcome, &wrong.join("; "));
-        outcome == Outcome::Pass
+        Judged {
+            outcome,
+            lacks,
+            detail: wrong.join("; "),
+        }
     }
 
     /// The events of this run, a line each: which of them the kernel counted, and we did not see, shows where a
