@@ -145,7 +145,11 @@ fn words(filters: &Filters) -> String {
     };
     add("comm", filters.comm.iter().map(comm).collect());
     add("cgroup", filters.cgroup.iter().cloned().collect());
-    add("netns", filters.netns.iter().cloned().collect());
+    // Its name is often another one each time.
+    add(
+        "netns",
+        filters.netns.iter().map(|_| "…".to_owned()).collect(),
+    );
     add("port", filters.port.iter().map(u16::to_string).collect());
     add(
         "remote",

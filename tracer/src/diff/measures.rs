@@ -16,6 +16,11 @@ pub const DELTA: f64 = 0.147;
 const LARGE_DELTA: f64 = 0.474;
 /// Values that a distribution needs at least, on each side.
 pub const VALUES: usize = 8;
+/// What is assumed of segments sent again where there are too few samples to see how they come: TCP sends them in
+/// flights.
+const FLIGHTS: f64 = 3.0;
+/// Said of a measure of which nothing happened on either side.
+pub const NONE: &str = "none before, none after";
 /// Traffic is known when at least this part of the time was sampled.
 const SAMPLED: f64 = 0.5;
 
@@ -40,7 +45,7 @@ pub struct Measure {
 #[derive(Clone, Debug)]
 pub enum Measured {
     Rate {
-        /// `1/h`, `per 1e6 segments`.
+        /// `per hour`, `/10^6 segments`.
         unit: &'static str,
         /// Of what the events are counted per, so many make one unit.
         per: f64,
@@ -70,7 +75,6 @@ pub struct Times {
 #[derive(Clone, Copy)]
 struct Exposure {
     suffix: &'static str,
-    title: &'static str,
     unit: &'static str,
     per: f64,
     before: f64,
@@ -81,8 +85,7 @@ struct Exposure {
 pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
     let time = Exposure {
         suffix: "per_hour",
-        title: "per hour",
-        unit: "1/h",
+        unit: "per hour",
         per: 3600.0,
         before: before.seconds(),
         after: after.seconds(),
@@ -92,29 +95,22 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         && [before, after]
             .iter()
             .all(|side| sampled(side) >= SAMPLED * side.seconds() && side.seconds() > 0.0);
-    let traffic = |suffix, title, unit, of: fn(&Intake) -> u64| {
+    let traffic = |suffix, unit, of: fn(&Intake) -> u64| {
         let (of_before, of_after) = (of(&before.intake), of(&after.intake));
         (known && of_before > 0 && of_after > 0).then_some(Exposure {
             suffix,
-            title,
             unit,
             per: 1e6,
             before: of_before as f64,
             after: of_after as f64,
         })
     };
-    let segments = traffic(
-        "per_million_segments",
-        "per 10^6 segments",
-        "per 1e6 segments",
-        |intake| intake.traffic.segments,
-    );
-    let packets = traffic(
-        "per_million_packets",
-        "per 10^6 packets",
-        "per 1e6 packets",
-        |intake| intake.traffic.packets(),
-    );
+    let segments = traffic("per_million_segments", "/10^6 segments", |intake| {
+        intake.traffic.segments
+    });
+    let packets = traffic("per_million_packets", "/10^6 packets", |intake| {
+        intake.traffic.packets()
+    });
     let sends = sends(before, after);
     let mut measures = Vec::new();
     let errors = sends.or(packets);
@@ -171,8 +167,7 @@ fn sends(before: &Side, after: &Side) -> Option<Exposure> {
     };
     Some(Exposure {
         suffix: "per_million_sends",
-        title: "per 10^6 sends",
-        unit: "per 1e6 sends",
+        unit: "/10^6 sends",
         per: 1e6,
         before: of(before)?,
         after: of(after)?,
@@ -228,7 +223,8 @@ fn rate(
             .map_or(Vec::new(), |span| count.cells.pieces(span))
     };
     let dispersion =
-        statistics::dispersion(&[&pieces(before, &of_before), &pieces(after, &of_after)]);
+        statistics::dispersion(&[&pieces(before, &of_before), &pieces(after, &of_after)])
+            .unwrap_or(1.0);
     let both = Counts {
         before: count(&of_before),
         after: count(&of_after),
@@ -241,7 +237,7 @@ fn rate(
     };
     Measure {
         id: format!("{id}_{}", exposure.suffix),
-        title: format!("{title} {}", exposure.title),
+        title: title.to_owned(),
         counts,
         values: Measured::Rate {
             unit: exposure.unit,
@@ -259,6 +255,7 @@ fn rate(
 fn host_rate(before: &Side, after: &Side, exposure: Exposure) -> Measure {
     let [one, other] = [before, after].map(|side| &side.intake.traffic);
     let dispersion = statistics::dispersion(&[&grouped(&one.cells), &grouped(&other.cells)]);
+    let dispersion = dispersion.unwrap_or(FLIGHTS);
     let counts = Counts {
         before: one.resent_segments as f64,
         after: other.resent_segments as f64,
@@ -268,7 +265,7 @@ fn host_rate(before: &Side, after: &Side, exposure: Exposure) -> Measure {
     let (verdict, p, note) = judge_rate(counts, dispersion);
     Measure {
         id: "retransmit_rate".to_owned(),
-        title: "retransmit rate (RetransSegs / OutSegs)".to_owned(),
+        title: "RetransSegs / OutSegs".to_owned(),
         counts: true,
         values: Measured::Rate {
             unit: "%",
@@ -311,11 +308,7 @@ pub fn judge_rate(counts: Counts, dispersion: f64) -> (Verdict, Option<f64>, Opt
     let p = statistics::rates(counts, dispersion);
     let Some(chance) = p else {
         let none = counts.before == 0.0 && counts.after == 0.0;
-        let why = if none {
-            "none before, none after"
-        } else {
-            "nothing to divide by"
-        };
+        let why = if none { NONE } else { "nothing to divide by" };
         return (Verdict::TooLittleData, None, Some(why.to_owned()));
     };
     let before = counts.before / counts.exposure_before;
@@ -399,7 +392,7 @@ pub fn judge_times(
     if before.len() < VALUES || after.len() < VALUES {
         let note = format!("fewer than {VALUES} on a side");
         let note = if before.is_empty() && after.is_empty() {
-            "none before, none after".to_owned()
+            NONE.to_owned()
         } else {
             note
         };

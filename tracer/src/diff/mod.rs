@@ -11,12 +11,16 @@ mod measures;
 mod setup;
 mod stall;
 pub mod statistics;
+#[cfg(test)]
+mod tests;
 mod values;
 mod verdict;
 
 pub use intake::{Count, Intake, Traffic, What};
 pub use matched::{Became, Pair, pairs};
-pub use measures::{DELTA, Measure, Measured, P, RATIO, Times, VALUES, judge_rate, judge_times};
+pub use measures::{
+    DELTA, Measure, Measured, NONE, P, RATIO, Times, VALUES, judge_rate, judge_times,
+};
 pub use setup::{Capture, Setting, Setup};
 pub use stall::Stalls;
 pub use values::{Cells, Values};

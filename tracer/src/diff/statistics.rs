@@ -86,8 +86,8 @@ fn lower(k: u64, n: u64, part: f64) -> f64 {
 }
 
 /// How far counts vary more than independent events would: Pearson's chi² over its degrees of freedom, of cells that
-/// are given as (events, exposure), one list per recording. At least 1; 1 where there is too little to tell.
-pub fn dispersion(recordings: &[&[(f64, f64)]]) -> f64 {
+/// are given as (events, exposure), one list per recording. At least 1; `None` where there is too little to tell.
+pub fn dispersion(recordings: &[&[(f64, f64)]]) -> Option<f64> {
     let (mut chi2, mut free) = (0.0, 0.0);
     for cells in recordings {
         let cells: Vec<_> = cells.iter().filter(|(_, at)| *at > 0.0).collect();
@@ -103,11 +103,7 @@ pub fn dispersion(recordings: &[&[(f64, f64)]]) -> f64 {
         }
         free += cells.len() as f64 - 1.0;
     }
-    if free > 0.0 {
-        (chi2 / free).max(1.0)
-    } else {
-        1.0
-    }
+    (free > 0.0).then(|| (chi2 / free).max(1.0))
 }
 
 /// The Mann-Whitney U test with the correction for ties and for continuity, by the normal approximation; two-sided.
@@ -248,13 +244,14 @@ mod tests {
     #[test]
     fn bursts_make_counts_worth_less() {
         let even = [(4.0, 1.0), (5.0, 1.0), (6.0, 1.0), (5.0, 1.0), (5.0, 1.0)];
-        close(dispersion(&[&even]), 1.0);
+        close(dispersion(&[&even]).unwrap(), 1.0);
         // All in one of five cells: chi² is 25·4, of four degrees of freedom.
         let burst = [(25.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)];
-        close(dispersion(&[&burst]), 25.0);
+        close(dispersion(&[&burst]).unwrap(), 25.0);
         // What is in proportion to the exposure is no burst; a recording without events has no say.
         let busy = [(40.0, 8.0), (5.0, 1.0), (5.0, 1.0), (5.0, 1.0), (5.0, 1.0)];
-        close(dispersion(&[&busy, &[(0.0, 1.0); 9]]), 1.0);
+        close(dispersion(&[&busy, &[(0.0, 1.0); 9]]).unwrap(), 1.0);
+        assert_eq!(dispersion(&[&even[..4], &[]]), None);
         let counts = Counts {
             before: 25.0,
             after: 0.0,

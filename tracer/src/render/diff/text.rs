@@ -5,14 +5,20 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::value;
-use crate::diff::{DELTA, Diff, Measure, Measured, P, RATIO, Side, Times, VALUES, Verdict, pairs};
+use crate::diff::{
+    DELTA, Diff, Measure, Measured, NONE, P, RATIO, Side, Times, VALUES, Verdict, pairs,
+};
+use crate::render::escape::shorten;
 use crate::render::report::{clock, part, safe, since_1970};
 use crate::render::sample;
+use crate::render::text::pad;
 
 /// Width of the name of a measure.
-const NAME: usize = 40;
+const NAME: usize = 36;
+/// Width of its unit.
+const UNIT: usize = 14;
 /// Width of a value.
-const VALUE: usize = 22;
+const VALUE: usize = 19;
 
 pub fn diff(diff: &Diff, colour: bool) -> String {
     let mut text = String::new();
@@ -84,28 +90,50 @@ fn changes(diff: &Diff, text: &mut String) {
 }
 
 fn measures(diff: &Diff, colour: bool, text: &mut String) {
-    let head = format!(
-        "\n{:<NAME$} {:>VALUE$} {:>VALUE$}  VERDICT",
-        "MEASURE", "BEFORE", "AFTER"
+    _ = writeln!(
+        text,
+        "\n{:<NAME$} {:<UNIT$} {:>VALUE$} {:>VALUE$}  VERDICT",
+        "MEASURE", "UNIT", "BEFORE", "AFTER"
     );
-    _ = writeln!(text, "{head}");
-    for one in &diff.measures {
+    let (nothing, something): (Vec<_>, Vec<_>) =
+        diff.measures.iter().partition(|one| is_empty(one));
+    for one in something {
         measure(one, colour, text);
     }
-    let legend = format!(
-        "Of rates: events and events per unit, by a conditional binomial test after division by their dispersion; a \
-         difference is p < {P} and {RATIO} times. Of times: how many, median and 90th percentile, by a Mann-Whitney U \
-         test; a difference is p < {P} and Cliff's delta {DELTA}, from {VALUES} values on. Measures in brackets are \
-         shown beside another of the same and do not count."
-    );
+    let names: Vec<_> = nothing
+        .iter()
+        .filter(|one| one.counts)
+        .map(|one| match &one.note {
+            Some(note) if note != NONE => format!("{} ({note})", one.title),
+            _ => one.title.clone(),
+        })
+        .collect();
     text.push('\n');
+    if !names.is_empty() {
+        part(text, "none at all", &safe(&names.join(", ")));
+    }
+    let legend = format!(
+        "Of events: how many, and how many per unit; a conditional binomial test, after division by their dispersion \
+         where they come in bursts; a difference is p < {P} and {RATIO} times. Of times: how many, median, 90th \
+         percentile; a Mann-Whitney U test; a difference is p < {P} and Cliff's delta {DELTA}, from {VALUES} values \
+         on. What stands in brackets is shown beside a better measure of the same, and does not count."
+    );
     part(text, "statistics", &legend);
 }
 
+/// Did nothing of it happen on either side?
+fn is_empty(one: &Measure) -> bool {
+    match &one.values {
+        Measured::Rate { counts, .. } => counts.before == 0.0 && counts.after == 0.0,
+        Measured::Times { before, after, .. } => before.count == 0 && after.count == 0,
+    }
+}
+
 fn measure(one: &Measure, colour: bool, text: &mut String) {
-    let (before, after, effect) = match &one.values {
+    let mut more = Vec::new();
+    let (unit, before, after) = match &one.values {
         Measured::Rate {
-            unit: _,
+            unit,
             per,
             counts,
             dispersion,
@@ -114,15 +142,13 @@ fn measure(one: &Measure, colour: bool, text: &mut String) {
                 Some(rate) => format!("{count:.0}  {}", short(rate)),
                 None => format!("{count:.0}  -"),
             };
-            let effect = if *dispersion > 1.5 {
-                format!(", in bursts ({dispersion:.1})")
-            } else {
-                String::new()
-            };
+            if *dispersion > 1.5 {
+                more.push(format!("dispersion {}", short(*dispersion)));
+            }
             (
+                *unit,
                 side(counts.before, counts.exposure_before),
                 side(counts.after, counts.exposure_after),
-                effect,
             )
         }
         Measured::Times {
@@ -136,8 +162,8 @@ fn measure(one: &Measure, colour: bool, text: &mut String) {
                 }
                 _ => times.count.to_string(),
             };
-            let effect = delta.map_or(String::new(), |delta| format!(", delta {delta:+.2}"));
-            (side(before), side(after), effect)
+            more.extend(delta.map(|delta| format!("delta {delta:+.2}")));
+            ("", side(before), side(after))
         }
     };
     let name = if one.counts {
@@ -145,23 +171,21 @@ fn measure(one: &Measure, colour: bool, text: &mut String) {
     } else {
         format!("({})", safe(&one.title))
     };
+    let name = pad(&shorten(&name, NAME), NAME);
     let mark = style(colour, colour_of(one.verdict));
-    let mut why = one
-        .p
-        .map_or(String::new(), |p| format!(" p {}{effect}", chance(p)));
-    if let Some(note) = &one.note {
-        _ = write!(
-            why,
-            "{} {}",
-            if why.is_empty() { "" } else { ";" },
-            safe(note)
-        );
-    }
     let verdict = word(one.verdict);
     _ = writeln!(
         text,
-        "{name:<NAME$} {before:>VALUE$} {after:>VALUE$}  {mark}{verdict}{mark:#}{why}"
+        "{name} {unit:<UNIT$} {before:>VALUE$} {after:>VALUE$}  {mark}{verdict}{mark:#}"
     );
+    if let Some(p) = one.p {
+        more.insert(0, format!("p {}", chance(p)));
+    }
+    more.extend(one.note.as_ref().map(|note| safe(note)));
+    if !more.is_empty() {
+        let more = more.join(", ");
+        _ = writeln!(text, "{more:>width$}", width = NAME + UNIT + 2 * VALUE + 3);
+    }
 }
 
 fn findings(diff: &Diff, text: &mut String) {
