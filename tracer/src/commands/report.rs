@@ -39,6 +39,18 @@ pub fn observe(
     playback: &mut Playback,
     interrupt: &Interrupt,
 ) -> Result<(Observed, Hours), Failure> {
+    observe_each(playback, interrupt, |_, _, _| {})
+}
+
+/// The same, and shows everything to `each`: the index of the track, the time on the wall clock, and what came.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_each(
+    playback: &mut Playback,
+    interrupt: &Interrupt,
+    mut each: impl FnMut(usize, i64, &Play),
+) -> Result<(Observed, Hours), Failure> {
     let mut observer = Observer::default();
     for track in playback.tracks() {
         let name = track.host.clone().unwrap_or_else(|| {
@@ -56,11 +68,14 @@ pub fn observe(
                 let offset = playback.clock(track).wall_minus_boot_ns;
                 let wall =
                     |boot_ns: u64| i64::try_from(i128::from(boot_ns) + offset).unwrap_or(i64::MAX);
+                let at = match &play {
+                    Play::Event(event) => wall(event.boot_ns),
+                    Play::Note(note) => note.boot_ns().map_or(0, wall),
+                };
+                each(track, at, &play);
                 match &play {
-                    Play::Event(event) => observer.event(track, wall(event.boot_ns), event),
-                    Play::Note(note) => {
-                        observer.note(track, note.boot_ns().map_or(0, wall), note);
-                    }
+                    Play::Event(event) => observer.event(track, at, event),
+                    Play::Note(note) => observer.note(track, at, note),
                 }
             }
         }

@@ -303,7 +303,7 @@ fn histogram(report: &Report, text: &mut String) {
 }
 
 /// A labelled part of a finding, wrapped.
-fn part(text: &mut String, label: &str, words: &str) {
+pub fn part(text: &mut String, label: &str, words: &str) {
     let mut line = format!("   {label:<LABEL$}");
     let mut used = escape::width(&line);
     let start = used;
@@ -326,7 +326,7 @@ fn part(text: &mut String, label: &str, words: &str) {
     text.push('\n');
 }
 
-fn safe(text: &str) -> String {
+pub fn safe(text: &str) -> String {
     escape::name(text.as_bytes())
 }
 
