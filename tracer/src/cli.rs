@@ -1,6 +1,7 @@
 //! The command line as typed: clap types and the parsers of their values. What they mean is decided elsewhere
 //! ([`crate::filter`], [`crate::when`], [`crate::trigger`]); nothing here looks at the host.
 
+mod diff;
 mod exec;
 mod export;
 mod filters;
@@ -15,6 +16,7 @@ pub(crate) mod values;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use diff::Diff;
 pub use exec::ExecHelper;
 pub use export::{Export, Target};
 pub use filters::{Comm, Filters, LiveFilters, Proto};
@@ -71,6 +73,8 @@ pub enum Command {
     Replay(Replay),
     /// Say what is wrong, in which layer, and what to try first, from traces (needs no root)
     Report(Report),
+    /// Compare two recordings, before and after one change: better, worse, unchanged or too little data
+    Diff(Diff),
     /// Turn traces into parquet, CSV, JSON lines or packets for Wireshark (needs no root)
     Export(Export),
     /// Say what is in traces: host, time span, counts, loss, gaps and damage (needs no root)

@@ -21,6 +21,7 @@ mod require;
 mod run;
 pub mod sys;
 mod tracer;
+mod witness;
 mod workload;
 mod world;
 
@@ -35,6 +36,7 @@ pub use report::{Outcome, check_line};
 pub use require::{requires, skip};
 pub use run::{Run, Tally};
 pub use tracer::{Ready, Tracer};
+pub use witness::Witness;
 pub use workload::Connection;
 pub use world::{Host, World};
 

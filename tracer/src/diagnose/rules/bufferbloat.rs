@@ -11,6 +11,9 @@ const GROWN_TIMES: u64 = 5;
 /// Segments in flight of whoever fills the queue.
 const BULK: u32 = 10;
 
+/// More than this in a queue of this host is a wait as well.
+const OWN_BYTES: u32 = 100_000;
+
 pub static RULE: Rule = Rule {
     cause: "bufferbloat",
     symptom: Symptom::Stall,
@@ -56,6 +59,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
+        let queues = observed.hosts[host].samples.iter();
+        let backlog = queues
+            .flat_map(|one| one.sample.qdiscs.iter().flatten())
+            .map(|queue| queue.backlog_bytes)
+            .max()
+            .unwrap_or(0);
         let sum = resent(observed, &sockets, &[Cause::Fast, Cause::Rto, Cause::Tlp]);
         cases.push(
             Case::of_many(observed, conversations, sockets.clone(), confidence)
@@ -64,7 +73,11 @@ fn judge(observed: &Observed) -> Vec<Case> {
                     seconds(least),
                     seconds(most)
                 ))
-                .shown_by("retransmits meanwhile", &sum),
+                .shown_by("retransmits meanwhile", &sum)
+                .but(
+                    backlog > OWN_BYTES,
+                    format!("a queue of this host's own interfaces held {backlog} bytes: it may be that one"),
+                ),
         );
     }
     cases

@@ -74,6 +74,22 @@ pub fn ended_with(socket: &Socket, errnos: &[i32]) -> bool {
         .is_some_and(|(_, errno)| errnos.iter().any(|one| one.unsigned_abs() == errno))
 }
 
+/// How often, for people.
+pub fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+/// How many of something whose plural ends in s, for people.
+pub fn many(count: usize, one: &str) -> String {
+    match count {
+        1 => format!("one {one}"),
+        count => format!("{count} {one}s"),
+    }
+}
+
 /// Seconds, for people.
 pub fn seconds(us: u64) -> String {
     if us < 1_000_000 {

@@ -12,8 +12,9 @@ pub static RULE: Rule = Rule {
     symptom: Symptom::Refused,
     layer: Some(Layer::Peer),
     title: "the destination refuses the connection",
-    reason: "The SYN was answered at once with RST: the packet got there, and came back. So the path works, and no \
-             process listens on that port of that address (or a firewall there answers in its place).",
+    reason: "The request was answered at once: a SYN with RST, a datagram with ICMP port unreachable. The packet got \
+             there, and the answer came back. So the path works, and no process listens on that port of that address \
+             (or a firewall there answers in its place).",
     rests_on: "tcp_rcv_synsent_state_process() ends with ECONNREFUSED on RST; RFC 9293 section 3.10.7.1: a closed \
                port answers with RST. For UDP it is an ICMP port unreachable (RFC 1122, 4.1.3.1).",
     needs: &[Signal::Connection],

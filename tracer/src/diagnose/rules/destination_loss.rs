@@ -17,7 +17,8 @@ pub static RULE: Rule = Rule {
     reason: "Segments to this destination had to be sent again, while much other traffic of this host in the same time \
              lost nothing: the part of the path that is only this destination's loses packets, not the part near \
              this host.",
-    rests_on: "As path_loss; Tcp.OutSegs of the host minus what this destination acknowledged is what went elsewhere.",
+    rests_on: "tcp_xmit_retransmit_queue(), as for path_loss; Tcp.OutSegs of the host minus what this destination \
+               acknowledged is what went elsewhere.",
     needs: &[Signal::Retransmit],
     needs_samples: true,
     refuted_by: "Loss to other destinations too; duplicates that the peer reports; drops on this host.",

@@ -1,6 +1,6 @@
 //! A firewall forgot connections that were idle, and now drops what belongs to them.
 
-use super::common::{ended, resent, seconds, sockets};
+use super::common::{ended, many, resent, seconds, sockets};
 use super::path_blackhole::went_silent;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
@@ -77,7 +77,10 @@ fn judge(observed: &Observed) -> Vec<Case> {
             ));
         }
         if timed_out > 0 {
-            case = case.with(format!("{timed_out} connections ended with ETIMEDOUT"));
+            case = case.with(format!(
+                "{} ended with ETIMEDOUT",
+                many(timed_out, "connection")
+            ));
         }
         cases.push(case.timed());
     }

@@ -1,6 +1,6 @@
 //! A network interface lost its link.
 
-use super::common::{of_host, resent};
+use super::common::{of_host, resent, times};
 use super::link::downs;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
@@ -64,6 +64,7 @@ pub fn cases(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Case> {
                 let other =
                     !socket.interfaces.is_empty() && !socket.interfaces.contains(&interface);
                 socket.trouble() > 0
+                    && socket.owner.pid.is_some()
                     && !other
                     && socket.first_ns <= until
                     && socket.last_ns >= down.first_ns.saturating_sub(LATE_NS)
@@ -76,7 +77,7 @@ pub fn cases(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Case> {
             }
             let timeouts = resent(observed, &sockets, &[Cause::Rto, Cause::Syn, Cause::Tlp]);
             let mut case = Case::of_many(observed, conversations, sockets, Confidence::High)
-                .with(format!("{interface} went down {} times", down.times))
+                .with(format!("{interface} went down {}", times(down.times)))
                 .shown_by("time-outs meanwhile", &timeouts);
             case = match down.up_ns {
                 Some(up) => {

@@ -11,10 +11,10 @@ pub static RULE: Rule = Rule {
     title: "a network interface of this host loses its link again and again",
     reason: "The carrier went and came several times in the time of trouble: each time packets are thrown away, and TCP \
              starts from its slowest again.",
-    rests_on: "As link_down; carrier_changes counts both ways.",
+    rests_on: "rtnetlink tells changes of operstate (linkwatch_do_dev()); carrier_changes counts both ways.",
     needs: &[Signal::Retransmit],
     needs_samples: true,
-    refuted_by: "As link_down.",
+    refuted_by: "Trouble that began before the first of these changes, or on flows that use another interface.",
     next_step: "Exchange one part at a time: cable, SFP, port. Compare with the other end's log: do both see the same \
                 times? With bonding, is it one member only?",
     do_not: "Do not tune TCP or the application; do not reset the driver again and again: it looks like the fault.",

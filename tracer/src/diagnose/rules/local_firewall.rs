@@ -1,6 +1,6 @@
 //! This host's own firewall drops or rejects what is sent.
 
-use super::common::{by_address, dropped, ended, errors, resent, sockets};
+use super::common::{by_address, dropped, ended, errors, many, resent, sockets};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::{Cause, Signal};
@@ -45,18 +45,21 @@ fn judge(observed: &Observed) -> Vec<Case> {
         }
         let drops = dropped(observed, &filtered, is_netfilter);
         let refused = ended(observed, &filtered, &[libc::ECONNREFUSED, libc::ETIMEDOUT]);
-        let mut case = Case::of(observed, index, filtered.clone(), Confidence::High)
+        let errors = errors(observed, &filtered, &[libc::EPERM]);
+        // One packet that a rule throws away on purpose is no fault.
+        let confidence = match drops.count + errors.count {
+            0..3 => Confidence::Low,
+            _ => Confidence::High,
+        };
+        let mut case = Case::of(observed, index, filtered.clone(), confidence)
             .shown_by("packets dropped by netfilter on their way out", &drops)
-            .shown_by(
-                "sends failed with EPERM",
-                &errors(observed, &filtered, &[libc::EPERM]),
-            )
+            .shown_by("sends failed with EPERM", &errors)
             .shown_by(
                 "time-outs meanwhile",
                 &resent(observed, &filtered, &[Cause::Rto, Cause::Syn]),
             );
         if refused > 0 {
-            case = case.with(format!("{refused} connections failed with it"));
+            case = case.with(format!("{} failed with it", many(refused, "connection")));
         }
         cases.push(case.timed());
     }

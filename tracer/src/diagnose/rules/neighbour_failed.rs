@@ -1,6 +1,6 @@
 //! The next hop does not answer ARP or neighbour discovery.
 
-use super::common::{by_address, dropped, ended, errors, sockets};
+use super::common::{by_address, dropped, ended, errors, many, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
 use crate::event::Signal;
@@ -57,7 +57,10 @@ fn judge(observed: &Observed) -> Vec<Case> {
             );
         let ended = ended(observed, &failed, &unreachable);
         if ended > 0 {
-            case = case.with(format!("{ended} connections ended with EHOSTUNREACH"));
+            case = case.with(format!(
+                "{} ended with EHOSTUNREACH",
+                many(ended, "connection")
+            ));
         }
         if !addresses.is_empty() {
             addresses.truncate(4);
