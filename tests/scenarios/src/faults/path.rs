@@ -254,7 +254,8 @@ fn delay_spike(stage: &Stage) {
     recording.end();
 }
 
-/// The path delivers one packet of ten twice, in both directions.
+/// The path delivers one packet of ten twice, in both directions. No hook sees it, only the host's counters: they name
+/// nobody.
 fn duplication(stage: &Stage) {
     let world = far_apart();
     for direction in ["there", "back"] {

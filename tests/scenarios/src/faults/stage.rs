@@ -1,6 +1,7 @@
 //! Where a scenario is played: a recorder in the namespace of host `a`, as an operator there would start it.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -40,8 +41,16 @@ impl Stage {
 
     /// The same with more arguments.
     pub fn record_with(&self, host: &Host, arguments: &[&str]) -> Recording {
+        // The trace tells how it was made: without paths of this machine.
         let mut command = sendtrace();
-        command.arg("record").arg("--write").arg(&self.trace);
+        command.arg0("sendtrace");
+        let folder = self
+            .trace
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        command.current_dir(folder.unwrap_or(Path::new(".")));
+        let name = self.trace.file_name().expect("a file");
+        command.arg("record").arg("--write").arg(name);
         command
             .args(["--samples", "1s", "--netns", &host.name])
             .args(arguments);
