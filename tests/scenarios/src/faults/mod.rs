@@ -5,6 +5,7 @@
 //! and "the peer".
 
 mod app;
+mod both;
 mod expected;
 mod host;
 mod judge;
@@ -29,7 +30,14 @@ pub struct Scenario {
 
 /// All that can be played, in the order in which they are.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [path::ALL, peer::ALL, host::ALL, app::ALL, silent::ALL]
-        .into_iter()
-        .flatten()
+    [
+        path::ALL,
+        peer::ALL,
+        host::ALL,
+        app::ALL,
+        both::ALL,
+        silent::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -90,6 +90,37 @@ impl Recording {
     }
 }
 
+/// The version of IP that a scenario is played over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ip {
+    V4,
+    V6,
+}
+
+impl Ip {
+    /// `tcp4`, `udp6`.
+    pub fn kind(self, proto: &str) -> String {
+        format!("{proto}{}", if self == Self::V4 { 4 } else { 6 })
+    }
+
+    /// A port of host `b`.
+    pub fn b(self, port: u16) -> String {
+        match self {
+            Self::V4 => format!("10.99.2.2:{port}"),
+            Self::V6 => format!("[fd99:2::2]:{port}"),
+        }
+    }
+}
+
+/// `tcp4` or `tcp6`, as the address needs it.
+fn tcp(address: &str) -> &'static str {
+    if address.starts_with('[') {
+        "tcp6"
+    } else {
+        "tcp4"
+    }
+}
+
 /// Two hosts with a path of 20 ms there and back between them, on which each segment is a packet of its own.
 pub fn far_apart() -> World {
     let world = World::relayed();
@@ -106,7 +137,7 @@ pub fn far_apart() -> World {
 pub fn server(world: &World, comm: &str, manner: &str, at: &[&str]) -> Peer {
     let mut server = world.b.peer(comm);
     for (number, at) in at.iter().enumerate() {
-        server.ok(&format!("open l{number} tcp4"));
+        server.ok(&format!("open l{number} {}", tcp(at)));
         server.ok(&format!("bind l{number} {at}"));
         server.ok(&format!("listen l{number}"));
         server.ok(&format!("serve l{number} {manner}"));
@@ -118,7 +149,7 @@ pub fn server(world: &World, comm: &str, manner: &str, at: &[&str]) -> Peer {
 pub fn client(world: &World, comm: &str, to: &[&str]) -> Peer {
     let mut client = world.a.peer(comm);
     for (number, to) in to.iter().enumerate() {
-        client.ok(&format!("open c{number} tcp4"));
+        client.ok(&format!("open c{number} {}", tcp(to)));
         client.ok(&format!("connect c{number} {to}"));
     }
     client
