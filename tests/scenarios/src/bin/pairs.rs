@@ -23,10 +23,10 @@ struct Args {
     out: PathBuf,
 }
 
-/// Name, and how it is made.
 /// What is played between the beginning and the end of a recording.
 type Play = fn(&Stage);
 
+/// Name, and how it is made.
 const ALL: [(&str, Play); 6] = [
     ("loss_10", |stage| loss(stage, 100, 12, "")),
     ("loss_1", |stage| loss(stage, 10, 12, "")),
