@@ -10,6 +10,7 @@ pub mod diagnose;
 pub mod errno;
 pub mod event;
 pub mod exec;
+pub mod explain;
 pub mod export;
 pub mod filter;
 pub mod host;

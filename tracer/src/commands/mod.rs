@@ -2,6 +2,7 @@
 
 mod attach;
 pub mod doctor;
+pub mod explain;
 pub mod export;
 pub mod info;
 pub mod live;

@@ -5,6 +5,7 @@
 //! Both are safe to print on a terminal, whatever a process called itself ([`escape`]).
 
 pub mod escape;
+pub mod explain;
 pub mod json;
 pub mod report;
 pub mod sample;

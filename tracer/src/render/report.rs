@@ -3,6 +3,8 @@
 mod json;
 mod text;
 
+pub(super) use text::part;
+
 use super::Clock;
 use crate::diagnose::{Observed, Report};
 

@@ -281,8 +281,8 @@ fn histogram(report: &Report, text: &mut String) {
     }
 }
 
-/// A labelled part of a finding, wrapped.
-fn part(text: &mut String, label: &str, words: &str) {
+/// A labelled part of a finding or an explanation, wrapped.
+pub(in crate::render) fn part(text: &mut String, label: &str, words: &str) {
     let mut line = format!("   {label:<LABEL$}");
     let mut used = escape::width(&line);
     let start = used;
