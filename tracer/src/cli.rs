@@ -1,6 +1,7 @@
 //! The command line as typed: clap types and the parsers of their values. What they mean is decided elsewhere
 //! ([`crate::filter`], [`crate::when`], [`crate::trigger`]); nothing here looks at the host.
 
+mod diff;
 mod exec;
 mod explain;
 mod export;
@@ -16,6 +17,7 @@ pub(crate) mod values;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use diff::Diff;
 pub use exec::ExecHelper;
 pub use explain::Explain;
 pub use export::{Export, Target};
@@ -77,6 +79,8 @@ pub enum Command {
     Report(Report),
     /// Say what a word in the output means: an errno, a cause, a reason, a state (needs no root)
     Explain(Explain),
+    /// Compare two recordings, before and after one change: better, worse, unchanged or too little data
+    Diff(Diff),
     /// Turn traces into parquet, CSV, JSON lines or packets for Wireshark (needs no root)
     Export(Export),
     /// Say what is in traces: host, time span, counts, loss, gaps and damage (needs no root)

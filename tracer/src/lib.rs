@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 pub mod decode;
 pub mod diagnose;
+pub mod diff;
 pub mod errno;
 pub mod event;
 pub mod exec;

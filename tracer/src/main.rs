@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Explain(args) => commands::explain::run(args),
+        Command::Diff(args) => commands::diff::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Info(args) => commands::info::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Verdict(status)) => ExitCode::from(status),
         Err(Failure::Usage(message)) => Cli::usage_error(message).exit(),
         Err(Failure::Failed(error)) => {
             // A vanished terminal must not turn into a panic.

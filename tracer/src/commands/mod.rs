@@ -1,9 +1,11 @@
 //! One file per command; each composes the line from hook to output.
 
 mod attach;
+pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod export;
+mod header;
 pub mod info;
 pub mod live;
 mod playback;
@@ -19,6 +21,8 @@ mod session;
 pub enum Failure {
     /// Arguments that contradict each other: exit status 2.
     Usage(String),
+    /// The job is done, and the answer is an exit status of its own (`diff`).
+    Verdict(u8),
     /// Everything else: exit status 1; the message says what to do next.
     Failed(anyhow::Error),
 }

@@ -8,7 +8,6 @@ use super::playback::{LOOK_AGAIN, Play, Playback, Step, Wanted};
 use crate::cli::Report as Args;
 use crate::diagnose::{HostFacts, Hours, Observed, Observer, Report};
 use crate::interrupt::Interrupt;
-use crate::render::{self, Renderer};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -24,10 +23,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let (observed, hours) = observe(&mut playback, &Interrupt::catch()?)?;
     let report = Report::new(observed, hours);
-    let text = match renderer(args.printed) {
-        Renderer::Json => render::report::json(&report),
-        Renderer::Text { colour } => render::report::text(&report, colour),
-    };
+    let text = renderer(args.printed).report(&report);
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read has what was wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -42,6 +38,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 pub fn observe(
     playback: &mut Playback,
     interrupt: &Interrupt,
+) -> Result<(Observed, Hours), Failure> {
+    observe_each(playback, interrupt, |_, _, _| {})
+}
+
+/// The same, and shows everything to `each`: the index of the track, the time on the wall clock, and what came.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_each(
+    playback: &mut Playback,
+    interrupt: &Interrupt,
+    mut each: impl FnMut(usize, i64, &Play),
 ) -> Result<(Observed, Hours), Failure> {
     let mut observer = Observer::default();
     for track in playback.tracks() {
@@ -60,11 +68,14 @@ pub fn observe(
                 let offset = playback.clock(track).wall_minus_boot_ns;
                 let wall =
                     |boot_ns: u64| i64::try_from(i128::from(boot_ns) + offset).unwrap_or(i64::MAX);
+                let at = match &play {
+                    Play::Event(event) => wall(event.boot_ns),
+                    Play::Note(note) => note.boot_ns().map_or(0, wall),
+                };
+                each(track, at, &play);
                 match &play {
-                    Play::Event(event) => observer.event(track, wall(event.boot_ns), event),
-                    Play::Note(note) => {
-                        observer.note(track, note.boot_ns().map_or(0, wall), note);
-                    }
+                    Play::Event(event) => observer.event(track, at, event),
+                    Play::Note(note) => observer.note(track, at, note),
                 }
             }
         }

@@ -31,7 +31,7 @@ pub static TABLE: &[Entry] = &[
     symptom("exhaustion", "Something has run out on this host: ports, memory, buffers, room in a queue.")
         .next("What holds it, before the limit is raised.")
         .worse("Raising the limit of something that leaks."),
-    symptom("drop", "Packets were thrown away on this host.")
+    symptom("drop", "Packets were thrown away, or sends refused, on this host.")
         .next("The reason of the drops: explain it.")
         .worse("Sending more through the same place."),
     symptom("waste", "Work was done twice; nothing failed.")

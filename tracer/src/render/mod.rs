@@ -4,6 +4,7 @@
 //! Text is for people and fits into [`text::COLUMNS`] columns; JSON is the contract for everything else.
 //! Both are safe to print on a terminal, whatever a process called itself ([`escape`]).
 
+pub mod diff;
 pub mod escape;
 pub mod explain;
 pub mod json;
@@ -17,6 +18,7 @@ mod time;
 
 pub use time::Clock;
 
+use crate::diagnose::Report;
 use crate::event::{Counted, Event, Totals};
 use crate::samples::{Change, Sample};
 
@@ -96,6 +98,16 @@ impl Renderer {
                 .iter()
                 .map(|counted| json::counted(counted, clock))
                 .collect(),
+        }
+    }
+
+    /// A report, totals included.
+    pub fn report(&self, of: &Report) -> String {
+        match self {
+            Self::Text { colour } => {
+                report::text(of, *colour) + "\n" + &self.totals(&of.observed.coverage.totals)
+            }
+            Self::Json => report::json(of),
         }
     }
 

@@ -3,7 +3,7 @@
 mod json;
 mod text;
 
-pub(super) use text::part;
+pub(super) use text::{part, safe};
 
 use super::Clock;
 use crate::diagnose::{Observed, Report};
@@ -19,7 +19,7 @@ pub fn text(report: &Report, colour: bool) -> String {
 }
 
 /// The clock of a host for times that are of the wall clock already.
-fn clock(observed: &Observed, host: usize) -> Clock {
+pub(super) fn clock(observed: &Observed, host: usize) -> Clock {
     let zone = observed.hosts.get(host).map(|host| host.zone.clone());
     Clock {
         wall_minus_boot_ns: 0,
@@ -28,7 +28,7 @@ fn clock(observed: &Observed, host: usize) -> Clock {
 }
 
 /// Nanoseconds since 1970 as a [`Clock`] takes them; `None` before 1970.
-fn since_1970(wall_ns: i64) -> Option<u64> {
+pub(super) fn since_1970(wall_ns: i64) -> Option<u64> {
     u64::try_from(wall_ns).ok()
 }
 

@@ -1,0 +1,167 @@
+//! `sendtrace diff`: the same observation before and after one change.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Parser as _;
+use serde_json::{Map, Value};
+
+use super::Failure;
+use super::live::renderer;
+use super::playback::{Play, Playback, Wanted};
+use super::report::observe_each;
+use crate::cli::{Cli, Command, Diff as Args, Filters};
+use crate::diff::{Capture, Diff, Intake, Side, Verdict};
+use crate::errno;
+use crate::interrupt::Interrupt;
+use crate::render::{self, Renderer};
+use crate::trace::note::Note;
+use crate::when::When;
+
+/// Exit status: worse.
+const WORSE: u8 = 3;
+/// Exit status: too little data.
+const TOO_LITTLE: u8 = 4;
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    args.check().map_err(Failure::Usage)?;
+    let interrupt = Interrupt::catch()?;
+    let before = side(
+        args,
+        &args.before,
+        args.before_since,
+        args.before_until,
+        &interrupt,
+    )?;
+    let after = side(
+        args,
+        &args.after,
+        args.after_since,
+        args.after_until,
+        &interrupt,
+    )?;
+    let diff = Diff::new(before, after, is_narrow(&args.filters));
+    let text = match renderer(args.printed) {
+        Renderer::Json => render::diff::json(&diff),
+        Renderer::Text { colour } => render::diff::text(&diff, colour),
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read has what was wanted; the exit status still says what it came to.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    match diff.overall.verdict {
+        Verdict::Better | Verdict::Unchanged => Ok(()),
+        Verdict::Worse => Err(Failure::Verdict(WORSE)),
+        Verdict::TooLittleData => Err(Failure::Verdict(TOO_LITTLE)),
+    }
+}
+
+/// Takes one recording.
+fn side(
+    args: &Args,
+    path: &PathBuf,
+    since: Option<When>,
+    until: Option<When>,
+    interrupt: &Interrupt,
+) -> Result<Side, Failure> {
+    let mut playback = Playback::open(&Wanted {
+        paths: std::slice::from_ref(path),
+        filters: &args.filters,
+        since,
+        until,
+        follow: false,
+        strict: args.strict,
+        utc: args.printed.utc,
+    })?;
+    let mut intake = Intake::default();
+    let mut recorded = Capture::default();
+    for track in playback.tracks() {
+        intake.header(&track.facts);
+        recorded = capture(&track.facts);
+    }
+    let (observed, _) = observe_each(&mut playback, interrupt, |_, wall_ns, play| match play {
+        Play::Event(event) => intake.event(wall_ns, event),
+        Play::Note(note) => {
+            if let Note::Sample(sample) = &**note {
+                intake.sample(sample);
+            }
+        }
+    })?;
+    Ok(Side::new(
+        path.display().to_string(),
+        observed,
+        intake,
+        recorded,
+    ))
+}
+
+/// How it was recorded, as the header of the trace has it: the arguments of the recorder.
+fn capture(facts: &Map<String, Value>) -> Capture {
+    let arguments = facts.get("arguments").and_then(Value::as_array);
+    let arguments = arguments.into_iter().flatten().filter_map(Value::as_str);
+    // What another version was called with may mean nothing here.
+    let Ok(Cli {
+        command: Command::Record(record),
+    }) = Cli::try_parse_from(arguments)
+    else {
+        return Capture::default();
+    };
+    let filters = &record.filters.filters;
+    Capture {
+        filters: words(filters),
+        narrow: is_narrow(filters),
+        would_block: record.capture.would_block,
+    }
+}
+
+/// Does a filter leave out part of what the host's counters count?
+fn is_narrow(filters: &Filters) -> bool {
+    // Which signals are looked at says nothing about which traffic.
+    let all = Filters {
+        signal: filters.signal.clone(),
+        netns: filters.netns.clone(),
+        ..Filters::default()
+    };
+    *filters != all
+}
+
+/// Filters as they are typed.
+fn words(filters: &Filters) -> String {
+    let mut words = String::new();
+    let mut add = |flag: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            let blank = if words.is_empty() { "" } else { " " };
+            _ = write!(words, "{blank}--{flag} {}", values.join(","));
+        }
+    };
+    let strings = |values: &[u32]| values.iter().map(u32::to_string).collect();
+    add("pid", strings(&filters.pid));
+    let comm = |comm: &crate::cli::Comm| {
+        let name = comm.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    };
+    add("comm", filters.comm.iter().map(comm).collect());
+    add("cgroup", filters.cgroup.iter().cloned().collect());
+    // Its name is often another one each time.
+    add(
+        "netns",
+        filters.netns.iter().map(|_| "…".to_owned()).collect(),
+    );
+    add("port", filters.port.iter().map(u16::to_string).collect());
+    add(
+        "remote",
+        filters.remote.iter().map(ToString::to_string).collect(),
+    );
+    let proto = |proto: &crate::cli::Proto| format!("{proto:?}").to_lowercase();
+    add("proto", filters.proto.iter().map(proto).collect());
+    add(
+        "signal",
+        filters.signal.iter().map(ToString::to_string).collect(),
+    );
+    let errno = |errno: &u32| errno::display(*errno).into_owned();
+    add("errno", filters.errno.iter().map(errno).collect());
+    words
+}
