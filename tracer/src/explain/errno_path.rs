@@ -41,8 +41,8 @@ pub static TABLE: &[Entry] = &[
     ),
     errno(
         "EPIPE",
-        "The connection is over for sending. The process gets SIGPIPE too, unless MSG_NOSIGNAL was given (stream and \
-         seqpacket sockets).",
+        "The connection is over for sending. On a stream socket the process gets SIGPIPE too, unless \
+         MSG_NOSIGNAL was given.",
     )
     .from(
         "TCP: tcp_sendmsg_locked() and sk_stream_error(): this side has shut down sending, the socket was never \

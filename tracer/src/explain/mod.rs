@@ -110,7 +110,7 @@ pub fn close(word: &str) -> Vec<String> {
         })
         .collect();
     close.sort();
-    close.dedup_by(|a, b| a.2 == b.2);
+    close.dedup_by(|a, b| a.2.eq_ignore_ascii_case(&b.2));
     close.into_iter().take(3).map(|(_, _, word)| word).collect()
 }
 

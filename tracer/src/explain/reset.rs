@@ -76,11 +76,19 @@ pub static TABLE: &[Entry] = &[
         .not(OWN)
         .next("Does the local application close before the peer has said everything? On purpose (a health check), or after a time-out?")
         .worse("Shorter time-outs on this side: the peer sees ECONNRESET."),
-    reason("TCP_TIMEWAIT_SOCKET", "A segment that does not fit came for a connection in TIME_WAIT.")
-        .from("tcp_timewait_state_process().")
-        .to(Layer::Peer)
-        .not(ANSWER)
-        .next("Does the peer go on sending after the end, or does a NAT use ports again early?"),
+    reason(
+        "TCP_TIMEWAIT_SOCKET",
+        "Data (or another segment that does not fit) came for a connection that the local application has closed and \
+         that is only kept as FIN_WAIT2 or TIME_WAIT.",
+    )
+    .from("tcp_timewait_state_process().")
+    .to(Layer::App)
+    .not(OWN)
+    .next(
+        "Does the local application close before the peer has said everything? On purpose (a health check), or after a \
+         time-out? If it never does: a NAT that uses ports again early.",
+    )
+    .worse("Shorter time-outs on this side: the peer sees ECONNRESET or EPIPE."),
     reason("INVALID_SYN", "A SYN (or RST) came inside a handshake that does not belong to it.")
         .from("tcp_check_req() (counter EmbryonicRsts).")
         .to(Layer::Network)

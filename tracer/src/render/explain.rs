@@ -47,16 +47,15 @@ pub fn list(entries: &[Entry], renderer: Renderer) -> String {
 fn text(entry: &Entry, colour: bool) -> String {
     let mut text = String::new();
     let strong = strong(colour);
-    _ = write!(
-        text,
-        "{strong}{}{strong:#} · {}",
-        entry.word,
-        entry.kind.title()
-    );
-    if let Some(number) = entry.number {
-        _ = write!(text, ", {number}");
-    }
-    text.push('\n');
+    _ = match entry.number {
+        Some(number) => writeln!(text, "{strong}{}{strong:#} · errno {number}", entry.word),
+        None => writeln!(
+            text,
+            "{strong}{}{strong:#} · {}",
+            entry.word,
+            entry.kind.title()
+        ),
+    };
     let worse = match entry.kind {
         Kind::Diagnosis => "do not",
         _ => "makes worse",
