@@ -3,6 +3,7 @@
 mod attach;
 pub mod diff;
 pub mod doctor;
+pub mod explain;
 pub mod export;
 mod header;
 pub mod info;

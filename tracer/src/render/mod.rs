@@ -6,6 +6,7 @@
 
 pub mod diff;
 pub mod escape;
+pub mod explain;
 pub mod json;
 pub mod report;
 pub mod sample;
