@@ -7,6 +7,7 @@ mod build;
 mod fuzz;
 mod lint;
 mod run;
+mod scenarios;
 mod setup;
 mod test;
 mod toolchain;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::Args),
     /// Build and run every test
     Test(test::Args),
+    /// Make real faults, record a trace of each, and have it diagnosed
+    Scenarios(scenarios::Args),
     /// Measure what the kernel programs cost, from real traffic
     Bench(bench::Args),
     /// Boot real kernels, old and new, and test on each
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::command(&args),
         Command::Run(args) => run::command(&args),
         Command::Test(args) => test::command(&args),
+        Command::Scenarios(args) => scenarios::command(&args),
         Command::Bench(args) => bench::command(&args),
         Command::Vm(args) => vm::command(&args),
         Command::Fuzz(args) => fuzz::command(&args),

@@ -15,11 +15,13 @@ pub mod paths;
 mod peer;
 mod program;
 pub mod recording;
+mod relay;
 mod report;
 mod require;
 mod run;
 pub mod sys;
 mod tracer;
+mod witness;
 mod workload;
 mod world;
 
@@ -29,10 +31,12 @@ pub use counters::Counters;
 pub use identity::{Identity, boot_ns_of_wall};
 pub use peer::{Peer, Reply};
 pub use program::{run_sendtrace, sendtrace, sendtrace_path, wait_exit};
+pub use relay::Relay;
 pub use report::{Outcome, check_line};
 pub use require::{requires, skip};
 pub use run::{Run, Tally};
 pub use tracer::{Ready, Tracer};
+pub use witness::Witness;
 pub use workload::Connection;
 pub use world::{Host, World};
 

@@ -195,6 +195,11 @@ impl Reply {
         self.0.strip_prefix("err ")?.split(' ').next()?.parse().ok()
     }
 
+    /// How often this word is in the answer.
+    pub fn number_of(&self, word: &str) -> usize {
+        self.0.split(' ').filter(|said| *said == word).count()
+    }
+
     /// The number after `key=` in the answer.
     pub fn number(&self, key: &str) -> u64 {
         let value = self

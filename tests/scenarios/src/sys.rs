@@ -73,6 +73,38 @@ pub fn isotp(ifindex: u32) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A packet socket that takes every frame that arrives on this interface, and sends there. In front of each frame is
+/// a `struct virtio_net_hdr`, so that what the sender left to the device (checksum, segments) is passed on.
+pub fn frames(interface: u32) -> nix::Result<OwnedFd> {
+    // include/uapi/linux/if_packet.h
+    const PACKET_VNET_HDR: i32 = 15;
+    const PACKET_IGNORE_OUTGOING: i32 = 23;
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+    let fd = adopt(nix::errno::Errno::result(fd)?);
+    set(fd.as_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, &1)?;
+    set(fd.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1)?;
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_ifindex: interface as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: pointer and length describe `address`.
+    let result = unsafe {
+        libc::bind(
+            fd.as_raw_fd(),
+            std::ptr::from_ref(&address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    nix::errno::Errno::result(result)?;
+    Ok(fd)
+}
+
 /// SIGUSR1 does nothing but interrupt; with `restart` (SA_RESTART) interrupted calls begin anew.
 pub fn interruptible(restart: bool) -> nix::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -123,6 +155,30 @@ pub fn bpf<T>(command: i32, attr: &mut T) -> io::Result<i64> {
         Err(io::Error::last_os_error())
     } else {
         Ok(result)
+    }
+}
+
+/// perf_event_open(2) of all processes on one CPU; `attr` is `struct perf_event_attr` in its first shape.
+pub fn perf_event(attr: &[u64; 8], cpu: i32) -> io::Result<OwnedFd> {
+    const ALL: i32 = -1;
+    const NO_GROUP: i32 = -1;
+    /// `PERF_FLAG_FD_CLOEXEC` of linux/perf_event.h.
+    const CLOSE_ON_EXEC: u64 = 8;
+    // SAFETY: `attr` has the size that it says, which the caller writes into it (witness.rs).
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            attr.as_ptr(),
+            ALL,
+            cpu,
+            NO_GROUP,
+            CLOSE_ON_EXEC,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(adopt(result as RawFd))
     }
 }
 

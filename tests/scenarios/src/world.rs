@@ -3,9 +3,11 @@
 //! ```text
 //! pair      a eth0 10.99.1.1 ───────────────────────────── 10.99.1.2 eth0 b     fd99:1::1, fd99:1::2
 //! routed    a eth0 10.99.1.1 ─ 10.99.1.254 r 10.99.2.254 ─ 10.99.2.2 eth0 b     fd99:1::1, fd99:2::2
+//! relayed   as routed, with a process that carries each frame between r and b
 //! ```
 //! The root namespace's configuration is never touched.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -15,12 +17,14 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::peer::Peer;
+use crate::relay::Relay;
 
 /// Two hosts, and perhaps a router. Dropped, it takes the namespaces along; also after a panic.
 pub struct World {
     pub a: Host,
     pub b: Host,
     router: Option<Host>,
+    relay: Option<(RefCell<Relay>, Host)>,
 }
 
 /// One network namespace, with its addresses.
@@ -41,18 +45,35 @@ impl World {
         wire(&a, "eth0", &b, "eth0");
         a.up("eth0", "10.99.1.1/24", "fd99:1::1/64");
         b.up("eth0", "10.99.1.2/24", "fd99:1::2/64");
-        Self { a, b, router: None }
+        Self {
+            a,
+            b,
+            router: None,
+            relay: None,
+        }
     }
 
     /// Two hosts with a router in the middle, where packets can get lost without either host's doing.
     pub fn routed() -> Self {
+        Self::far(false)
+    }
+
+    /// As [`World::routed`], and [`World::path`] sets how long, slow and lossy the path is.
+    pub fn relayed() -> Self {
+        Self::far(true)
+    }
+
+    fn far(relayed: bool) -> Self {
         let [a, b] = [
             Host::new("a", "10.99.1.1", "fd99:1::1"),
             Host::new("b", "10.99.2.2", "fd99:2::2"),
         ];
         let router = Host::new("r", "10.99.1.254", "fd99:1::fe");
         wire(&a, "eth0", &router, "toa");
-        wire(&b, "eth0", &router, "tob");
+        let relay = relayed.then(|| relay(&router, "tob", &b, "eth0"));
+        if relay.is_none() {
+            wire(&b, "eth0", &router, "tob");
+        }
         a.up("eth0", "10.99.1.1/24", "fd99:1::1/64");
         b.up("eth0", "10.99.2.2/24", "fd99:2::2/64");
         router.up("toa", "10.99.1.254/24", "fd99:1::fe/64");
@@ -66,7 +87,18 @@ impl World {
             a,
             b,
             router: Some(router),
+            relay,
         }
+    }
+
+    /// Sets one direction of the path of [`World::relayed`] anew: `there delay_us=20000 loss=100` (of 10000).
+    pub fn path(&self, line: &str) {
+        self.relay
+            .as_ref()
+            .expect("World::relayed")
+            .0
+            .borrow_mut()
+            .set(line);
     }
 
     /// The host in the middle of [`World::routed`].
@@ -182,6 +214,17 @@ fn wire(one: &Host, one_end: &str, other: &Host, other_end: &str) {
         "link add {one_end} type veth peer name {other_end} netns {}",
         other.name
     ));
+}
+
+/// A host without addresses between two others, and the process on it that carries their frames.
+fn relay(one: &Host, one_end: &str, other: &Host, other_end: &str) -> (RefCell<Relay>, Host) {
+    let middle = Host::new("m", "", "");
+    middle.sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+    for (host, end, here) in [(one, one_end, "one"), (other, other_end, "other")] {
+        wire(host, end, &middle, here);
+        middle.ip(&format!("link set {here} up"));
+    }
+    (RefCell::new(Relay::start(&middle, "one", "other")), middle)
 }
 
 /// Removes namespaces of earlier test processes that were killed before they could.

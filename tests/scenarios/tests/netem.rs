@@ -6,83 +6,135 @@
 
 mod retransmits;
 
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use retransmits::{Impaired, Relation, Story};
-use scenarios::{Connection, Counters, Outcome, SOON, Tracer, World, check_line, requires};
+use scenarios::{
+    Connection, Counters, Outcome, SOON, Tracer, Witness, World, check_line, requires,
+};
 
-/// Per run; enough for every impairment to show.
-const BYTES: usize = 1_200_000;
+/// Per run where losses are counted: 200 bundles at least, of which 6 % are 12.
+const MANY_BYTES: usize = 1_200_000;
+/// Per run where nothing need be sent again.
+const SOME_BYTES: usize = 400_000;
 /// Under software emulation a transfer is slow.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What is done to a transfer, under which name, with how many bytes, and how many segments must be sent again at
+/// least for the run to mean something.
+const TRANSFERS: [(&str, Impaired, usize, u64); 6] = [
+    ("loss", Impaired::Netem("loss 6%"), MANY_BYTES, 5),
+    ("delay", Impaired::Netem("delay 4ms 3ms"), SOME_BYTES, 0),
+    (
+        "reordering",
+        Impaired::Netem("delay 4ms reorder 30% 50%"),
+        SOME_BYTES,
+        0,
+    ),
+    (
+        "duplication",
+        Impaired::Netem("duplicate 5%"),
+        SOME_BYTES,
+        0,
+    ),
+    (
+        "all of it",
+        Impaired::Netem("delay 3ms 2ms loss 6% duplicate 2% reorder 20% 50%"),
+        MANY_BYTES,
+        5,
+    ),
+    (
+        "loss by nftables",
+        Impaired::Rule("numgen random mod 100 < 6 drop"),
+        MANY_BYTES,
+        5,
+    ),
+];
 
 #[test]
 fn root_counts_per_cause_agree_with_the_kernels_counters() {
     if !requires(&["nft", "tc"]) {
         return;
     }
-    let world = World::routed();
-    // Bundles of up to four segments, so that an event may stand for several.
-    world.a.ip("link set eth0 gso_max_segs 4");
     let tracer = Tracer::start(&["--signal", "retransmit"]);
-    let mut stories = Vec::new();
-    // With the least that must be sent again for the run to mean something: 6 % of at least 200 bundles are 12.
-    // Delay and duplication alone need not cost a retransmit.
-    for (name, impaired, least) in [
-        ("loss", Impaired::Netem("loss 6%"), 5),
-        ("delay", Impaired::Netem("delay 4ms 3ms"), 0),
-        (
-            "reordering",
-            Impaired::Netem("delay 4ms reorder 30% 50%"),
-            0,
-        ),
-        ("duplication", Impaired::Netem("duplicate 5%"), 0),
-        (
-            "all of it",
-            Impaired::Netem("delay 3ms 2ms loss 6% duplicate 2% reorder 20% 50%"),
-            5,
-        ),
-        (
-            "loss by nftables",
-            Impaired::Rule("numgen random mod 100 < 6 drop"),
-            5,
-        ),
-    ] {
+    // Tells whose fault a difference is: its time lies within the tracer's, so what it counts we have seen.
+    let witness = Witness::of(&["tcp/tcp_retransmit_skb", "tcp/tcp_retransmit_synack"]);
+    // Most of this waits for timers, so it runs side by side: each world has counters and a path of its own.
+    let ended: Vec<Ended> = thread::scope(|threads| {
+        let tracer = &tracer;
+        let mut all = Vec::new();
         for v6 in [false, true] {
-            let check = format!("{name} tcp{}", if v6 { 6 } else { 4 });
-            match impaired.begin(&world) {
-                Ok(()) => stories.push(transfer(&world, check, v6, least)),
-                Err(why) => check_line("retransmit", &check, Outcome::Unsupported, &why),
-            }
-            impaired.end(&world);
+            all.push(threads.spawn(move || transfers(v6)));
+            all.push(threads.spawn(move || timers(tracer, v6)));
+        }
+        let ended = all.into_iter().map(|thread| thread.join());
+        let ended = ended.map(|stories| stories.unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.flatten().collect()
+    });
+    let fired = witness.map(|witness| witness.count());
+    let run = tracer.stop();
+    for (check, why) in ended.iter().filter_map(|one| one.as_ref().err()) {
+        check_line("retransmit", check, Outcome::Unsupported, why);
+    }
+    let mut wrong = Vec::new();
+    for story in ended.iter().filter_map(|one| one.as_ref().ok()) {
+        if !story.tell(&run) {
+            wrong.push(story.list(&run));
         }
     }
-    for v6 in [false, true] {
-        stories.push(tails(&world, &tracer, v6));
-        stories.push(handshakes(&world, &tracer, v6, "SYN"));
-        stories.push(handshakes(&world, &tracer, v6, "SYN-ACK"));
-    }
-    let run = tracer.stop();
-    let wrong: Vec<_> = stories
-        .iter()
-        .filter(|story| !story.tell(&run))
-        .map(|story| story.check.as_str())
-        .collect();
-    assert!(wrong.is_empty(), "failed: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "totals {}; perf counted {fired:?}; events of the checks that failed:\n{}stderr:\n{}",
+        run.totals,
+        wrong.concat(),
+        run.stderr
+    );
     run.assert_complete();
 }
 
+/// A story, or a check that this kernel cannot make, and why.
+type Ended = Result<Story, (String, String)>;
+
+/// One transfer after the other, each on a path that is impaired in its own way.
+fn transfers(v6: bool) -> Vec<Ended> {
+    let world = World::routed();
+    // Bundles of up to four segments, so that an event may stand for several.
+    world.a.ip("link set eth0 gso_max_segs 4");
+    let mut stories = Vec::new();
+    for (name, impaired, bytes, least) in TRANSFERS {
+        let check = format!("{name} tcp{}", if v6 { 6 } else { 4 });
+        match impaired.begin(&world) {
+            Ok(()) => stories.push(Ok(transfer(&world, check, v6, bytes, least))),
+            Err(why) => stories.push(Err((check, why))),
+        }
+        impaired.end(&world);
+    }
+    stories
+}
+
+/// What is lost is all of its kind, for as long as it takes a timer to see it.
+fn timers(tracer: &Tracer, v6: bool) -> Vec<Ended> {
+    let world = World::routed();
+    vec![
+        Ok(tails(&world, tracer, v6)),
+        Ok(handshakes(&world, tracer, v6, "SYN")),
+        Ok(handshakes(&world, tracer, v6, "SYN-ACK")),
+    ]
+}
+
 /// A connection opens, sends and closes on an impaired path.
-fn transfer(world: &World, check: String, v6: bool, least: u64) -> Story {
+fn transfer(world: &World, check: String, v6: bool, bytes: usize, least: u64) -> Story {
     let watcher = world.a.peer("watcher");
     let before = Counters::of(&watcher);
     let mut pair = connect(world, v6);
     pair.server.tell("drain s");
-    pair.client.tell(&format!("pump c {BYTES}"));
+    pair.client.tell(&format!("pump c {bytes}"));
     pair.client.reply(PATIENCE);
     pair.client.ok("shutdown c");
     let drained = pair.server.reply(PATIENCE);
-    assert_eq!(drained, format!("ok {BYTES}").as_str().into());
+    assert_eq!(drained, format!("ok {bytes}").as_str().into());
     pair.server.ok("close s");
     pair.client.ok("close c");
     settle(watcher.id.pid);
@@ -110,11 +162,13 @@ fn tails(world: &World, tracer: &Tracer, v6: bool) -> Story {
         // Fewer segments than the congestion window: nothing new is left to probe with.
         pair.client.ok("send c 3000");
     }
+    let netns = world.a.netns();
     for pair in &pairs {
         tracer.wait_for_count("two time-outs", 2, PATIENCE, |event| {
             let flow = &event["flow"];
             flow["local"] == pair.local.as_str()
                 && flow["remote"] == pair.remote.as_str()
+                && flow["netns"] == netns
                 && event["retransmit"]["cause"] == "rto"
         });
     }
@@ -133,7 +187,7 @@ fn tails(world: &World, tracer: &Tracer, v6: bool) -> Story {
     Story {
         check: format!("lost tails tcp{}", if v6 { 6 } else { 4 }),
         ends,
-        netns: world.a.netns(),
+        netns,
         counters: Counters::of(&watcher).since(&before),
         probes: Relation::Exactly,
         least: 12,
@@ -175,11 +229,14 @@ fn handshakes(world: &World, tracer: &Tracer, v6: bool, lost: &'static str) -> S
         client.fails(&format!("connect {name} {remote}"), libc::EINPROGRESS);
         clients.push(client.ok(&format!("address {name}")));
     }
+    let netns = host.netns();
     for end in &clients {
         tracer.wait_for_count("a handshake again", each, PATIENCE, |event| {
             let flow = &event["flow"];
             let is = |local: &str, other: &str| flow["local"] == local && flow["remote"] == other;
-            (is(end, &remote) || is(&remote, end)) && event["retransmit"]["cause"] == cause
+            (is(end, &remote) || is(&remote, end))
+                && flow["netns"] == netns
+                && event["retransmit"]["cause"] == cause
         });
     }
     world.on_the_path(&[]);
@@ -202,7 +259,7 @@ fn handshakes(world: &World, tracer: &Tracer, v6: bool, lost: &'static str) -> S
             }
             _ => vec![(remote, None)],
         },
-        netns: host.netns(),
+        netns,
         counters: Counters::of(&watcher).since(&before),
         probes: Relation::Exactly,
         least: (sockets.len() * each) as u64,
@@ -232,6 +289,6 @@ fn settle(pid: u32) {
             return;
         }
         assert!(Instant::now() < end, "connections do not end");
-        std::thread::sleep(SOON / 1000);
+        thread::sleep(SOON / 1000);
     }
 }

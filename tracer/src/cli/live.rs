@@ -18,6 +18,7 @@ Units:
 
 Examples:
   sendtrace live --comm batchd --signal send_error --would-block
+  sendtrace live --report --duration 5m
   sendtrace live --netns pid:4242 --remote 2001:db8::/32 --count 100
   sendtrace live --cgroup /system.slice/batch.service --errno ECOMM,ENOBUFS";
 
@@ -28,6 +29,9 @@ pub struct Live {
     /// How much is listed, and for how long.
     #[command(flatten)]
     pub capture: Capture,
+    /// At the end, say what was wrong, in which layer, and what to try first, as sendtrace report does
+    #[arg(long)]
+    pub report: bool,
     /// How it is printed.
     #[command(flatten)]
     pub printed: Printed,

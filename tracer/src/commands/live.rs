@@ -1,25 +1,35 @@
 //! `sendtrace live`: attach, attribute every failure to send, print it.
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use jiff::tz::TimeZone;
 
 use super::Failure;
 use super::attach::{Attached, attach, settle, warn};
+use super::header;
 use super::run_loop::{self, Ending};
-use super::session::{Printer, Session};
+use super::session::{Beside, Printer, Session, Witness};
 use crate::cli::{Color, Format, Live, Printed};
 use crate::output::{FinishOutcome, Output};
 use crate::render::{Clock, Renderer};
 use crate::sys;
 
+/// How often counters are looked at for a report.
+const SAMPLES: Duration = Duration::from_secs(5);
+
 /// Runs the command.
 pub fn run(args: &Live) -> Result<(), Failure> {
     let mut attached = attach(&args.capture, &args.filters)?;
+    let watched = args
+        .report
+        .then(|| (Beside::open(SAMPLES), header::facts(&attached)));
     let owners = settle(&mut attached, &[])?;
     let printer = printer(args.printed)?;
     let clock = clock(args.printed.utc);
+    let now = sys::boot_clock_ns();
+    let witness = watched.map(|(beside, facts)| Witness::new(beside, &facts, &clock, now));
     let Attached {
         loaded,
         names,
@@ -37,7 +47,8 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         Some(printer),
         None,
         count,
-    );
+    )
+    .watched_by(witness);
     let ready = format!("Ready: {}.", signals.join(", "));
     let ending = run_loop::run(session, args.capture.duration, &ready, &mut ())?;
     printed(&ending)

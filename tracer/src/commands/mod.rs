@@ -4,6 +4,7 @@ mod attach;
 pub mod diff;
 pub mod doctor;
 pub mod export;
+mod header;
 pub mod info;
 pub mod live;
 mod playback;

@@ -1,6 +1,5 @@
 //! `sendtrace record`: as `live`, but into a trace.
 
-mod header;
 mod progress;
 
 use std::ffi::OsStr;
@@ -13,13 +12,13 @@ use caps::Capability;
 
 use super::Failure;
 use super::attach::{Attached, attach, settle, warn};
+use super::header;
 use super::live::{clock, printed, printer};
 use super::run_loop::{self, Ending};
 use super::session::{Beside, Deck, Session, Tape, windows};
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
 use crate::kernel::facts;
-use crate::samples::{Changes, Sampler};
 use crate::sys;
 use crate::trace::flight::{Flight, Settings};
 use crate::trace::start::Start;
@@ -57,11 +56,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         .as_deref()
         .map(|command| runner(command, &invoker))
         .transpose()?;
-    let beside = args.samples_every().map(|every| Beside {
-        sampler: Sampler::open(Path::new("/")),
-        every,
-        changes: changes(),
-    });
+    let beside = args.samples_every().map(Beside::open);
     // The files of a folder are made later.
     let chown: &[Capability] = match owner.is_some() && args.to_folder() {
         true => &[Capability::CAP_CHOWN],
@@ -148,17 +143,6 @@ fn place(args: &Record) -> String {
 
 fn runner(command: &OsStr, invoker: &Invoker) -> anyhow::Result<Runner> {
     Runner::start(Path::new(facts::own_program()), command, invoker)
-}
-
-/// Changes are a help, not what a recording is for.
-fn changes() -> Option<Changes> {
-    Changes::open()
-        .inspect_err(|error| {
-            warn(&format!(
-                "changes of routes, neighbours, links and addresses are not recorded: {error}"
-            ));
-        })
-        .ok()
 }
 
 /// What goes on beside the loop: the line of progress, warnings, the user's command.

@@ -8,7 +8,6 @@ use super::playback::{LOOK_AGAIN, Play, Playback, Step, Wanted};
 use crate::cli::Report as Args;
 use crate::diagnose::{HostFacts, Hours, Observed, Observer, Report};
 use crate::interrupt::Interrupt;
-use crate::render::{self, Renderer};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -24,10 +23,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let (observed, hours) = observe(&mut playback, &Interrupt::catch()?)?;
     let report = Report::new(observed, hours);
-    let text = match renderer(args.printed) {
-        Renderer::Json => render::report::json(&report),
-        Renderer::Text { colour } => render::report::text(&report, colour),
-    };
+    let text = renderer(args.printed).report(&report);
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read has what was wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

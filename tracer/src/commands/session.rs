@@ -1,23 +1,26 @@
 //! One run: takes records from the rings to where they are printed or recorded, and counts every one of them.
 
+mod beside;
+mod counts;
 mod known;
 mod printer;
 mod tape;
+mod witness;
 
+pub use beside::Beside;
 use known::Known;
 pub use printer::Printer;
-pub use tape::{Beside, Deck, Tape, object, windows};
+pub use tape::{Deck, Tape, object, windows};
+pub use witness::Witness;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracer_common::{
-    AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Head, filter as bit, signal,
-};
+use tracer_common::{AggregateKey, AggregateValue, Head, filter as bit, signal};
 
 use crate::decode::{self, Aggregated, Record};
-use crate::event::{CountedKind, Event, Lost, LostAt, Signal, Totals};
+use crate::event::{Event, Flow, Lost, LostAt, Signal};
 use crate::filter::Resolved;
 use crate::kernel::load::Loaded;
 use crate::names::KernelNames;
@@ -67,6 +70,8 @@ pub struct Session {
     /// While it waits for a reader and there is no tape, rings are not read, and their loss is counted.
     printer: Option<Printer>,
     tape: Option<Tape>,
+    /// Remembers what a report at the end needs.
+    witness: Option<Witness>,
     tally: Tally,
     /// Loss that was printed already, per signal.
     reported_lost: [u64; signal::COUNT],
@@ -106,6 +111,7 @@ impl Session {
             clock,
             printer,
             tape,
+            witness: None,
             tally: Tally::default(),
             reported_lost: [0; signal::COUNT],
             empty_pumps: 0,
@@ -113,6 +119,13 @@ impl Session {
             now_boot_ns: sys::boot_clock_ns(),
             children_missed: false,
         }
+    }
+
+    /// Lets a witness watch.
+    #[must_use]
+    pub fn watched_by(mut self, witness: Option<Witness>) -> Self {
+        self.witness = witness;
+        self
     }
 
     /// Descriptors of the rings.
@@ -242,6 +255,9 @@ impl Session {
                 tape.second(&totals, now_boot_ns);
             }
         }
+        if let Some(witness) = &mut self.witness {
+            witness.second(self.now_boot_ns, &self.clock);
+        }
         Ok(if self.left == Some(0) {
             Step::End
         } else {
@@ -300,7 +316,12 @@ impl Session {
                     self.tally.filtered_aggregated(key.signal, value.count);
                 }
                 Ok(Aggregated::Event(event)) => events.push(event),
-                Ok(Aggregated::Counted(counted)) => self.tally.count(*counted),
+                Ok(Aggregated::Counted(counted)) => {
+                    if let Some(flow) = &counted.flow {
+                        self.trouble(flow);
+                    }
+                    self.tally.count(*counted);
+                }
                 Err(error) => log::warn!("{error}"),
             }
         }
@@ -332,8 +353,21 @@ impl Session {
         Ok(())
     }
 
+    /// The socket of this flow deserves a look.
+    fn trouble(&mut self, flow: &Flow) {
+        if let Some(tape) = &mut self.tape {
+            tape.trouble(flow);
+        }
+        if let Some(witness) = &mut self.witness {
+            witness.trouble(flow);
+        }
+    }
+
     /// Gives an event to whoever takes it.
     fn say(&mut self, event: &Event, text: &mut String) {
+        if let Some(witness) = &mut self.witness {
+            witness.event(event, &self.clock);
+        }
         if self.tape.as_mut().is_some_and(|tape| tape.event(event)) {
             self.close_block();
         }
@@ -405,9 +439,15 @@ impl Session {
             self.aggregates(&last)?;
             let counted = self.counted()?;
             let totals = self.totals(&missed)?;
+            let witness = self.witness.take();
+            let judged = witness.map(|witness| witness.finish(&counted, &totals, &self.clock));
             if let Some(printer) = &mut self.printer {
                 let mut text = printer.renderer.counted(&counted, &self.clock);
-                text.push_str(&printer.renderer.totals(&totals));
+                if let Some(judged) = &judged {
+                    text.push_str(&printer.renderer.report(judged));
+                } else {
+                    text.push_str(&printer.renderer.totals(&totals));
+                }
                 printer.print(text.into_bytes());
                 printer.flush_while_read(patience);
             }
@@ -434,65 +474,5 @@ impl Session {
             .as_mut()
             .is_none_or(|printer| printer.flush_while_read(patience));
         printed || self.tape.is_some()
-    }
-
-    fn totals(&self, missed: &[Option<u64>; signal::COUNT]) -> Result<Totals> {
-        let counters = self.counters()?;
-        Ok(self
-            .tally
-            .totals(&counters, missed, self.resolved.config.signals))
-    }
-
-    /// Totals in the middle of a run: of what has been taken from the rings. What is still in them counts later.
-    fn totals_so_far(&self) -> Result<Totals> {
-        let mut totals = self.totals(&self.missed())?;
-        totals
-            .signals
-            .iter_mut()
-            .for_each(|(_, sums)| sums.settle());
-        Ok(totals)
-    }
-
-    fn counters(&self) -> Result<[Counters; signal::COUNT]> {
-        self.loaded.counters().context("cannot read the counters")
-    }
-
-    /// Rows that were counted instead of listed.
-    fn counted(&mut self) -> Result<Vec<crate::event::Counted>> {
-        for (key, count) in self
-            .loaded
-            .codes()
-            .context("cannot read what was counted by code")?
-        {
-            let kind = if key.signal & BEYOND_MAP != 0 {
-                CountedKind::BeyondMap
-            } else if key.signal == signal::DROP && self.benign.contains(&key.code) {
-                CountedKind::Benign
-            } else {
-                CountedKind::NoLocalSocket
-            };
-            let key = CodeKey {
-                signal: key.signal & !BEYOND_MAP,
-                ..key
-            };
-            match decode::counted_by_code(&key, count, kind, &self.names) {
-                Ok(counted) => self.tally.count(counted),
-                Err(error) => log::warn!("{error}"),
-            }
-        }
-        Ok(self.tally.counted())
-    }
-
-    /// Runs that the kernel skipped, per signal.
-    fn missed(&self) -> [Option<u64>; signal::COUNT] {
-        let mut missed = [None; signal::COUNT];
-        for (signals, count) in self.loaded.misses() {
-            for signal in signals {
-                if let Some(count) = count {
-                    *missed[signal as usize].get_or_insert(0) += count;
-                }
-            }
-        }
-        missed
     }
 }

@@ -67,6 +67,12 @@ impl Coverage {
         if samples && self.samples == 0 {
             missing.push("no counters of the host were sampled".to_owned());
         }
+        missing.extend(
+            self.not_seen
+                .iter()
+                .filter(|lost| needs.iter().any(|signal| lost.starts_with(signal.name())))
+                .cloned(),
+        );
         for (signal, totals) in &self.totals.signals {
             if !needs.contains(signal) {
                 continue;

@@ -77,7 +77,7 @@ impl HostFacts {
             (counters.get(counter).copied().unwrap_or(0) > 0).then_some(one.wall_ns)
         });
         let first = times.next()?;
-        Some((first, times.last().unwrap_or(first)))
+        Some((first, times.next_back().unwrap_or(first)))
     }
 
     /// The largest value of a gauge (`TCP.mem`).

@@ -29,3 +29,6 @@ pub use report::{Report, Verdict};
 pub use socket::{Pause, Role, Socket, TcpRange};
 pub use sum::Sum;
 pub use tables::{DropRow, ErrorRow, Happening, HourCounts, Hours, Milestone, Tables, Talker};
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@ use super::rules::{ALL, UNKNOWN};
 use super::{Finding, Observed, Peer, Subject};
 use crate::event::{Endpoint, Flow};
 
+/// So many programs with the same finding are told together.
+const CROWD: usize = 4;
+
 /// Judges with every rule; the finding that explains most of the trouble comes first.
 pub fn findings(observed: &Observed) -> Vec<Finding> {
     let mut cases: Vec<(&'static Rule, Case)> = Vec::new();
@@ -70,11 +73,11 @@ fn step_back(observed: &Observed, cases: &mut Vec<(&'static Rule, Case)>) {
 /// Cases of one cause, program and destination are one finding.
 fn merge(observed: &Observed, cases: Vec<(&'static Rule, Case)>) -> Vec<Finding> {
     let mut by_id: BTreeMap<String, (&'static Rule, Case)> = BTreeMap::new();
-    for (rule, case) in cases {
+    for (rule, case) in crowds(observed, cases) {
         let id = id(observed, rule, &case);
         match by_id.get_mut(&id) {
             None => _ = by_id.insert(id, (rule, case)),
-            Some((_, known)) => join(known, case),
+            Some((_, known)) => known.join(case),
         }
     }
     let finding = |(id, (rule, case)): (String, (&'static Rule, Case))| {
@@ -101,31 +104,35 @@ fn merge(observed: &Observed, cases: Vec<(&'static Rule, Case)>) -> Vec<Finding>
     by_id.into_iter().map(finding).collect()
 }
 
-fn join(known: &mut Case, other: Case) {
-    known.conversations.extend(other.conversations);
-    known.sockets.extend(other.sockets);
-    known.confidence = known.confidence.max(other.confidence);
-    known.explains = known.explains.saturating_add(other.explains);
-    known.first_ns = known.first_ns.min(other.first_ns);
-    known.last_ns = known.last_ns.max(other.last_ns);
-    for one in other.evidence {
-        let alike = known.evidence.iter_mut().find(|had| had.what == one.what);
-        match alike {
-            None => known.evidence.push(one),
-            Some(had) => {
-                had.count = had.count.zip(one.count).map(|(a, b)| a.saturating_add(b));
-                had.when = match (had.when, one.when) {
-                    (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-                    (a, b) => a.or(b),
-                };
-            }
+/// What hits many programs at one destination is one finding, not one for each.
+fn crowds(observed: &Observed, cases: Vec<(&'static Rule, Case)>) -> Vec<(&'static Rule, Case)> {
+    let key = |rule: &Rule, case: &Case| match case.conversations.as_slice() {
+        [one] => Some((
+            rule.cause,
+            case.host,
+            observed.conversations[*one].peer.clone(),
+        )),
+        _ => None,
+    };
+    let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
+    for (rule, case) in &cases {
+        if let Some(key) = key(rule, case) {
+            *sizes.entry(key).or_default() += 1;
         }
     }
-    for one in other.against {
-        if !known.against.contains(&one) {
-            known.against.push(one);
+    let mut joined: BTreeMap<_, (&'static Rule, Case)> = BTreeMap::new();
+    let mut rest = Vec::new();
+    for (rule, case) in cases {
+        match key(rule, &case).filter(|key| sizes.get(key).is_some_and(|size| *size >= CROWD)) {
+            None => rest.push((rule, case)),
+            Some(key) => match joined.get_mut(&key) {
+                Some((_, known)) => known.join(case),
+                None => _ = joined.insert(key, (rule, case)),
+            },
         }
     }
+    rest.extend(joined.into_values());
+    rest
 }
 
 fn id(observed: &Observed, rule: &Rule, case: &Case) -> String {
@@ -135,7 +142,11 @@ fn id(observed: &Observed, rule: &Rule, case: &Case) -> String {
     let who = comm.map_or("-".into(), |comm| comm.lossy());
     let peer = match (&case.about, case.conversations.as_slice(), worst) {
         (Some(about), _, _) => about.clone(),
-        (None, [_], Some(conversation)) => conversation.peer.to_string(),
+        (None, _, Some(conversation)) if one_peer(observed, case) => conversation.peer.to_string(),
+        (None, _, Some(conversation)) if one_address(observed, case) => conversation
+            .peer
+            .address()
+            .map_or("-".to_owned(), |address| address.to_string()),
         (None, [], _) => observed
             .hosts
             .get(case.host)
@@ -151,6 +162,23 @@ fn worst<'a>(observed: &'a Observed, case: &Case) -> Option<&'a super::Conversat
     all.max_by_key(|conversation| observed.trouble(conversation))
 }
 
+fn peers<'a>(observed: &'a Observed, case: &'a Case) -> impl Iterator<Item = &'a Peer> {
+    let all = case.conversations.iter();
+    all.map(|index| &observed.conversations[*index].peer)
+}
+
+fn one_peer(observed: &Observed, case: &Case) -> bool {
+    let mut all = peers(observed, case);
+    let first = all.next();
+    first.is_some() && all.all(|peer| Some(peer) == first)
+}
+
+fn one_address(observed: &Observed, case: &Case) -> bool {
+    let mut all = peers(observed, case).map(Peer::address);
+    let first = all.next().flatten();
+    first.is_some() && all.all(|address| address == first)
+}
+
 fn subject(observed: &Observed, case: &Case) -> Subject {
     let conversations: Vec<_> = case
         .conversations
@@ -162,16 +190,17 @@ fn subject(observed: &Observed, case: &Case) -> Subject {
         .iter()
         .map(|one| (one.owner.pid, one.owner.started_boot_ns))
         .collect();
-    let one_peer = conversations
-        .windows(2)
-        .all(|pair| pair[0].peer == pair[1].peer);
+    let one_peer = one_peer(observed, case);
+    let address = worst
+        .filter(|_| one_address(observed, case))
+        .and_then(|conversation| conversation.peer.address());
     let flow = worst.map(|conversation| {
         let only = match case.sockets.as_slice() {
             [one] => Some(&observed.sockets[*one]),
             _ => None,
         };
         let remote = match &conversation.peer {
-            _ if !one_peer => None,
+            _ if !one_peer => address.map(Endpoint::Address),
             Peer::Remote(remote) => Some(remote.clone()),
             Peer::Client { remote, .. } => Some(remote.clone()),
             Peer::Unknown => None,
@@ -200,9 +229,11 @@ fn subject(observed: &Observed, case: &Case) -> Subject {
         host: case.host,
         owner: worst.map(|conversation| conversation.owner.clone()),
         flow,
-        peer: worst
-            .filter(|_| one_peer)
-            .map(|conversation| conversation.peer.clone()),
+        peer: match (one_peer, address) {
+            (true, _) => worst.map(|conversation| conversation.peer.clone()),
+            (false, Some(address)) => Some(Peer::Remote(Endpoint::Address(address))),
+            (false, None) => None,
+        },
         conversations: conversations.len(),
         processes: processes.len(),
         sockets: case.sockets.len(),

@@ -252,4 +252,32 @@ impl Case {
         }
         self
     }
+
+    /// Takes over another case of the same cause.
+    pub fn join(&mut self, other: Self) {
+        self.conversations.extend(other.conversations);
+        self.sockets.extend(other.sockets);
+        self.confidence = self.confidence.max(other.confidence);
+        self.explains = self.explains.saturating_add(other.explains);
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+        for one in other.evidence {
+            let alike = self.evidence.iter_mut().find(|had| had.what == one.what);
+            match alike {
+                None => self.evidence.push(one),
+                Some(had) => {
+                    had.count = had.count.zip(one.count).map(|(a, b)| a.saturating_add(b));
+                    had.when = match (had.when, one.when) {
+                        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+                        (a, b) => a.or(b),
+                    };
+                }
+            }
+        }
+        for one in other.against {
+            if !self.against.contains(&one) {
+                self.against.push(one);
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::event::{
     Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Outcome, Owner, Tcp,
     TcpState,
 };
-use crate::samples::SocketSample;
+use crate::samples::{SocketSample, TcpInfo};
 
 /// Events of a socket that are kept as they are, from its beginning and from its end.
 const KEPT_FIRST: usize = 40;
@@ -48,6 +48,8 @@ pub struct TcpRange {
 pub struct Pause {
     pub from_ns: i64,
     pub to_ns: i64,
+    /// Sends before it.
+    pub before: u64,
 }
 
 /// A socket towards one remote end.
@@ -68,12 +70,8 @@ pub struct Socket {
     pub first_ns: i64,
     /// See above.
     pub last_ns: i64,
-    /// When it asked for a connection, got it, and ended.
-    pub connect_ns: Option<i64>,
-    /// See above.
-    pub established_ns: Option<i64>,
-    /// See above.
-    pub closed_ns: Option<i64>,
+    /// Was the connection open at some time? The kernel tells of none that opens and closes in peace.
+    pub open: bool,
     /// Retransmits that left the host, or whose outcome the kernel does not tell, by their cause.
     pub retransmits: BTreeMap<Cause, Sum>,
     /// Retransmits that stayed on the host, by the kernel's word for it.
@@ -98,8 +96,10 @@ pub struct Socket {
     pub transitions: Vec<(i64, Connection)>,
     /// Sends that took something, where they were recorded.
     pub sends: Sum,
-    /// The longest time between two of them.
+    /// The longest time between two of them, and the second longest.
     pub pause: Option<Pause>,
+    /// See above.
+    pub pause_before: Option<Pause>,
     pub tcp: TcpRange,
     pub samples: Vec<(i64, SocketSample)>,
     /// The first and last events, as they were; the owner is left out.
@@ -137,6 +137,7 @@ impl Socket {
         }
         if let Some(tcp) = &event.tcp {
             self.tcp.add(tcp);
+            self.open |= tcp.state.is_some_and(was_open);
         }
         self.detail(wall_ns, event);
         if keep {
@@ -198,9 +199,15 @@ impl Socket {
                     let pause = Pause {
                         from_ns: self.sends.last_ns,
                         to_ns: wall_ns,
+                        before: self.sends.count,
                     };
                     if self.pause.is_none_or(|known| pause.ns() > known.ns()) {
-                        self.pause = Some(pause);
+                        self.pause_before = self.pause.replace(pause);
+                    } else if self
+                        .pause_before
+                        .is_none_or(|known| pause.ns() > known.ns())
+                    {
+                        self.pause_before = Some(pause);
                     }
                 }
                 add(&mut self.sends, Some(s.sent_bytes), None);
@@ -210,22 +217,11 @@ impl Socket {
     }
 
     fn transition(&mut self, wall_ns: i64, change: &Connection) {
-        match change.to {
-            Some(TcpState::SynSent) => {
-                self.role = Role::Client;
-                self.connect_ns.get_or_insert(wall_ns);
-            }
+        match change.from {
+            Some(TcpState::SynSent) => self.role = Role::Client,
             Some(TcpState::SynRecv | TcpState::NewSynRecv) => self.role = Role::Server,
-            Some(TcpState::Established) => {
-                self.established_ns.get_or_insert(wall_ns);
-                match change.from {
-                    Some(TcpState::SynSent) => self.role = Role::Client,
-                    Some(TcpState::SynRecv | TcpState::NewSynRecv) => self.role = Role::Server,
-                    _ => {}
-                }
-            }
-            Some(TcpState::Close | TcpState::TimeWait) => self.closed_ns = Some(wall_ns),
-            _ => {}
+            Some(state) => self.open |= was_open(state),
+            None => {}
         }
         if self.transitions.len() < KEPT_FIRST {
             self.transitions.push((wall_ns, change.clone()));
@@ -269,6 +265,70 @@ impl Socket {
         self.errors.get(&errno).map_or(0, |sum| sum.count)
     }
 
+    /// Segments sent again, all causes.
+    pub fn resent_segments(&self) -> u64 {
+        self.retransmits.values().map(|sum| sum.segments).sum()
+    }
+
+    /// The last sample in which the socket was found.
+    pub fn last_sample(&self) -> Option<&SocketSample> {
+        let mut samples = self.samples.iter().rev();
+        samples.find_map(|(_, sample)| sample.tcp.is_some().then_some(sample))
+    }
+
+    /// `tcp_info` of that sample.
+    pub fn last_info(&self) -> Option<&TcpInfo> {
+        self.last_sample()?.tcp.as_ref()
+    }
+
+    /// Segments that the peer has acknowledged since the connection opened.
+    pub fn delivered_segments(&self) -> Option<u64> {
+        self.last_info()?.delivered_segments.map(u64::from)
+    }
+
+    /// Segments that the peer got twice, as it says itself (DSACK, RFC 2883).
+    pub fn duplicates(&self) -> Option<u64> {
+        self.last_info()?.dsack_dups_segments.map(u64::from)
+    }
+
+    /// Part of what was sent that was sent again: 0 to 1.
+    pub fn resent_part(&self) -> Option<f64> {
+        let delivered = self.delivered_segments()?;
+        let resent = self.resent_segments();
+        (delivered + resent > 0).then(|| resent as f64 / (delivered + resent) as f64)
+    }
+
+    /// The least and the greatest round-trip time, microseconds: of events and samples.
+    pub fn rtt_us(&self) -> Option<(u64, u64)> {
+        let mut range = self.tcp.srtt_us;
+        for (_, sample) in &self.samples {
+            let info = sample.tcp.as_ref();
+            let values = info.map_or([None, None], |info| [info.min_rtt_us, info.rtt_us]);
+            values
+                .into_iter()
+                .flatten()
+                .for_each(|us| least_most(&mut range, Some(u64::from(us))));
+        }
+        range
+    }
+
+    /// How long the peer had been silent when something was first sent again, microseconds.
+    pub fn silent_before_us(&self) -> Option<u64> {
+        self.events.iter().find_map(|(_, event)| {
+            let resent = matches!(&event.detail, Detail::Retransmit(_));
+            event.tcp.as_ref()?.last_ack_us_ago.filter(|_| resent)
+        })
+    }
+
+    /// Dropped packets on their way out, for which this is true of the reason.
+    pub fn dropped(&self, wanted: impl Fn(&str) -> bool) -> Sum {
+        let drops = self.drops.iter();
+        let of = drops.filter(|((reason, direction), _)| {
+            *direction == Some(Direction::Sent) && wanted(reason)
+        });
+        Sum::of(of.map(|(_, sum)| sum))
+    }
+
     /// The errno with which the kernel ended the connection, and when.
     pub fn ended_with(&self) -> Option<(i64, u32)> {
         let mut changes = self.transitions.iter().rev();
@@ -278,14 +338,21 @@ impl Socket {
         })
     }
 
+    /// Sends that failed. Would-block is no failure: an event loop lives on it.
+    pub fn failures(&self) -> u64 {
+        let again = libc::EAGAIN.unsigned_abs();
+        let errors = self.errors.iter().filter(|(errno, _)| **errno != again);
+        errors.map(|(_, sum)| sum.count).sum()
+    }
+
     /// Everything that calls for an explanation, in events: errors, time-outs, connections that were ended, packets
     /// that this host dropped. Fast retransmits are how TCP works, and count for little.
     pub fn trouble(&self) -> u64 {
         let count = |sums: &mut dyn Iterator<Item = &Sum>| sums.map(|sum| sum.count).sum::<u64>();
-        count(&mut self.errors.values())
+        self.failures()
             + self.timeouts()
             + u64::from(self.ended_with().is_some())
-            + count(&mut self.drops.values())
+            + self.dropped(|_| true).count
             + count(&mut self.devices.values())
             + count(&mut self.unsent.values())
             + (self.resent(Cause::Fast) + self.resent(Cause::Tlp)) / 10
@@ -300,6 +367,19 @@ impl Socket {
     pub fn remote_port(&self) -> Option<u16> {
         port(self.remote.as_ref())
     }
+}
+
+/// A state that only an open connection comes to.
+const fn was_open(state: TcpState) -> bool {
+    !matches!(
+        state,
+        TcpState::SynSent
+            | TcpState::SynRecv
+            | TcpState::NewSynRecv
+            | TcpState::Listen
+            | TcpState::Close
+            | TcpState::BoundInactive
+    )
 }
 
 fn port(endpoint: Option<&Endpoint>) -> Option<u16> {

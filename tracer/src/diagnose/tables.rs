@@ -185,7 +185,7 @@ fn drops(observed: &Observed) -> Vec<DropRow> {
         row.sum.merge(sum);
     }
     let mut rows: Vec<_> = rows.into_values().collect();
-    rows.sort_by(|a, b| b.sum.count.cmp(&a.sum.count));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sum.count));
     rows.truncate(ROWS);
     rows
 }

@@ -17,6 +17,7 @@ mod time;
 
 pub use time::Clock;
 
+use crate::diagnose::Report;
 use crate::event::{Counted, Event, Totals};
 use crate::samples::{Change, Sample};
 
@@ -96,6 +97,16 @@ impl Renderer {
                 .iter()
                 .map(|counted| json::counted(counted, clock))
                 .collect(),
+        }
+    }
+
+    /// A report, totals included.
+    pub fn report(&self, of: &Report) -> String {
+        match self {
+            Self::Text { colour } => {
+                report::text(of, *colour) + "\n" + &self.totals(&of.observed.coverage.totals)
+            }
+            Self::Json => report::json(of),
         }
     }
 

@@ -7,13 +7,12 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use scenarios::faults::{Scenario, Stage, all, expectations};
+use scenarios::faults::{Finding, Scenario, Stage, all, expectations, judge};
 use scenarios::recording::{events, replay};
-use scenarios::requires;
+use scenarios::{requires, run_sendtrace};
 
 /// Plays faults, records a trace of each and has them diagnosed; needs root.
 #[derive(Parser)]
@@ -26,10 +25,15 @@ struct Args {
     /// Diagnose the traces that are there instead of recording new ones
     #[arg(long)]
     recorded: bool,
+    /// Print how many events of each kind a trace has
+    #[arg(long)]
+    events: bool,
 }
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
+    // What a panic says stands in the table.
+    std::panic::set_hook(Box::new(|_| ()));
     let expected = expectations()?;
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let known: Vec<&Scenario> = all().collect();
@@ -46,38 +50,63 @@ fn main() -> Result<ExitCode> {
                 .iter()
                 .any(|name| scenario.name.contains(name.as_str()))
     });
-    let mut failed = 0;
+    let (mut failed, mut judged, mut sure) = (0, 0, 0);
     for scenario in chosen {
-        if !expected.contains_key(scenario.name) {
-            bail!("{} has no expectation", scenario.name);
+        let name = scenario.name;
+        let Some(expected) = expected.get(name) else {
+            bail!("{name} has no expectation");
+        };
+        let trace = args.out.join(format!("{name}.sendtrace"));
+        if !args.recorded {
+            if !requires(scenario.needs) {
+                continue;
+            }
+            if let Err(why) = play(scenario, &trace) {
+                println!("{name:<24} NOT PLAYED: {why}");
+                failed += 1;
+                continue;
+            }
         }
-        let trace = args.out.join(format!("{}.sendtrace", scenario.name));
-        if !args.recorded && !requires(scenario.needs) {
+        if !trace.exists() {
+            println!("{name:<24} SKIPPED: no trace");
             continue;
         }
-        let begun = Instant::now();
-        if !args.recorded
-            && let Err(why) = play(scenario, &trace)
-        {
-            println!("{:<24} FAILED: {why}", scenario.name);
-            failed += 1;
-            continue;
+        let verdict = judge(&report(&trace), expected);
+        let wanted = expected
+            .as_ref()
+            .map_or("silence".to_owned(), Finding::tell);
+        let found = match (&verdict.right, verdict.wrong.is_empty()) {
+            (_, false) => format!("WRONG: {}", verdict.wrong.join("; ")),
+            (Some(confidence), true) => format!("right, {confidence}"),
+            (None, true) => "right".to_owned(),
+        };
+        println!("{name:<24} {wanted:<68} {found}");
+        for other in &verdict.others {
+            println!("{:<24}   also: {other}", "");
         }
-        let seconds = begun.elapsed().as_secs_f64();
-        let bytes = fs::metadata(&trace)
-            .with_context(|| trace.display().to_string())?
-            .len();
-        println!(
-            "{:<24} {seconds:>5.1} s {bytes:>6} bytes  {}",
-            scenario.name,
-            summary(&trace)
-        );
+        if args.events {
+            println!("{:<24}   {}", "", summary(&trace));
+        }
+        judged += 1;
+        failed += u32::from(!verdict.wrong.is_empty());
+        sure += u32::from(verdict.right.as_deref() == Some("high"));
     }
+    println!("{judged} judged, {sure} of high confidence and right, {failed} failed");
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What `sendtrace report` says of a trace; an error of its own counts as no report.
+fn report(trace: &Path) -> String {
+    let run = run_sendtrace(&["report", "--format", "json", &trace.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&run.stderr);
+    if !said.is_empty() {
+        eprint!("{said}");
+    }
+    String::from_utf8_lossy(&run.stdout).into_owned()
 }
 
 /// Records one scenario; `Err`: why the fault could not be made.

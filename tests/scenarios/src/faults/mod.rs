@@ -7,12 +7,14 @@
 mod app;
 mod expected;
 mod host;
+mod judge;
 mod path;
 mod peer;
 mod silent;
 mod stage;
 
-pub use expected::{Expected, Finding, expectations};
+pub use expected::{Expected, Finding, expectations, folder};
+pub use judge::{Verdict, judge};
 pub use stage::{Recording, Stage};
 
 /// One fault, or one innocent state.

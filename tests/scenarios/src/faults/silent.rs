@@ -1,12 +1,20 @@
 //! What only looks like a fault: a diagnosis must find nothing.
 
+use std::time::Duration;
+
+use super::stage::{client, far_apart, server};
 use super::{Scenario, Stage};
-use crate::{Connection, World};
+use crate::{Connection, Peer, SOON};
 
 pub const ALL: &[Scenario] = &[
     Scenario {
+        name: "ok_busy_server",
+        needs: &[],
+        play: busy_server,
+    },
+    Scenario {
         name: "ok_bulk_transfer",
-        needs: &["nft"],
+        needs: &[],
         play: bulk_transfer,
     },
     Scenario {
@@ -14,32 +22,79 @@ pub const ALL: &[Scenario] = &[
         needs: &[],
         play: reset_on_purpose,
     },
+    Scenario {
+        name: "ok_event_loop",
+        needs: &[],
+        play: event_loop,
+    },
+    Scenario {
+        name: "ok_health_checks",
+        needs: &[],
+        play: health_checks,
+    },
+    Scenario {
+        name: "ok_idle",
+        needs: &[],
+        play: idle,
+    },
+    Scenario {
+        name: "ok_slow_reader",
+        needs: &[],
+        play: slow_reader,
+    },
+    Scenario {
+        name: "ok_cpu_load",
+        needs: &[],
+        play: cpu_load,
+    },
 ];
 
-/// A bulk transfer that loses a few packets in a hundred thousand and repeats them at once.
-fn bulk_transfer(stage: &Stage) {
-    let world = World::routed();
-    world.a.ip("link set eth0 gso_max_segs 4");
-    world.on_the_path(&["ip saddr 10.99.1.1 tcp dport 443 numgen random mod 1000 < 1 drop"]);
+/// A server of this host answers forty clients at once, over and over.
+fn busy_server(stage: &Stage) {
+    let world = far_apart();
+    let mut server = world.a.peer("webapp");
+    for command in [
+        "open l tcp4",
+        "bind l 10.99.1.1:8080",
+        "listen l",
+        "serve l echo",
+    ] {
+        server.ok(command);
+    }
     let recording = stage.record(&world.a);
-    let mut pair = Connection::at(&world, "backup", "server", 443);
-    pair.warm_up();
+    let mut visitors = world.b.peer("visitors");
+    for number in 0..40 {
+        visitors.ok(&format!("open c{number} tcp4"));
+        visitors.ok(&format!("connect c{number} 10.99.1.1:8080"));
+        visitors.ok(&format!("background visitors ask c{number} 60 3000 100"));
+    }
+    visitors.tell("join");
+    visitors.reply(SOON);
+    recording.end();
+}
+
+/// A bulk transfer that loses a few packets in ten thousand and repeats them at once.
+fn bulk_transfer(stage: &Stage) {
+    let world = far_apart();
+    world.path("there delay_us=10000 loss=5");
+    let recording = stage.record(&world.a);
+    let mut pair = Connection::at(&world, "backup", "server", 873);
     pair.server.tell("drain s");
-    pair.client.ok("pump c 40000000");
+    pair.client.tell("pump c 15000000");
+    pair.client.reply(Duration::from_secs(60));
     pair.client.ok("shutdown c");
-    pair.server.reply(crate::SOON);
+    pair.server.reply(SOON);
+    let repeated = world.a.snmp("Tcp", "RetransSegs");
+    assert!((1..60).contains(&repeated), "{repeated} segments repeated");
     recording.end();
 }
 
 /// A client that ends each of its short connections with a RST, to keep no TIME_WAIT.
 fn reset_on_purpose(stage: &Stage) {
-    let world = World::routed();
-    let (mut server, mut client) = (world.b.peer("server"), world.a.peer("prober"));
-    server.ok("open l tcp4");
-    server.ok("bind l 10.99.2.2:443");
-    server.ok("listen l");
-    server.ok("serve l echo");
+    let world = far_apart();
+    let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
     let recording = stage.record(&world.a);
+    let mut client = world.a.peer("prober");
     for _ in 0..20 {
         client.ok("open c tcp4");
         client.ok("connect c 10.99.2.2:443");
@@ -47,6 +102,67 @@ fn reset_on_purpose(stage: &Stage) {
         client.ok("linger0 c");
         client.ok("close c");
         recording.pass(150);
+    }
+    recording.end();
+}
+
+/// An event loop writes until there is no room, and goes on when there is: EAGAIN is how it learns that.
+fn event_loop(stage: &Stage) {
+    let world = far_apart();
+    let _server = server(&world, "server", "drain", &["10.99.2.2:873"]);
+    let recording = stage.record_with(&world.a, &["--would-block"]);
+    let mut client = client(&world, "proxy", &["10.99.2.2:873"]);
+    client.tell("write-when-ready c0 12000000 300000");
+    let answer = client.reply(Duration::from_secs(60));
+    assert!(answer.number("would_block") > 5, "{answer:?}");
+    recording.end();
+}
+
+/// A balancer asks once a second whether a standby serves yet; by design it does not.
+fn health_checks(stage: &Stage) {
+    let world = far_apart();
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("balancer");
+    client.tell("retry 10.99.2.2:8081 12 1000 500");
+    assert_eq!(client.reply(SOON).number("failed"), 12);
+    recording.end();
+}
+
+/// Nothing happens.
+fn idle(stage: &Stage) {
+    let world = far_apart();
+    let recording = stage.record(&world.a);
+    recording.pass(6000);
+    recording.end();
+}
+
+/// A download whose reader takes what it wants and no more: this host's window closes, and that is as it should be.
+fn slow_reader(stage: &Stage) {
+    let world = far_apart();
+    let _server = server(&world, "server", "source", &["10.99.2.2:443"]);
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("player");
+    client.ok("open c tcp4");
+    client.ok("rcvbuf c 65536");
+    client.ok("connect c 10.99.2.2:443");
+    client.ok("sip c 60 20000 150");
+    recording.end();
+}
+
+/// Every processor is busy while clients ask; answers take longer, and nothing is lost.
+fn cpu_load(stage: &Stage) {
+    let world = far_apart();
+    let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
+    let mut burners: Vec<Peer> = (0..4).map(|_| world.a.peer("burner")).collect();
+    let recording = stage.record(&world.a);
+    let mut client = client(&world, "web", &["10.99.2.2:443"]);
+    for burner in &mut burners {
+        burner.tell("spin 6000");
+    }
+    client.tell("ask c0 100 2000 40");
+    client.reply(SOON);
+    for burner in &mut burners {
+        burner.reply(SOON);
     }
     recording.end();
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use crate::peer::Peer;
 use crate::program::sendtrace;
 use crate::recording::{Recorder, replay};
-use crate::world::Host;
+use crate::world::{Host, World};
 
 /// How often the counters of the host are noted: often, because the scenarios are short.
 const SAMPLES: Duration = Duration::from_secs(1);
@@ -70,4 +71,38 @@ impl Recording {
     pub fn pass(&self, ms: u64) {
         thread::sleep(Duration::from_millis(ms));
     }
+}
+
+/// Two hosts with a path of 20 ms there and back between them, on which each segment is a packet of its own.
+pub fn far_apart() -> World {
+    let world = World::relayed();
+    for host in [&world.a, &world.b] {
+        host.ip("link set eth0 gso_max_segs 1");
+    }
+    for direction in ["there", "back"] {
+        world.path(&format!("{direction} delay_us=10000"));
+    }
+    world
+}
+
+/// A server on host `b` that serves every client in this manner, at each of these addresses.
+pub fn server(world: &World, comm: &str, manner: &str, at: &[&str]) -> Peer {
+    let mut server = world.b.peer(comm);
+    for (number, at) in at.iter().enumerate() {
+        server.ok(&format!("open l{number} tcp4"));
+        server.ok(&format!("bind l{number} {at}"));
+        server.ok(&format!("listen l{number}"));
+        server.ok(&format!("serve l{number} {manner}"));
+    }
+    server
+}
+
+/// A client on host `a` with a socket `c0`, `c1`… connected to each of these addresses.
+pub fn client(world: &World, comm: &str, to: &[&str]) -> Peer {
+    let mut client = world.a.peer(comm);
+    for (number, to) in to.iter().enumerate() {
+        client.ok(&format!("open c{number} tcp4"));
+        client.ok(&format!("connect c{number} {to}"));
+    }
+    client
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use scenarios::{Counters, Outcome, Run, World, check_line, number, text};
+use serde_json::Value;
 
 /// What is done to packets on their way to host `b`.
 #[derive(Clone, Copy)]
@@ -145,18 +146,34 @@ impl Story {
         outcome == Outcome::Pass
     }
 
-    fn sums(&self, run: &Run) -> Sums {
-        let mut sums = Sums::default();
-        for event in run.events("retransmit", |event| {
-            event["flow"]["netns"] == self.netns
+    /// The events of this run, a line each: which of them the kernel counted, and we did not see, shows where a
+    /// number of `attempt` is not there.
+    pub fn list(&self, run: &Run) -> String {
+        let events = self.events(run);
+        let lines = events.iter().map(|event| {
+            let (boot_ns, flow) = (&event["boot_ns"], &event["flow"]);
+            let ends = format!("{} > {}", flow["local"], flow["remote"]);
+            format!("  {boot_ns} {ends} {}\n", event["retransmit"])
+        });
+        format!("{}:\n{}", self.check, lines.collect::<String>())
+    }
+
+    fn events<'a>(&self, run: &'a Run) -> Vec<&'a Value> {
+        run.events("retransmit", |event| {
+            let flow = &event["flow"];
+            flow["netns"] == self.netns
                 && self.ends.iter().any(|(local, remote)| {
-                    let flow = &event["flow"];
                     flow["local"] == local.as_str()
                         && remote
                             .as_ref()
                             .is_none_or(|end| flow["remote"] == end.as_str())
                 })
-        }) {
+        })
+    }
+
+    fn sums(&self, run: &Run) -> Sums {
+        let mut sums = Sums::default();
+        for event in self.events(run) {
             let key = (
                 text(event, "retransmit.cause").to_owned(),
                 text(event, "retransmit.trigger").to_owned(),

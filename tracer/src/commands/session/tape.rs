@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::event::{Counted, Detail, Event, Totals};
-use crate::samples::{ASKED, Changes, Sampler, SocketKey};
+use super::Beside;
+use crate::event::{Counted, Event, Flow, Totals};
 use crate::trace::flight::Flight;
 use crate::trace::layout::flag;
 use crate::trace::note::{Anchor, AnchorWhy, Counters, Fired, Note};
@@ -26,13 +26,6 @@ pub enum Deck {
     Flight(Box<Flight>, Triggers),
 }
 
-/// Beside the events.
-pub struct Beside {
-    pub sampler: Sampler,
-    pub every: Duration,
-    pub changes: Option<Changes>,
-}
-
 /// Collects what is recorded.
 pub struct Tape {
     builder: Builder,
@@ -45,9 +38,6 @@ pub struct Tape {
     counters: Counters,
     sealed_boot_ns: u64,
     anchored_boot_ns: u64,
-    sampled_boot_ns: u64,
-    /// Sockets that had trouble since the last sample.
-    troubled: Vec<SocketKey>,
     /// The trigger that fired at the last event.
     fired: Option<String>,
 }
@@ -73,14 +63,11 @@ impl Tape {
             counters: Counters::default(),
             sealed_boot_ns: now_boot_ns,
             anchored_boot_ns: now_boot_ns,
-            sampled_boot_ns: now_boot_ns,
-            troubled: Vec::new(),
             fired: None,
         };
         tape.anchor(now_boot_ns, AnchorWhy::Start);
         if let Some(beside) = &mut tape.beside {
-            // The first only takes the base.
-            let _ = beside.sampler.sample(now_boot_ns);
+            beside.begin(now_boot_ns);
         }
         Ok(tape)
     }
@@ -89,7 +76,9 @@ impl Tape {
     #[must_use]
     pub fn event(&mut self, event: &Event) -> bool {
         self.builder.event(event);
-        self.remember(event);
+        if let Some(beside) = &mut self.beside {
+            beside.event(event);
+        }
         if let Deck::Flight(_, triggers) = &mut self.deck
             && let Some(trigger) = triggers.observe(event)
         {
@@ -192,45 +181,19 @@ impl Tape {
     }
 
     fn look_beside(&mut self, now_boot_ns: u64) {
-        let Some(beside) = &mut self.beside else {
-            return;
-        };
-        for change in beside
-            .changes
+        for note in self
+            .beside
             .iter_mut()
-            .flat_map(|changes| changes.drain(now_boot_ns))
+            .flat_map(|beside| beside.look(now_boot_ns))
         {
-            self.builder.note(&Note::Change(object(&change)));
-        }
-        let every = u64::try_from(beside.every.as_nanos()).unwrap_or(u64::MAX);
-        // Half a second early is nearer than half a second late.
-        if now_boot_ns
-            .saturating_sub(self.sampled_boot_ns)
-            .saturating_add(500_000_000)
-            < every
-        {
-            return;
-        }
-        self.sampled_boot_ns = now_boot_ns;
-        let troubled = std::mem::take(&mut self.troubled);
-        if let Some(mut sample) = beside.sampler.sample(now_boot_ns) {
-            sample.sockets = beside.sampler.sample_sockets(&troubled);
-            self.builder.note(&Note::Sample(object(&sample)));
+            self.builder.note(&note);
         }
     }
 
-    /// A flow with trouble has its socket sampled.
-    fn remember(&mut self, event: &Event) {
-        if self.beside.is_none()
-            || self.troubled.len() >= ASKED
-            || matches!(event.detail, Detail::Send(_) | Detail::Lost(_))
-        {
-            return;
-        }
-        if let Some(key) = event.flow.as_ref().and_then(SocketKey::of)
-            && !self.troubled.contains(&key)
-        {
-            self.troubled.push(key);
+    /// The socket of this flow is looked at in the next sample.
+    pub fn trouble(&mut self, flow: &Flow) {
+        if let Some(beside) = &mut self.beside {
+            beside.trouble(flow);
         }
     }
 

@@ -12,8 +12,9 @@ pub static RULE: Rule = Rule {
     symptom: Symptom::Refused,
     layer: Some(Layer::Peer),
     title: "the destination refuses the connection",
-    reason: "The SYN was answered at once with RST: the packet got there, and came back. So the path works, and no \
-             process listens on that port of that address (or a firewall there answers in its place).",
+    reason: "The request was answered at once: a SYN with RST, a datagram with ICMP port unreachable. The packet got \
+             there, and the answer came back. So the path works, and no process listens on that port of that address \
+             (or a firewall there answers in its place).",
     rests_on: "tcp_rcv_synsent_state_process() ends with ECONNREFUSED on RST; RFC 9293 section 3.10.7.1: a closed \
                port answers with RST. For UDP it is an ICMP port unreachable (RFC 1122, 4.1.3.1).",
     needs: &[Signal::Connection],
@@ -41,9 +42,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let all = || refused.iter().map(|socket| &observed.sockets[*socket]);
-        let taken = observed
-            .sockets_of(conversation)
-            .any(|socket| socket.established_ns.is_some());
+        let taken = observed.sockets_of(conversation).any(|socket| socket.open);
         let times: Vec<i64> = all().map(|socket| socket.last_ns).collect();
         if !taken && is_steady(&times) {
             continue;
@@ -85,12 +84,15 @@ fn was_refused(socket: &Socket) -> bool {
     by_rst || socket.failed(libc::ECONNREFUSED) > 0
 }
 
-/// At least three, in steps that are alike and no shorter than a second.
+/// At least four, nearly all in steps that are alike and no shorter than a second.
 fn is_steady(times: &[i64]) -> bool {
     let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_unstable();
-    let (Some(&least), Some(&most)) = (steps.first(), steps.last()) else {
+    if steps.len() < 3 {
         return false;
-    };
-    steps.len() >= 2 && least >= STEADY_NS && most <= least * 3 / 2
+    }
+    let middle = steps[steps.len() / 2];
+    let alike = |step: i64| (step - middle).abs() * 3 <= middle;
+    let odd = steps.iter().filter(|step| !alike(**step)).count();
+    middle >= STEADY_NS && odd * 5 <= steps.len()
 }

@@ -4,6 +4,9 @@ use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::Signal;
 
+/// The largest datagrams that probe: jumbo frames.
+const PROBES_BYTES: u64 = 9216;
+
 pub static RULE: Rule = Rule {
     cause: "oversized_datagram",
     symptom: Symptom::Refused,
@@ -35,10 +38,24 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let sockets: Vec<_> = sockets
             .filter(|socket| observed.sockets[*socket].errors.contains_key(&errno))
             .collect();
-        let mut case = Case::of(observed, index, sockets, Confidence::High)
-            .shown_by("sends failed with EMSGSIZE", &errors);
-        if errors.bytes > 0 {
-            let mean = errors.bytes / errors.count;
+        let mean = errors
+            .bytes
+            .checked_div(errors.count)
+            .filter(|mean| *mean > 0);
+        // Programs that look for the path's MTU with datagrams do this on purpose (QUIC, RFC 8899).
+        let probing = mean.is_none_or(|mean| mean <= PROBES_BYTES);
+        let confidence = if probing {
+            Confidence::Medium
+        } else {
+            Confidence::High
+        };
+        let mut case = Case::of(observed, index, sockets, confidence)
+            .shown_by("sends failed with EMSGSIZE", &errors)
+            .but(
+                probing,
+                "a program that probes for the path's MTU does this on purpose (QUIC, RFC 8899)",
+            );
+        if let Some(mean) = mean {
             case = case.with(format!("{mean} bytes each, on average"));
         }
         cases.push(case.timed());

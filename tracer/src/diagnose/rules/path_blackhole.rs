@@ -1,8 +1,9 @@
 //! A connection was at work, and from one moment on nothing came back any more.
 
+use super::common::many;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
-use crate::event::{Cause, Detail, Signal};
+use crate::event::{Cause, Detail, Outcome, Signal};
 
 /// Time-outs in a row that only silence explains: with 10 % of random loss, three in a row come once in a thousand.
 const IN_A_ROW: u32 = 3;
@@ -56,7 +57,10 @@ fn judge(observed: &Observed) -> Vec<Case> {
             case = case.with(format!("no ACK for {:.1} s", us as f64 / 1e6));
         }
         if timed_out > 0 {
-            case = case.with(format!("{timed_out} connections ended with ETIMEDOUT"));
+            case = case.with(format!(
+                "{} ended with ETIMEDOUT",
+                many(timed_out, "connection")
+            ));
         }
         cases.push(case);
     }
@@ -65,8 +69,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
 
 /// Established, with time-outs in a row that no ACK interrupted, and nothing that explains itself.
 pub fn went_silent(socket: &Socket) -> bool {
-    let was_open = socket.established_ns.is_some() || socket.resent(Cause::Syn) == 0;
-    was_open
+    socket.open
         && socket.resets_received.is_empty()
         && socket.attempts >= IN_A_ROW
         && no_ack_between(socket)
@@ -89,7 +92,8 @@ fn no_ack_between(socket: &Socket) -> bool {
         let (Detail::Retransmit(r), Some(tcp)) = (&event.detail, &event.tcp) else {
             continue;
         };
-        if r.cause != Cause::Rto || r.attempt.is_none() {
+        // What stayed on this host tells nothing of the path.
+        if r.cause != Cause::Rto || r.attempt.is_none() || r.outcome != Outcome::Sent {
             continue;
         }
         let Some(ago) = tcp.last_ack_us_ago else {

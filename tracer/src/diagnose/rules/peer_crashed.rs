@@ -1,5 +1,6 @@
 //! The process at the other end is gone: its kernel answers data with RST.
 
+use super::common::many;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
 use crate::event::{Cause, Detail, Direction, Signal};
@@ -46,20 +47,41 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 .filter_map(|errno| socket.errors.get(&errno.unsigned_abs()))
         }));
         let timeouts = all().map(|socket| socket.resent(Cause::Rto)).sum::<u64>();
-        let confidence = match (errors.count, timeouts) {
-            (1.., 0) => Confidence::High,
-            (1.., _) => Confidence::Medium,
-            _ => Confidence::Low,
+        // Nobody listens any more: the process is gone, and did not only close this connection.
+        let refused = observed
+            .sockets_of(conversation)
+            .filter(|socket| refused_after(socket, resets.first_ns))
+            .count();
+        let confidence = match (timeouts, refused) {
+            (0, 1..) => Confidence::High,
+            _ => Confidence::Medium,
         };
         cases.push(
             Case::of(observed, index, reset.clone(), confidence)
                 .shown_by("RST received on a connection at work", &resets)
                 .shown_by("sends failed with ECONNRESET or EPIPE", &errors)
+                .but(
+                    refused == 0,
+                    "no connection was refused afterwards: the peer may live, and have closed this one on purpose",
+                )
                 .but(timeouts > 0, format!("{timeouts} time-outs came before"))
                 .timed(),
         );
+        if let Some(case) = cases.last_mut().filter(|_| refused > 0) {
+            let what = format!(
+                "afterwards {} to it met a refusal",
+                many(refused, "connection")
+            );
+            case.evidence.push(crate::diagnose::Evidence::fact(what));
+        }
     }
     cases
+}
+
+fn refused_after(socket: &Socket, at: i64) -> bool {
+    let refused = libc::ECONNREFUSED.unsigned_abs();
+    let mut changes = socket.transitions.iter();
+    changes.any(|(when, change)| *when > at && change.errno == Some(refused))
 }
 
 /// Established and busy, then RST, and a send that learned of it.

@@ -43,7 +43,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         }
         let taken = observed
             .sockets_of(conversation)
-            .filter(|socket| socket.established_ns.is_some())
+            .filter(|socket| socket.open)
             .count();
         let timed_out = all().filter(|socket| gave_up(socket)).count();
         let confidence = match (taken, timed_out, again.count) {
@@ -71,7 +71,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
 pub fn never_answered(socket: &Socket) -> bool {
     let unreachable = [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ECONNREFUSED];
     socket.resent(Cause::Syn) > 0
-        && socket.established_ns.is_none()
+        && !socket.open
         && socket.resets_received.is_empty()
         && socket
             .ended_with()

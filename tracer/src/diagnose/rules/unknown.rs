@@ -47,6 +47,7 @@ pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Case> {
             .shown_by("connection requests sent again (syn)", &syn);
         let errnos: BTreeSet<u32> = all()
             .flat_map(|socket| socket.errors.keys().copied())
+            .filter(|errno| *errno != libc::EAGAIN.unsigned_abs())
             .collect();
         for errno in errnos {
             let sum = Sum::of(all().filter_map(|socket| socket.errors.get(&errno)));
@@ -59,6 +60,5 @@ pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Case> {
 
 /// Time-outs and errors: drops and fast retransmits alone are no failure of a conversation.
 fn calls(socket: &Socket) -> u64 {
-    let errors: u64 = socket.errors.values().map(|sum| sum.count).sum();
-    errors + socket.timeouts()
+    socket.failures() + socket.timeouts()
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{clock, hours, since_1970};
+use super::{hours, since_1970};
 use crate::diagnose::rule::Confidence;
 use crate::diagnose::{Evidence, Finding, Happening, Report, Verdict};
 use crate::errno;
@@ -12,6 +12,8 @@ use crate::event::{Direction, Owner};
 use crate::render::text::COLUMNS;
 use crate::render::{Clock, escape, sample};
 
+/// A time of day is ambiguous beyond this.
+const DAY_NS: i64 = 20 * 3600 * 1_000_000_000;
 /// Width of the words in front of the parts of a finding.
 const LABEL: usize = 13;
 
@@ -27,7 +29,7 @@ pub fn report(report: &Report, colour: bool) -> String {
 
 fn head(report: &Report, text: &mut String) {
     let observed = &report.observed;
-    let clock = clock(observed, 0);
+    let clock = times(report, 0);
     let names = observed.hosts.iter().map(|host| safe(&host.name));
     let names = names.collect::<Vec<_>>().join(", ");
     match observed.span {
@@ -78,7 +80,7 @@ fn head(report: &Report, text: &mut String) {
 }
 
 fn finding(report: &Report, number: usize, finding: &Finding, colour: bool, text: &mut String) {
-    let clock = clock(&report.observed, finding.subject.host);
+    let clock = times(report, finding.subject.host);
     let rule = finding.rule;
     let strong = style(colour, Style::new().bold());
     let sure = style(
@@ -129,8 +131,10 @@ fn who(finding: &Finding) -> String {
         Some(owner) => owner_words(owner),
         None => "this host".to_owned(),
     };
-    if subject.processes > 1 {
-        _ = write!(who, " and {} other processes", subject.processes - 1);
+    match subject.processes {
+        0 | 1 => {}
+        2 => who.push_str(" and another process"),
+        many => _ = write!(who, " and {} other processes", many - 1),
     }
     if let Some(about) = &subject.about {
         _ = write!(who, ", {}", safe(about));
@@ -158,7 +162,7 @@ fn owner_words(owner: &Owner) -> String {
     }
 }
 
-fn evidence(one: &Evidence, clock: &Clock) -> String {
+fn evidence(one: &Evidence, clock: &Times) -> String {
     let what = safe(&one.what);
     let counted = one
         .count
@@ -176,20 +180,37 @@ fn evidence(one: &Evidence, clock: &Clock) -> String {
     }
 }
 
+/// A row of a table, no wider than a line.
+macro_rules! row {
+    ($text:expr, $($words:tt)*) => {{
+        let line = format!($($words)*);
+        _ = writeln!($text, "{}", escape::shorten(&line, COLUMNS));
+    }};
+}
+
+/// Who, where there is little room.
+fn short(owner: &Owner) -> String {
+    let comm = owner.comm.as_ref();
+    let comm = comm.map_or("unknown".to_owned(), |comm| escape::name(comm.as_bytes()));
+    owner
+        .pid
+        .map_or(comm.clone(), |pid| format!("{comm}/{pid}"))
+}
+
 fn tables(report: &Report, text: &mut String) {
-    let clock = clock(&report.observed, 0);
+    let clock = times(report, 0);
     let tables = &report.tables;
     if !tables.talkers.is_empty() {
         _ = writeln!(text, "\nWho sends again most");
         for one in &tables.talkers {
             let rate = one.segments_per_s;
             let rate = rate.map_or(String::new(), |rate| format!(" ({rate:.1}/s)"));
-            _ = writeln!(
+            row!(
                 text,
                 "  {:>7} segments{rate}, {} time-outs  {} → {} {}",
                 one.resent.segments,
                 one.timeouts,
-                owner_words(&one.owner),
+                short(&one.owner),
                 one.proto,
                 safe(&one.peer.to_string())
             );
@@ -198,12 +219,12 @@ fn tables(report: &Report, text: &mut String) {
     if !tables.errors.is_empty() {
         _ = writeln!(text, "\nErrors of sends");
         for one in &tables.errors {
-            _ = writeln!(
+            row!(
                 text,
                 "  {:>7} {:<13} {} → {} {}  {} to {}",
                 one.sum.count,
                 errno::display(one.errno),
-                owner_words(&one.owner),
+                short(&one.owner),
                 one.proto,
                 safe(&one.peer.to_string()),
                 moment(&clock, one.sum.first_ns),
@@ -220,7 +241,7 @@ fn tables(report: &Report, text: &mut String) {
                     Direction::Sent => ", on the way out".to_owned(),
                     Direction::Received => ", on the way in".to_owned(),
                 });
-            _ = writeln!(
+            row!(
                 text,
                 "  {:>7} {}{direction} {}",
                 one.sum.count,
@@ -232,14 +253,14 @@ fn tables(report: &Report, text: &mut String) {
     if !tables.timeline.is_empty() {
         _ = writeln!(text, "\nWhat came first");
         for one in &tables.timeline {
-            let clock = super::clock(&report.observed, one.host);
+            let clock = times(report, one.host);
             let what = match &one.what {
                 Happening::First(what) => what.clone(),
                 Happening::Change(change) => sample::change_words(change),
             };
             let whose = match (&one.owner, &one.peer) {
                 (Some(owner), Some(peer)) => {
-                    format!("  {} → {}", owner_words(owner), safe(&peer.to_string()))
+                    format!("  {} → {}", short(owner), safe(&peer.to_string()))
                 }
                 _ => String::new(),
             };
@@ -248,7 +269,7 @@ fn tables(report: &Report, text: &mut String) {
             } else {
                 String::new()
             };
-            _ = writeln!(
+            row!(
                 text,
                 "  {} {}{of}{whose}",
                 moment(&clock, one.wall_ns),
@@ -313,14 +334,32 @@ fn style(colour: bool, style: Style) -> Style {
     if colour { style } else { Style::new() }
 }
 
-fn date(clock: &Clock, wall_ns: i64) -> String {
-    let full = since_1970(wall_ns).and_then(|ns| clock.rfc3339(ns));
+/// Times of a host, as this report shows them.
+struct Times {
+    clock: Clock,
+    /// With the day: what was observed is longer than one.
+    dated: bool,
+}
+
+fn times(report: &Report, host: usize) -> Times {
+    Times {
+        clock: super::clock(&report.observed, host),
+        dated: report.observed.span_ns() > DAY_NS,
+    }
+}
+
+fn date(times: &Times, wall_ns: i64) -> String {
+    let full = since_1970(wall_ns).and_then(|ns| times.clock.rfc3339(ns));
     full.unwrap_or_else(|| "unknown time".to_owned())
 }
 
-fn moment(clock: &Clock, wall_ns: i64) -> String {
-    let time = since_1970(wall_ns).and_then(|ns| clock.time_of_day(ns));
-    time.unwrap_or_else(|| "--:--:--.---".to_owned())
+fn moment(times: &Times, wall_ns: i64) -> String {
+    let time = since_1970(wall_ns).and_then(|ns| times.clock.time_of_day(ns));
+    let time = time.unwrap_or_else(|| "--:--:--.---".to_owned());
+    match date(times, wall_ns).get(..10) {
+        Some(day) if times.dated => format!("{day} {time}"),
+        _ => time,
+    }
 }
 
 fn duration(seconds: f64) -> String {

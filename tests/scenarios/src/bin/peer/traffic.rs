@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::Peer;
@@ -19,6 +20,9 @@ impl Peer {
         Some(match *words {
             ["trickle", name, count, bytes, gap_ms] => self.trickle(name, count, bytes, gap_ms),
             ["ask", name, count, bytes, gap_ms] => self.requests(name, count, bytes, gap_ms),
+            ["pump-or-eagain", name, bytes] => self.pump_or_eagain(name, bytes),
+            ["offer", name, count, bytes, gap_ms] => self.offer(name, count, bytes, gap_ms),
+            ["write-when-ready", name, total, piece] => self.write_when_ready(name, total, piece),
             ["sip", name, count, bytes, gap_ms] => self.sip(name, count, bytes, gap_ms),
             ["serve", listener, manner] => self.serve(listener, manner),
             ["retry", to, count, gap_ms, patience_ms] => retry(to, count, gap_ms, patience_ms),
@@ -76,6 +80,54 @@ impl Peer {
             clock.wait();
         }
         Ok(total.to_string())
+    }
+
+    /// Sends until all is taken, or SO_SNDTIMEO ran out with nothing taken: how much was.
+    fn pump_or_eagain(&self, name: &str, bytes: &str) -> Result<String> {
+        let (data, bytes, mut sent) = (vec![b'x'; 1 << 16], bytes.parse::<usize>()?, 0);
+        while sent < bytes {
+            match send(self.fd(name)?, &data, MsgFlags::MSG_NOSIGNAL) {
+                Ok(taken) => sent += taken,
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(sent.to_string())
+    }
+
+    /// Offers this much at this distance and waits for nothing: how often there was no room.
+    fn offer(&self, name: &str, count: &str, bytes: &str, gap_ms: &str) -> Result<String> {
+        let (data, mut clock, mut would_block) =
+            (vec![b'x'; bytes.parse()?], Clock::new(gap_ms)?, 0);
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        for _ in 0..count.parse::<u64>()? {
+            match send(self.fd(name)?, &data, flags) {
+                Ok(_) => {}
+                Err(Errno::EAGAIN) => would_block += 1,
+                Err(errno) => return Err(errno.into()),
+            }
+            clock.wait();
+        }
+        Ok(format!("would_block={would_block}"))
+    }
+
+    /// Writes pieces until there is no room, waits until there is, and goes on.
+    fn write_when_ready(&self, name: &str, total: &str, piece: &str) -> Result<String> {
+        let (data, total): (Vec<u8>, usize) = (vec![b'x'; piece.parse()?], total.parse()?);
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let (mut sent, mut would_block) = (0, 0);
+        while sent < total {
+            match send(self.fd(name)?, &data, flags) {
+                Ok(taken) => sent += taken,
+                Err(Errno::EAGAIN) => {
+                    would_block += 1;
+                    let socket = self.socket(name)?.as_fd();
+                    poll(&mut [PollFd::new(socket, PollFlags::POLLOUT)], 20_000u16)?;
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(format!("would_block={would_block}"))
     }
 
     fn all(&self, name: &str, mut data: &[u8]) -> Result<()> {
@@ -220,7 +272,7 @@ fn hold(client: TcpStream) {
 /// Takes one message and says farewell with a RST, on purpose.
 fn reset(client: TcpStream) {
     let _ = (&client).read(&mut [0; 4096]);
-    let _ = scenarios::sys::linger_zero(std::os::fd::AsFd::as_fd(&client));
+    let _ = scenarios::sys::linger_zero(client.as_fd());
 }
 
 /// Sends without end.

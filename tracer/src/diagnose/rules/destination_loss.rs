@@ -1,0 +1,62 @@
+//! Packets get lost on the way to one destination, and not to others.
+
+use super::common::resent;
+use super::loss::{Lossy, elsewhere, lossy};
+use crate::diagnose::Observed;
+use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::event::{Cause, Signal};
+
+/// Segments elsewhere that prove that the near part of the path is well.
+const PROVE: u64 = 500;
+
+pub static RULE: Rule = Rule {
+    cause: "destination_loss",
+    symptom: Symptom::Stall,
+    layer: Some(Layer::Network),
+    title: "packets are lost on the way to one destination, while others are well",
+    reason: "Segments to this destination had to be sent again, while much other traffic of this host in the same time \
+             lost nothing: the part of the path that is only this destination's loses packets, not the part near \
+             this host.",
+    rests_on: "tcp_xmit_retransmit_queue(), as for path_loss; Tcp.OutSegs of the host minus what this destination \
+               acknowledged is what went elsewhere.",
+    needs: &[Signal::Retransmit],
+    needs_samples: true,
+    refuted_by: "Loss to other destinations too; duplicates that the peer reports; drops on this host.",
+    next_step: "Trace the route to this destination and to a healthy one, and look where they part; ask for the port \
+                counters there, and on the destination's own interface.",
+    do_not: "Do not change this host's settings: its other connections show that they are right.",
+    over: &["path_loss", "unknown"],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for host in 0..observed.hosts.len() {
+        let (lossy, out) = lossy(observed, host);
+        let (Some(rest), Some(out)) = (elsewhere(&lossy, out), out) else {
+            continue;
+        };
+        if lossy.is_empty() || rest * 10 < out * 4 {
+            continue;
+        }
+        cases.extend(lossy.iter().map(|one| case(observed, one, rest)));
+    }
+    cases
+}
+
+fn case(observed: &Observed, one: &Lossy, rest: u64) -> Case {
+    let sum = resent(
+        observed,
+        &one.sockets,
+        &[Cause::Fast, Cause::Rto, Cause::Tlp],
+    );
+    let confidence = if sum.segments >= 20 && rest >= PROVE {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    };
+    Case::of(observed, one.conversation, one.sockets.clone(), confidence)
+        .shown_by(format!("retransmits of {} segments", sum.segments), &sum)
+        .with(format!("{rest} segments went elsewhere and lost less"))
+        .timed()
+}

@@ -1,0 +1,77 @@
+//! The host at the other end is gone, and the network says so.
+
+use super::common::{ended, ended_with, errors, resent, sockets};
+use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::diagnose::{Observed, Socket};
+use crate::event::{Cause, Signal};
+
+const UNREACHABLE: &[i32] = &[libc::EHOSTUNREACH, libc::EHOSTDOWN, libc::ENETUNREACH];
+
+pub static RULE: Rule = Rule {
+    cause: "peer_host_gone",
+    symptom: Symptom::Disconnect,
+    layer: Some(Layer::Peer),
+    title: "the host at the other end is gone: the network in front of it says that it is unreachable",
+    reason: "A connection at work went silent, and then something on the way said host or network unreachable: the last \
+             router looked for the host and did not find it. So the path leads there, and the host does not answer.",
+    rests_on: "ICMP host unreachable is a soft error (tcp_v4_err(), RFC 5461): the kernel goes on until its retries are \
+               used up, and then ends the connection with it instead of ETIMEDOUT (tcp_write_err()).",
+    needs: &[Signal::Retransmit, Signal::Connection],
+    needs_samples: false,
+    refuted_by: "A neighbour of this host that failed (then it is this host's own link), or other services of the same \
+                 address that answer.",
+    next_step: "Is the host up (console, management interface, other services)? If it is, is its address still its own \
+                (failover, DHCP, duplicate address)?",
+    do_not: "Do not tune retries here: the sooner the application learns of it, the better.",
+    over: &[
+        "path_blackhole",
+        "idle_timeout",
+        "path_loss",
+        "destination_loss",
+        "unknown",
+    ],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let gone = sockets(observed, conversation, is_gone);
+        if gone.is_empty() {
+            continue;
+        }
+        let icmp = observed.hosts[conversation.host].grew("Icmp.InDestUnreachs");
+        let mut case = Case::of(observed, index, gone.clone(), Confidence::High)
+            .shown_by(
+                "time-outs of an established connection",
+                &resent(observed, &gone, &[Cause::Rto]),
+            )
+            .shown_by(
+                "sends failed as unreachable",
+                &errors(observed, &gone, UNREACHABLE),
+            )
+            .with(format!(
+                "{} connections ended as unreachable",
+                ended(observed, &gone, UNREACHABLE)
+            ));
+        if let Some(icmp @ 1..) = icmp {
+            case = case.with(format!(
+                "{icmp} ICMP messages said unreachable (Icmp.InDestUnreachs)"
+            ));
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+fn is_gone(socket: &Socket) -> bool {
+    socket.open
+        && socket.resent(Cause::Rto) >= 2
+        && ended_with(socket, UNREACHABLE)
+        && socket
+            .dropped(|reason| reason.starts_with("NEIGH_"))
+            .is_empty()
+        && socket
+            .dropped(|reason| reason == "IP_OUTNOROUTES")
+            .is_empty()
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask scenarios`: real faults, a trace of each, and what a diagnosis makes of it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::{self, Linkage, Profile};
+use crate::{setup, workspace};
+
+/// Where the traces are that the tests read.
+const GOLDEN: &str = "tests/traces/diagnose";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only scenarios whose name contains one of these
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Where the traces go (default: a folder below target)
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["bless", "recorded"])]
+    out: Option<PathBuf>,
+    /// Record the traces that the tests read anew
+    #[arg(long, conflicts_with = "recorded")]
+    bless: bool,
+    /// Record nothing: diagnose the traces that the tests read (needs no root)
+    #[arg(long)]
+    recorded: bool,
+    /// Print how many events of each kind a trace has
+    #[arg(long)]
+    events: bool,
+}
+
+pub fn command(args: &Args) -> Result<()> {
+    if !args.recorded && !nix::unistd::geteuid().is_root() {
+        bail!(
+            "faults are made in network namespaces, which needs root: run \
+             `sudo --preserve-env=PATH cargo xtask scenarios`"
+        );
+    }
+    let ready = setup::setup()?;
+    let sendtrace = build::sendtrace(&ready, Profile::Dev, Linkage::Dynamic)?;
+    let mut programs = ["peer", "relay", "scenarios"]
+        .into_iter()
+        .map(|name| build::program(&ready, "scenarios", name, Profile::Dev, Linkage::Dynamic));
+    // All of them stand in one folder, where the last looks for the others.
+    let runner = programs
+        .by_ref()
+        .collect::<Result<Vec<_>>>()?
+        .pop()
+        .context("three programs")?;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None if args.bless || args.recorded => workspace::root().join(GOLDEN),
+        None => runner.with_file_name("traces-of-scenarios"),
+    };
+    let mut command = Command::new(runner);
+    command.args(&args.names).arg("--out").arg(out);
+    command.args(args.recorded.then_some("--recorded"));
+    command.args(args.events.then_some("--events"));
+    command.env("SENDTRACE_BIN", sendtrace);
+    workspace::clean_environment(&mut command);
+    workspace::run(&mut command)
+}
