@@ -3,6 +3,7 @@
 //! The line that data walks: `kernel::ring` → [`decode`] → [`owner`] → [`render`]; [`commands`] compose it.
 //! Imports go one way, and `cargo xtask lint` checks the borders.
 
+pub mod applog;
 pub mod cli;
 pub mod commands;
 pub mod decode;

@@ -1,5 +1,6 @@
 //! One file per command; each composes the line from hook to output.
 
+mod app_log;
 mod attach;
 pub mod diff;
 pub mod doctor;

@@ -4,6 +4,7 @@
 //! Text is for people and fits into [`text::COLUMNS`] columns; JSON is the contract for everything else.
 //! Both are safe to print on a terminal, whatever a process called itself ([`escape`]).
 
+pub mod app_log;
 pub mod diff;
 pub mod escape;
 pub mod explain;
