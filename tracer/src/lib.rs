@@ -3,6 +3,7 @@
 //! The line that data walks: `kernel::ring` → [`decode`] → [`owner`] → [`render`]; [`commands`] compose it.
 //! Imports go one way, and `cargo xtask lint` checks the borders.
 
+pub mod applog;
 pub mod cli;
 pub mod commands;
 pub mod decode;
@@ -11,6 +12,7 @@ pub mod diff;
 pub mod errno;
 pub mod event;
 pub mod exec;
+pub mod explain;
 pub mod export;
 pub mod filter;
 pub mod host;

@@ -12,9 +12,8 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::peer::Peer;
 use crate::relay::Relay;
@@ -93,12 +92,10 @@ impl World {
 
     /// Sets one direction of the path of [`World::relayed`] anew: `there delay_us=20000 loss=100` (of 10000).
     pub fn path(&self, line: &str) {
-        self.relay
-            .as_ref()
-            .expect("World::relayed")
-            .0
+        let (relay, _) = self.relay.as_ref().expect("World::relayed");
+        relay
             .lock()
-            .expect("nobody panics with it")
+            .unwrap_or_else(PoisonError::into_inner)
             .set(line);
     }
 

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::SignedDuration;
 
 use super::filters::of_a_trace;
 use super::replay::standard_input_once;
+use super::values::signed_duration;
 use super::{Filters, Printed};
+use crate::applog::Fields;
 use crate::when::When;
 
 const HELP: &str = "\
@@ -21,6 +24,7 @@ Examples:
   sendtrace report night.trace
   sendtrace report night.trace --since 03:00 --until 04:00 --remote 10.0.0.12
   sendtrace report /var/log/sendtrace --since -1h --format json
+  sendtrace report night.trace --app-log batch.log --app-log-fields id=job,dest=server
   sendtrace explain path_blackhole";
 
 /// `sendtrace report`.
@@ -40,6 +44,29 @@ pub struct Report {
     /// Fail on the first damage instead of skipping it
     #[arg(long)]
     pub strict: bool,
+    /// An application's log, JSON lines or logfmt: which of its failures has which evidence in the trace
+    #[arg(long, value_name = "FILE", help_heading = "Application log")]
+    pub app_log: Option<PathBuf>,
+    /// Names of the log's fields: time, id, dest, port, errno, retry, retries, bytes, pid; for example
+    /// time=ts,id=req_id. What is named replaces the usual names
+    #[arg(
+        long,
+        value_name = "MEANING=FIELD,…",
+        value_parser = Fields::parse,
+        requires = "app_log",
+        help_heading = "Application log"
+    )]
+    pub app_log_fields: Option<Fields>,
+    /// How far the log's clock is ahead of the trace's: 2s, -350ms; estimated where both know enough errors
+    #[arg(
+        long,
+        value_name = "T",
+        value_parser = signed_duration,
+        allow_hyphen_values = true,
+        requires = "app_log",
+        help_heading = "Application log"
+    )]
+    pub app_log_offset: Option<SignedDuration>,
     /// How it is printed.
     #[command(flatten)]
     pub printed: Printed,

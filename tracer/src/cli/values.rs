@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use tracer_common::ERRNO_WORDS;
 
 use super::Comm;
@@ -27,6 +28,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("a duration longer than 0 is needed, for example 30s".to_string()),
         Err(_) => Err("expected a number with a unit, for example 30s, 5m or 1h30m".to_string()),
     }
+}
+
+/// A duration that may be negative: `2s`, `+2s`, `-350ms`.
+pub(crate) fn signed_duration(text: &str) -> Result<SignedDuration, String> {
+    let (negative, bare) = match text.strip_prefix('-') {
+        Some(bare) => (true, bare),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let time = humantime::parse_duration(bare).ok();
+    let time = time.and_then(|time| SignedDuration::try_from(time).ok());
+    let time = time.ok_or("expected a number with a unit, for example 2s or -350ms")?;
+    Ok(if negative { -time } else { time })
 }
 
 /// A duration of a second or more: for what costs something each time.

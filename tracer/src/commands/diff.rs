@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Failure;
 use super::live::renderer;
 use super::playback::{Play, Playback, Wanted};
-use super::report::observe_each;
+use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::diff::{Capture, Diff, Intake, Side, Verdict};
 use crate::errno;
@@ -82,7 +82,7 @@ fn side(
         intake.header(&track.facts);
         recorded = capture(&track.facts);
     }
-    let (observed, _) = observe_each(&mut playback, interrupt, |_, wall_ns, play| match play {
+    let (observed, _) = observe(&mut playback, interrupt, |_, wall_ns, play| match play {
         Play::Event(event) => intake.event(wall_ns, event),
         Play::Note(note) => {
             if let Note::Sample(sample) = &**note {

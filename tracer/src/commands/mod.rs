@@ -1,8 +1,10 @@
 //! One file per command; each composes the line from hook to output.
 
+mod app_log;
 mod attach;
 pub mod diff;
 pub mod doctor;
+pub mod explain;
 pub mod export;
 mod header;
 pub mod info;

@@ -1,13 +1,18 @@
 //! `sendtrace report`: what is wrong, in which layer, and what to try first.
 
 use std::io::{self, Write as _};
+use std::path::Path;
+
+use jiff::tz::TimeZone;
 
 use super::Failure;
 use super::live::renderer;
-use super::playback::{LOOK_AGAIN, Play, Playback, Step, Wanted};
+use super::playback::{self, LOOK_AGAIN, Play, Playback, Step, Wanted};
+use crate::applog::{AppLog, Ledger, Lines};
 use crate::cli::Report as Args;
 use crate::diagnose::{HostFacts, Hours, Observed, Observer, Report};
 use crate::interrupt::Interrupt;
+use crate::render::{self, Clock};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -21,9 +26,29 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         strict: args.strict,
         utc: args.printed.utc,
     })?;
-    let (observed, hours) = observe(&mut playback, &Interrupt::catch()?)?;
+    let mut ledger = Ledger::default();
+    let (observed, hours) = observe(
+        &mut playback,
+        &Interrupt::catch()?,
+        |track, wall_ns, play| {
+            if let (Some(_), Play::Event(event)) = (&args.app_log, play) {
+                ledger.event(track, wall_ns, event);
+            }
+        },
+    )?;
     let report = Report::new(observed, hours);
-    let text = renderer(args.printed).report(&report);
+    let renderer = renderer(args.printed);
+    let mut text = renderer.report(&report);
+    if let Some(path) = &args.app_log {
+        let log = app_log(path, args, &playback, ledger, &report)?;
+        // The totals stay at the end.
+        let totals = renderer.totals(&report.observed.coverage.totals);
+        let head = text.strip_suffix(&totals).unwrap_or(&text);
+        text = format!(
+            "{head}{}{totals}",
+            render::app_log::app_log(&log, &renderer, &wall(&playback))
+        );
+    }
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read has what was wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -31,22 +56,48 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Takes everything that is wanted of traces.
+/// Times of the wall clock, in the zone of the first trace.
+fn wall(playback: &Playback) -> Clock {
+    let first = playback.tracks().first();
+    Clock {
+        wall_minus_boot_ns: 0,
+        zone: first.map_or(TimeZone::UTC, |track| track.clock.zone.clone()),
+    }
+}
+
+/// Reads an application's log and finds the evidence of its lines.
+fn app_log(
+    path: &Path,
+    args: &Args,
+    playback: &Playback,
+    ledger: Ledger,
+    report: &Report,
+) -> Result<AppLog, Failure> {
+    let fields = args.app_log_fields.clone().unwrap_or_default();
+    // Not that of --utc: the application ran where the trace was recorded.
+    let facts = playback.tracks().first().map(|track| &track.facts);
+    let zone = facts.and_then(playback::zone).unwrap_or(TimeZone::UTC);
+    let mut lines = Lines::new(fields, zone);
+    super::app_log::read(path, &mut lines)?;
+    let given = args
+        .app_log_offset
+        .map(|offset| i64::try_from(offset.as_nanos()).unwrap_or(i64::MAX));
+    let name = path.display().to_string();
+    Ok(AppLog::new(
+        name,
+        lines,
+        ledger,
+        report.observed.span,
+        given,
+    ))
+}
+
+/// Takes everything that is wanted of traces, and shows it to `each`: the index of the track, the time on the wall
+/// clock, and what came.
 ///
 /// # Errors
 /// When reading fails, or at damage when that is asked for.
 pub fn observe(
-    playback: &mut Playback,
-    interrupt: &Interrupt,
-) -> Result<(Observed, Hours), Failure> {
-    observe_each(playback, interrupt, |_, _, _| {})
-}
-
-/// The same, and shows everything to `each`: the index of the track, the time on the wall clock, and what came.
-///
-/// # Errors
-/// As [`observe`].
-pub fn observe_each(
     playback: &mut Playback,
     interrupt: &Interrupt,
     mut each: impl FnMut(usize, i64, &Play),

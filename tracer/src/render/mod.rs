@@ -4,8 +4,10 @@
 //! Text is for people and fits into [`text::COLUMNS`] columns; JSON is the contract for everything else.
 //! Both are safe to print on a terminal, whatever a process called itself ([`escape`]).
 
+pub mod app_log;
 pub mod diff;
 pub mod escape;
+pub mod explain;
 pub mod json;
 pub mod report;
 pub mod sample;
