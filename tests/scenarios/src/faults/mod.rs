@@ -6,6 +6,7 @@
 
 mod app;
 mod both;
+mod disorder;
 mod expected;
 mod host;
 mod judge;
@@ -32,6 +33,7 @@ pub struct Scenario {
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     [
         path::ALL,
+        disorder::ALL,
         peer::ALL,
         host::ALL,
         app::ALL,
