@@ -133,13 +133,17 @@ impl Sums {
             return;
         }
         let verdict = judge(&report(&trace), expected);
-        let wanted = expected
-            .as_ref()
-            .map_or("silence".to_owned(), Finding::tell);
-        let found = match (&verdict.right, verdict.wrong.is_empty()) {
-            (_, false) => format!("WRONG: {}", verdict.wrong.join("; ")),
-            (Some(confidence), true) => format!("right, {confidence}"),
-            (None, true) => "right".to_owned(),
+        let wanted = match expected.as_slice() {
+            [] => "silence".to_owned(),
+            findings => findings
+                .iter()
+                .map(Finding::tell)
+                .collect::<Vec<_>>()
+                .join(" + "),
+        };
+        let found = match verdict.wrong.as_slice() {
+            [] => format!("right {}", verdict.right.join(", ")),
+            wrong => format!("WRONG: {}", wrong.join("; ")),
         };
         println!("{name:<24} {wanted:<68} {found}");
         for other in &verdict.others {
@@ -150,7 +154,8 @@ impl Sums {
         }
         self.judged += 1;
         self.failed += u32::from(!verdict.wrong.is_empty());
-        self.sure += u32::from(verdict.right.as_deref() == Some("high"));
+        let sure = !verdict.right.is_empty() && verdict.right.iter().all(|word| word == "high");
+        self.sure += u32::from(sure);
     }
 }
 

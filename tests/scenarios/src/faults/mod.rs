@@ -5,6 +5,8 @@
 //! and "the peer".
 
 mod app;
+mod both;
+mod disorder;
 mod expected;
 mod host;
 mod judge;
@@ -29,7 +31,15 @@ pub struct Scenario {
 
 /// All that can be played, in the order in which they are.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [path::ALL, peer::ALL, host::ALL, app::ALL, silent::ALL]
-        .into_iter()
-        .flatten()
+    [
+        path::ALL,
+        disorder::ALL,
+        peer::ALL,
+        host::ALL,
+        app::ALL,
+        both::ALL,
+        silent::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
