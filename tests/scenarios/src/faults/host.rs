@@ -49,6 +49,16 @@ pub const ALL: &[Scenario] = &[
         play: qdisc_overflow,
     },
     Scenario {
+        name: "local_firewall_input",
+        needs: &["nft"],
+        play: firewall_input,
+    },
+    Scenario {
+        name: "qdisc_overflow_udp",
+        needs: &["tc"],
+        play: qdisc_overflow_udp,
+    },
+    Scenario {
         name: "link_down",
         needs: &[],
         play: link_down,
@@ -140,6 +150,40 @@ fn firewall_tcp(stage: &Stage, ip: Ip) {
     client.ok(&format!("open d {}", ip.kind("tcp")));
     client.ok("syn-retries d 2");
     client.fails(&format!("connect d {}", ip.b(443)), libc::ETIMEDOUT);
+    recording.end();
+}
+
+/// The answers are stopped by this host's own firewall: the sender hears nothing and repeats itself.
+fn firewall_input(stage: &Stage) {
+    let world = far_apart();
+    let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
+    let recording = stage.record(&world.a);
+    let mut client = client(&world, "shipper", &["10.99.2.2:443"]);
+    client.ok("ask c0 10 500 30");
+    world.a.filter("input", &["tcp sport 443 drop"]);
+    client.tell("ask c0 1 500 30");
+    recording.pass(6000);
+    world.a.filter("input", &[]);
+    client.reply(SOON);
+    recording.end();
+}
+
+/// Datagrams beyond what the own queue takes; who sends them has not asked to be told, and is not.
+fn qdisc_overflow_udp(stage: &Stage) {
+    let world = far_apart();
+    world
+        .a
+        .sh("tc qdisc add dev eth0 root tbf rate 1mbit burst 3k limit 6k");
+    let mut sink = world.b.peer("sink");
+    sink.ok("open u udp4");
+    sink.ok("bind u 10.99.2.2:5004");
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("streamer");
+    client.ok("open u udp4");
+    for _ in 0..8 {
+        client.ok("flood u 40 1000 10.99.2.2:5004");
+        recording.pass(400);
+    }
     recording.end();
 }
 

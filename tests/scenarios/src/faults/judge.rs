@@ -57,13 +57,8 @@ fn is(line: &Value, expected: &Finding) -> bool {
     let word = |key: &str| line[key].as_str().unwrap_or_default();
     let owner = line["owner"]["comm"].as_str();
     let peer = word("peer");
-    let is_peer = |remote: &str| {
-        // An address stands for all of its ports.
-        peer == remote
-            || peer
-                .strip_prefix(remote)
-                .is_some_and(|rest| rest.starts_with([':', ' ']))
-    };
+    // An address stands for all of its ports.
+    let is_peer = |remote: &str| peer == remote || address(peer) == remote;
     word("symptom") == expected.symptom
         && word("layer") == expected.layer
         && word("cause") == expected.cause
@@ -72,6 +67,16 @@ fn is(line: &Value, expected: &Finding) -> bool {
             .as_deref()
             .is_none_or(|comm| owner == Some(comm))
         && expected.remote.as_deref().is_none_or(is_peer)
+}
+
+/// `10.0.0.1` of `10.0.0.1:80`, `::1` of `[::1]:80`, and of what has words after it.
+fn address(peer: &str) -> &str {
+    let end = peer.split(' ').next().unwrap_or(peer);
+    match end.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None if end.matches(':').count() == 1 => end.split(':').next().unwrap_or(end),
+        None => end,
+    }
 }
 
 fn tell(line: &Value) -> String {
@@ -139,6 +144,19 @@ mod tests {
             &expected("10.0.0.1")
         ));
         assert!(!is_right(&[], &expected("10.0.0.1")));
+    }
+
+    #[test]
+    fn an_address_is_without_its_port() {
+        for (peer, expected) in [
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1 (to port 80 here)", "10.0.0.1"),
+            ("[fd99::1]:80", "fd99::1"),
+            ("fd99::1", "fd99::1"),
+        ] {
+            assert_eq!(address(peer), expected);
+        }
     }
 
     #[test]

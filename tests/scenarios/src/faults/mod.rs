@@ -10,6 +10,7 @@ mod disorder;
 mod expected;
 mod host;
 mod judge;
+mod memory;
 mod path;
 mod peer;
 mod silent;
@@ -36,6 +37,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         disorder::ALL,
         peer::ALL,
         host::ALL,
+        memory::ALL,
         app::ALL,
         both::ALL,
         silent::ALL,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::stage::Ip::{V4, V6};
 use super::stage::{Ip, client, far_apart, server};
 use super::{Scenario, Stage};
-use crate::{Connection, SOON};
+use crate::{Connection, SOON, World};
 
 pub const ALL: &[Scenario] = &[
     Scenario {
@@ -62,6 +62,16 @@ pub const ALL: &[Scenario] = &[
         name: "neighbour_failed_v6",
         needs: &[],
         play: |stage| neighbour_failed(stage, V6, "[fd99:1::77]"),
+    },
+    Scenario {
+        name: "connection_refused_udp",
+        needs: &[],
+        play: refused_datagrams,
+    },
+    Scenario {
+        name: "peer_host_gone_link",
+        needs: &[],
+        play: peer_gone_from_the_link,
     },
 ];
 
@@ -146,5 +156,44 @@ fn neighbour_failed(stage: &Stage, ip: Ip, nobody: &str) {
         client.fails(&format!("connect c {nobody}:443"), libc::EHOSTUNREACH);
         client.ok("close c");
     }
+    recording.end();
+}
+
+/// Datagrams to a port where nobody is: the other host says so, and the next send is told.
+fn refused_datagrams(stage: &Stage) {
+    let world = far_apart();
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("statsd");
+    client.ok("open u udp4");
+    client.ok("connect u 10.99.2.2:8125");
+    for _ in 0..8 {
+        client.ok("send u 300");
+        recording.pass(300);
+        client.fails("send u 301", libc::ECONNREFUSED);
+    }
+    recording.end();
+}
+
+/// The other host is on the same wire and goes: this host itself finds that nobody answers ARP any more.
+fn peer_gone_from_the_link(stage: &Stage) {
+    let world = World::pair();
+    world.a.sh("echo 6 > /proc/sys/net/ipv4/tcp_retries2");
+    let to = ["10.99.1.2:443"];
+    let _server = server(&world, "server", "echo", &to);
+    let recording = stage.record(&world.a);
+    let mut client = client(&world, "orders", &to);
+    client.ok("ask c0 20 500 50");
+    // Its cable is in, its address is not there any more.
+    world.b.ip("addr flush dev eth0");
+    world
+        .b
+        .sh("echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore");
+    world.a.ip("neigh flush dev eth0");
+    client.tell("ask c0 1 500 50");
+    let errno = client.reply(Duration::from_secs(60)).errno();
+    assert!(
+        matches!(errno, Some(libc::EHOSTUNREACH | libc::ETIMEDOUT)),
+        "{errno:?}"
+    );
     recording.end();
 }

@@ -28,6 +28,16 @@ pub const ALL: &[Scenario] = &[
         play: bulk_v6,
     },
     Scenario {
+        name: "ok_ack_loss",
+        needs: &[],
+        play: ack_loss,
+    },
+    Scenario {
+        name: "ok_close_unread",
+        needs: &[],
+        play: close_unread,
+    },
+    Scenario {
         name: "ok_long_path",
         needs: &[],
         play: long_path,
@@ -114,6 +124,34 @@ fn bulk_v6(stage: &Stage) {
     let mut client = client(&world, "backup", &["[fd99:2::2]:873"]);
     client.tell("ask c0 30 100000 50");
     client.reply(Duration::from_secs(60));
+    recording.end();
+}
+
+/// ACKs get lost, three of a hundred: the next one says the same, and nothing is sent again.
+fn ack_loss(stage: &Stage) {
+    let world = far_apart();
+    world.path("back delay_us=10000 loss=300");
+    let recording = stage.record(&world.a);
+    let mut pair = Connection::at(&world, "backup", "server", "10.99.2.2:873");
+    pair.server.tell("drain s");
+    pair.client.tell("pump c 8000000");
+    pair.client.reply(Duration::from_secs(60));
+    recording.end();
+}
+
+/// A reader that has seen enough and closes with the rest unread: its kernel says so with a RST.
+fn close_unread(stage: &Stage) {
+    let world = far_apart();
+    let _server = server(&world, "server", "source", &["10.99.2.2:443"]);
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("preview");
+    for _ in 0..8 {
+        client.ok("open c tcp4");
+        client.ok("connect c 10.99.2.2:443");
+        client.ok("sip c 3 4000 20");
+        client.ok("close c");
+        recording.pass(300);
+    }
     recording.end();
 }
 
