@@ -10,6 +10,8 @@ mod fields;
 mod ledger;
 mod matching;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod time;
 mod words;
 
