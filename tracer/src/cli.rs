@@ -3,6 +3,7 @@
 
 mod diff;
 mod exec;
+mod explain;
 mod export;
 mod filters;
 mod info;
@@ -18,6 +19,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use diff::Diff;
 pub use exec::ExecHelper;
+pub use explain::Explain;
 pub use export::{Export, Target};
 pub use filters::{Comm, Filters, LiveFilters, Proto};
 pub use info::Info;
@@ -38,6 +40,8 @@ Examples:
       Retransmits and resets between this host and a network.
   sendtrace live --errno ECOMM --format json > night.jsonl
       Sends that fail with errno 70, one JSON object per line.
+  sendtrace explain ECOMM
+      What it means, where it comes from, and what to look at next.
   sendtrace doctor
       What this host offers, and what its limits cost.
   sendtrace selftest
@@ -73,6 +77,8 @@ pub enum Command {
     Replay(Replay),
     /// Say what is wrong, in which layer, and what to try first, from traces (needs no root)
     Report(Report),
+    /// Say what a word in the output means: an errno, a cause, a reason, a state (needs no root)
+    Explain(Explain),
     /// Compare two recordings, before and after one change: better, worse, unchanged or too little data
     Diff(Diff),
     /// Turn traces into parquet, CSV, JSON lines or packets for Wireshark (needs no root)

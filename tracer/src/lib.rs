@@ -12,6 +12,7 @@ pub mod diff;
 pub mod errno;
 pub mod event;
 pub mod exec;
+pub mod explain;
 pub mod export;
 pub mod filter;
 pub mod host;

@@ -158,30 +158,6 @@ pub fn bpf<T>(command: i32, attr: &mut T) -> io::Result<i64> {
     }
 }
 
-/// perf_event_open(2) of all processes on one CPU; `attr` is `struct perf_event_attr` in its first shape.
-pub fn perf_event(attr: &[u64; 8], cpu: i32) -> io::Result<OwnedFd> {
-    const ALL: i32 = -1;
-    const NO_GROUP: i32 = -1;
-    /// `PERF_FLAG_FD_CLOEXEC` of linux/perf_event.h.
-    const CLOSE_ON_EXEC: u64 = 8;
-    // SAFETY: `attr` has the size that it says, which the caller writes into it (witness.rs).
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            attr.as_ptr(),
-            ALL,
-            cpu,
-            NO_GROUP,
-            CLOSE_ON_EXEC,
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(adopt(result as RawFd))
-    }
-}
-
 /// CLOCK_BOOTTIME, nanoseconds.
 pub fn boot_ns() -> i128 {
     clock(libc::CLOCK_BOOTTIME)

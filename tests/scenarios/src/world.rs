@@ -7,14 +7,13 @@
 //! ```
 //! The root namespace's configuration is never touched.
 
-use std::cell::RefCell;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::peer::Peer;
 use crate::relay::Relay;
@@ -24,7 +23,7 @@ pub struct World {
     pub a: Host,
     pub b: Host,
     router: Option<Host>,
-    relay: Option<(RefCell<Relay>, Host)>,
+    relay: Option<(Mutex<Relay>, Host)>,
 }
 
 /// One network namespace, with its addresses.
@@ -93,11 +92,10 @@ impl World {
 
     /// Sets one direction of the path of [`World::relayed`] anew: `there delay_us=20000 loss=100` (of 10000).
     pub fn path(&self, line: &str) {
-        self.relay
-            .as_ref()
-            .expect("World::relayed")
-            .0
-            .borrow_mut()
+        let (relay, _) = self.relay.as_ref().expect("World::relayed");
+        relay
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
             .set(line);
     }
 
@@ -217,14 +215,14 @@ fn wire(one: &Host, one_end: &str, other: &Host, other_end: &str) {
 }
 
 /// A host without addresses between two others, and the process on it that carries their frames.
-fn relay(one: &Host, one_end: &str, other: &Host, other_end: &str) -> (RefCell<Relay>, Host) {
+fn relay(one: &Host, one_end: &str, other: &Host, other_end: &str) -> (Mutex<Relay>, Host) {
     let middle = Host::new("m", "", "");
     middle.sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
     for (host, end, here) in [(one, one_end, "one"), (other, other_end, "other")] {
         wire(host, end, &middle, here);
         middle.ip(&format!("link set {here} up"));
     }
-    (RefCell::new(Relay::start(&middle, "one", "other")), middle)
+    (Mutex::new(Relay::start(&middle, "one", "other")), middle)
 }
 
 /// Removes namespaces of earlier test processes that were killed before they could.

@@ -53,13 +53,29 @@ const TRANSFERS: [(&str, Impaired, usize, u64); 6] = [
     ),
 ];
 
+/// So often the whole is played again where the host withheld events from every program of ours.
+const AGAIN: usize = 3;
+
 #[test]
 fn root_counts_per_cause_agree_with_the_kernels_counters() {
     if !requires(&["nft", "tc"]) {
         return;
     }
+    let mut tries = 0;
+    while let Err(why) = play() {
+        tries += 1;
+        let (withheld, story) = why;
+        assert!(withheld > 0 && tries < AGAIN, "{story}");
+        eprintln!(
+            "{withheld} firings interrupted a task of process 1, for which this host may run no program: once more\n\
+             {story}"
+        );
+    }
+}
+
+/// All stories; `Err`: what is wrong, with the firings of the tracepoints that a host may withhold.
+fn play() -> Result<(), (u64, String)> {
     let tracer = Tracer::start(&["--signal", "retransmit"]);
-    // Tells whose fault a difference is: its time lies within the tracer's, so what it counts we have seen.
     let witness = Witness::of(&["tcp/tcp_retransmit_skb", "tcp/tcp_retransmit_synack"]);
     // Most of this waits for timers, so it runs side by side: each world has counters and a path of its own.
     let ended: Vec<Ended> = thread::scope(|threads| {
@@ -73,7 +89,7 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
         let ended = ended.map(|stories| stories.unwrap_or_else(|panic| resume_unwind(panic)));
         ended.flatten().collect()
     });
-    let fired = witness.map(|witness| witness.count());
+    let fired = witness.map(|witness| witness.firings());
     let run = tracer.stop();
     for (check, why) in ended.iter().filter_map(|one| one.as_ref().err()) {
         check_line("retransmit", check, Outcome::Unsupported, why);
@@ -84,14 +100,17 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
             wrong.push(story.list(&run));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "totals {}; perf counted {fired:?}; events of the checks that failed:\n{}stderr:\n{}",
+    run.assert_complete();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let story = format!(
+        "totals {}; the trace buffer has (all, of process 1) {fired:?}; events of the checks that failed:\n{}stderr:\n{}",
         run.totals,
         wrong.concat(),
         run.stderr
     );
-    run.assert_complete();
+    Err((fired.map_or(0, |(_, of_init)| of_init), story))
 }
 
 /// A story, or a check that this kernel cannot make, and why.

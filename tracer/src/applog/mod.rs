@@ -21,12 +21,13 @@ pub use ledger::{Fact, Ledger, SocketFacts, What};
 pub use matching::{Found, Matched};
 pub use parse::{Entry, LONGEST, Named};
 pub use time::LogTime;
-pub use words::ends;
 
 use jiff::tz::TimeZone;
 
 /// Lines that are kept: about 30 MiB.
 const ENTRIES: usize = 100_000;
+/// Lines that a timeline shows at most.
+pub const IN_TIMELINE: usize = 200;
 /// A line may stand so long outside of the recording and still be about it, nanoseconds.
 const AROUND_NS: i64 = matching::BEFORE_NS;
 
@@ -148,6 +149,21 @@ impl AppLog {
             matched,
             ledger,
         }
+    }
+
+    /// The lines for a timeline, in the order of time: index of the trace, time, words.
+    pub fn timeline(&self) -> impl Iterator<Item = (usize, i64, String)> {
+        self.matched
+            .iter()
+            .take(IN_TIMELINE)
+            .map(|one| match one.found {
+                Found::Socket { index, .. } => {
+                    let socket = &self.ledger.sockets[index];
+                    let whose = format!(" [{}]", words::whose(socket));
+                    (socket.track, one.wall_ns, one.words.clone() + &whose)
+                }
+                _ => (0, one.wall_ns, one.words.clone()),
+            })
     }
 
     /// Lines with evidence, lines with several sockets, and lines with nothing.

@@ -4,6 +4,7 @@ mod app_log;
 mod attach;
 pub mod diff;
 pub mod doctor;
+pub mod explain;
 pub mod export;
 mod header;
 pub mod info;

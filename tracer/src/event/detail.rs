@@ -55,6 +55,17 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Rto,
+        Self::Fast,
+        Self::Tlp,
+        Self::Syn,
+        Self::SynAck,
+        Self::Mtu,
+        Self::Unknown,
+    ];
+
     /// The name in the output.
     pub const fn name(self) -> &'static str {
         match self {
@@ -263,6 +274,9 @@ pub enum LostAt {
 }
 
 impl LostAt {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ring, Self::RateLimit, Self::Disk, Self::Decode];
+
     /// The name in the output.
     pub const fn name(self) -> &'static str {
         match self {

@@ -78,6 +78,19 @@ pub enum Grade {
 }
 
 impl Grade {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::AtSend,
+        Self::AtConnect,
+        Self::AtAccept,
+        Self::AtListen,
+        Self::Seeded,
+        Self::LastKnown,
+        Self::Shared,
+        Self::Kernel,
+        Self::Unknown,
+    ];
+
     /// The name in the output.
     pub const fn name(self) -> &'static str {
         match self {

@@ -20,7 +20,8 @@ pub enum TcpState {
 }
 
 impl TcpState {
-    const ALL: [Self; 13] = [
+    /// All of them, in the order of the kernel's numbers.
+    pub const ALL: [Self; 13] = [
         Self::Established,
         Self::SynSent,
         Self::SynRecv,

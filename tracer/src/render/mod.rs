@@ -7,6 +7,7 @@
 pub mod app_log;
 pub mod diff;
 pub mod escape;
+pub mod explain;
 pub mod json;
 pub mod report;
 pub mod sample;

@@ -16,11 +16,12 @@ const HOST: [&str; 3] = [
     // Evidence of the host beside the events: counters and settings, through a root that tests replace.
     "tracer/src/samples",
 ];
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "tracer/src/applog",
     "tracer/src/aggregate",
     "tracer/src/diagnose",
     "tracer/src/diff",
+    "tracer/src/explain",
     "tracer/src/render",
     "tracer/src/event",
     "tracer/src/decode",

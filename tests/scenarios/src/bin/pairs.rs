@@ -24,8 +24,11 @@ struct Args {
     out: PathBuf,
 }
 
+/// What is played between the beginning and the end of a recording.
+type Play = fn(&Stage);
+
 /// Name, and how it is made.
-const ALL: [(&str, fn(&Stage)); 7] = [
+const ALL: [(&str, Play); 7] = [
     ("loss_10", |stage| loss(stage, 100, 12, "")),
     ("loss_1", |stage| loss(stage, 10, 12, "")),
     // The same loss; somebody has changed two settings at once.

@@ -7,12 +7,14 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use scenarios::faults::{Finding, Scenario, Stage, all, expectations, judge};
+use scenarios::faults::{Expected, Finding, Impossible, Scenario, Stage, all, expectations, judge};
 use scenarios::recording::{events, replay};
-use scenarios::{requires, run_sendtrace};
+use scenarios::run_sendtrace;
 
 /// Plays faults, records a trace of each and has them diagnosed; needs root.
 #[derive(Parser)]
@@ -25,6 +27,9 @@ struct Args {
     /// Diagnose the traces that are there instead of recording new ones
     #[arg(long)]
     recorded: bool,
+    /// How many are played at the same time
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    at_once: usize,
     /// Print how many events of each kind a trace has
     #[arg(long)]
     events: bool,
@@ -43,33 +48,89 @@ fn main() -> Result<ExitCode> {
     {
         bail!("{name} is expected, but there is no such scenario");
     }
-    let chosen = known.into_iter().filter(|scenario| {
-        args.names.is_empty()
-            || args
-                .names
-                .iter()
-                .any(|name| scenario.name.contains(name.as_str()))
-    });
-    let (mut failed, mut judged, mut sure) = (0, 0, 0);
+    let chosen: Vec<&Scenario> = known
+        .into_iter()
+        .filter(|scenario| {
+            let named = |name: &String| scenario.name.contains(name.as_str());
+            args.names.is_empty() || args.names.iter().any(named)
+        })
+        .collect();
+    let played = if args.recorded {
+        BTreeMap::new()
+    } else {
+        play_all(&chosen, &args)
+    };
+    let mut sums = Sums::default();
     for scenario in chosen {
         let name = scenario.name;
         let Some(expected) = expected.get(name) else {
             bail!("{name} has no expectation");
         };
-        let trace = args.out.join(format!("{name}.sendtrace"));
-        if !args.recorded {
-            if !requires(scenario.needs) {
-                continue;
-            }
-            if let Err(why) = play(scenario, &trace) {
+        match played.get(name) {
+            Some(Played::Failed(why)) => {
                 println!("{name:<24} NOT PLAYED: {why}");
-                failed += 1;
-                continue;
+                sums.failed += 1;
             }
+            Some(Played::Skipped(why)) => println!("{name:<24} SKIPPED: {why}"),
+            Some(Played::Recorded) | None => sums.add(name, expected, &args),
         }
+    }
+    println!(
+        "{} judged, {} of high confidence and right, {} failed",
+        sums.judged, sums.sure, sums.failed
+    );
+    Ok(if sums.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// How playing a scenario ended.
+enum Played {
+    Recorded,
+    /// This host cannot play it.
+    Skipped(String),
+    /// The fault could not be made.
+    Failed(String),
+}
+
+/// Plays several at a time: each is mostly waiting, in namespaces of its own.
+fn play_all(chosen: &[&Scenario], args: &Args) -> BTreeMap<&'static str, Played> {
+    let (next, played) = (Mutex::new(chosen.iter()), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..args.at_once.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let scenario = next.lock().map(|mut next| next.next());
+                    let Ok(Some(scenario)) = scenario else { return };
+                    let trace = args.out.join(format!("{}.sendtrace", scenario.name));
+                    let ended = play(scenario, &trace);
+                    if let Ok(mut played) = played.lock() {
+                        played.insert(scenario.name, ended);
+                    }
+                }
+            });
+        }
+    });
+    played.into_inner().unwrap_or_default()
+}
+
+/// What has been judged.
+#[derive(Default)]
+struct Sums {
+    judged: u32,
+    /// Right, and of high confidence.
+    sure: u32,
+    failed: u32,
+}
+
+impl Sums {
+    fn add(&mut self, name: &str, expected: &Expected, args: &Args) {
+        let trace = args.out.join(format!("{name}.sendtrace"));
         if !trace.exists() {
             println!("{name:<24} SKIPPED: no trace");
-            continue;
+            return;
         }
         let verdict = judge(&report(&trace), expected);
         let wanted = expected
@@ -87,16 +148,10 @@ fn main() -> Result<ExitCode> {
         if args.events {
             println!("{:<24}   {}", "", summary(&trace));
         }
-        judged += 1;
-        failed += u32::from(!verdict.wrong.is_empty());
-        sure += u32::from(verdict.right.as_deref() == Some("high"));
+        self.judged += 1;
+        self.failed += u32::from(!verdict.wrong.is_empty());
+        self.sure += u32::from(verdict.right.as_deref() == Some("high"));
     }
-    println!("{judged} judged, {sure} of high confidence and right, {failed} failed");
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
 /// What `sendtrace report` says of a trace; an error of its own counts as no report.
@@ -109,24 +164,41 @@ fn report(trace: &Path) -> String {
     String::from_utf8_lossy(&run.stdout).into_owned()
 }
 
-/// Records one scenario; `Err`: why the fault could not be made.
-fn play(scenario: &Scenario, trace: &Path) -> Result<(), String> {
-    // Only a fault that was made leaves a trace behind.
-    let fresh = trace.with_extension("new");
-    for file in [&fresh, trace] {
-        if file.exists() {
-            fs::remove_file(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        }
+/// Records one scenario. Only a fault that was made leaves a trace behind.
+fn play(scenario: &Scenario, trace: &Path) -> Played {
+    if let Some(tool) = scenario.needs.iter().find(|tool| !has(tool)) {
+        return Played::Skipped(format!("needs the program `{tool}`"));
     }
+    let fresh = trace.with_extension("new");
+    let _ = fs::remove_file(&fresh);
     let stage = Stage {
         trace: fresh.clone(),
     };
-    catch_unwind(AssertUnwindSafe(|| (scenario.play)(&stage))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
+    let panic = match catch_unwind(AssertUnwindSafe(|| (scenario.play)(&stage))) {
+        Ok(()) => {
+            return match fs::rename(&fresh, trace) {
+                Ok(()) => Played::Recorded,
+                Err(error) => Played::Failed(format!("{}: {error}", fresh.display())),
+            };
+        }
+        Err(panic) => panic,
+    };
+    let _ = fs::remove_file(&fresh);
+    let panic = match panic.downcast::<Impossible>() {
+        Ok(impossible) => return Played::Skipped(impossible.0),
+        Err(panic) => panic,
+    };
+    let text = panic.downcast_ref::<String>().cloned();
+    Played::Failed(
         text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-            .unwrap_or_default()
-    })?;
-    fs::rename(&fresh, trace).map_err(|e| format!("{}: {e}", fresh.display()))
+            .unwrap_or_default(),
+    )
+}
+
+fn has(tool: &str) -> bool {
+    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .iter()
+        .any(|dir| Path::new(dir).join(tool).exists())
 }
 
 /// How many events of each kind the trace has.

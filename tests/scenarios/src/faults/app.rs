@@ -39,7 +39,7 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
-/// Eight kilobytes of send buffer on a path of 100 ms: 80 kB/s at best, whatever the network could carry.
+/// Nine kilobytes of send buffer on a path of 100 ms: 90 kB/s at best, whatever the network could carry.
 fn send_buffer_small(stage: &Stage) {
     let world = far_apart();
     for direction in ["there", "back"] {
@@ -48,9 +48,9 @@ fn send_buffer_small(stage: &Stage) {
     let _server = server(&world, "server", "drain", &["10.99.2.2:873"]);
     let recording = stage.record_with(&world.a, &["--would-block"]);
     let mut client = client(&world, "camera", &["10.99.2.2:873"]);
-    client.ok("sndbuf c0 8192");
-    // A frame each 40 ms, without waiting: what finds no room is lost to the application.
-    let answer = client.ask("offer c0 150 6000 40");
+    client.ok("sndbuf c0 4608");
+    // A frame each 20 ms, without waiting: what finds no room is lost to the application.
+    let answer = client.ask("offer c0 300 4000 20");
     assert!(answer.number("would_block") > 20, "{answer:?}");
     recording.end();
 }

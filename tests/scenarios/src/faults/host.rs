@@ -191,6 +191,9 @@ fn udp_device_queue_full(stage: &Stage) {
     world
         .a
         .sh("tc qdisc add dev eth0 root tbf rate 1mbit burst 3k limit 6k");
+    let mut sink = world.b.peer("sink");
+    sink.ok("open u udp4");
+    sink.ok("bind u 10.99.2.2:5004");
     let recording = stage.record(&world.a);
     let mut client = world.a.peer("streamer");
     client.ok("open u udp4");

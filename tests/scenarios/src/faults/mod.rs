@@ -15,7 +15,7 @@ mod stage;
 
 pub use expected::{Expected, Finding, expectations, folder};
 pub use judge::{Verdict, judge};
-pub use stage::{Recording, Stage};
+pub use stage::{Impossible, Recording, Stage};
 
 /// One fault, or one innocent state.
 pub struct Scenario {

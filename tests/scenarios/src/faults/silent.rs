@@ -10,7 +10,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "ok_busy_server",
         needs: &[],
-        play: busy_server,
+        play: |stage| busy_server(stage, 1000),
+    },
+    Scenario {
+        name: "ok_tail_probes",
+        needs: &[],
+        play: |stage| busy_server(stage, 3000),
     },
     Scenario {
         name: "ok_bulk_transfer",
@@ -49,8 +54,9 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
-/// A server of this host answers forty clients at once, over and over.
-fn busy_server(stage: &Stage) {
+/// A server of this host answers forty clients at once, over and over. Answers of several segments wait for the
+/// client's delayed ACK, longer than a loss probe waits on a short path: probes without any loss.
+fn busy_server(stage: &Stage, bytes: usize) {
     let world = far_apart();
     let mut server = world.a.peer("webapp");
     for command in [
@@ -66,7 +72,7 @@ fn busy_server(stage: &Stage) {
     for number in 0..40 {
         visitors.ok(&format!("open c{number} tcp4"));
         visitors.ok(&format!("connect c{number} 10.99.1.1:8080"));
-        visitors.ok(&format!("background visitors ask c{number} 60 3000 100"));
+        visitors.ok(&format!("background visitors ask c{number} 60 {bytes} 100"));
     }
     visitors.tell("join");
     visitors.reply(SOON);

@@ -18,6 +18,9 @@ pub struct Stage {
     pub trace: PathBuf,
 }
 
+/// What a scenario ends with that this host cannot play: why.
+pub struct Impossible(pub String);
+
 /// A running recorder.
 pub struct Recording {
     recorder: Recorder,
@@ -25,6 +28,11 @@ pub struct Recording {
 }
 
 impl Stage {
+    /// Ends a scenario that this host cannot play, which is no failure.
+    pub fn impossible(&self, why: &str) -> ! {
+        std::panic::panic_any(Impossible(why.to_owned()))
+    }
+
     /// Starts `sendtrace record` inside of this host's namespace, for what happens there.
     pub fn record(&self, host: &Host) -> Recording {
         self.record_with(host, &[])

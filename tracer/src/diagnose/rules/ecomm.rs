@@ -10,11 +10,11 @@ pub static RULE: Rule = Rule {
     symptom: Symptom::Drop,
     layer: Some(Layer::Kernel),
     title: "sends fail with ECOMM (errno 70): something on this host refused them, not TCP, UDP or the network",
-    reason: "The kernel's TCP, UDP and IP never make this errno: it comes from a program or module that decides about \
-             sends on this host (a BPF program of a cgroup or security policy), or from a protocol that has it (CAN \
-             ISO-TP after an unanswered frame).",
-    rests_on: "Sources of the kernel: ECOMM is returned by net/can/isotp.c, drivers and file systems; a BPF program of \
-               cgroup/sendmsg or LSM may return any errno (bpf_set_retval()).",
+    reason: "Nothing in the kernel's IPv4, IPv6, TCP, UDP or unix sockets makes this errno: on such a socket a program or \
+             module of this host put it there (a BPF program of a cgroup, a security policy, seccomp). Only a few other \
+             protocols have it: CAN ISO-TP when no flow control comes, Bluetooth L2CAP in reliable mode, DCCP.",
+    rests_on: "net/can/isotp.c, net/bluetooth/l2cap_core.c, net/dccp; cgroup/sendmsg4 and sendmsg6 with \
+               bpf_set_retval(), fmod_ret and BPF LSM may return any errno, seccomp too (SECCOMP_RET_ERRNO).",
     needs: &[Signal::SendError],
     needs_samples: false,
     refuted_by: "Nothing in the network can cause it: retransmits or drops at the same time are another matter.",

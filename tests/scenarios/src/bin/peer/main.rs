@@ -86,9 +86,6 @@ impl Peer {
             ["bind", name, at] => bind(self.fd(name)?, &*address(at)?)?,
             ["connect", name, to] => connect(self.fd(name)?, &*address(to)?)?,
             ["listen", name] => listen(self.socket(name)?, Backlog::new(64)?)?,
-            ["listen", name, backlog] => {
-                listen(self.socket(name)?, Backlog::new(backlog.parse::<i32>()?)?)?
-            }
             ["accept", listener, name] => {
                 let fd = accept4(self.fd(listener)?, SockFlag::SOCK_CLOEXEC)?;
                 self.sockets.insert(name.to_owned(), sys::adopt(fd));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{Backlog, MsgFlags, listen, recv, send};
 
 use super::Peer;
 
@@ -26,6 +26,7 @@ impl Peer {
             ["sip", name, count, bytes, gap_ms] => self.sip(name, count, bytes, gap_ms),
             ["serve", listener, manner] => self.serve(listener, manner),
             ["retry", to, count, gap_ms, patience_ms] => retry(to, count, gap_ms, patience_ms),
+            ["listen", name, backlog] => self.listen(name, backlog),
             ["pause", ms] => pause(ms),
             ["spin", ms] => spin(ms),
             ["background", comm, ref command @ ..] => self.background(comm, command),
@@ -135,6 +136,11 @@ impl Peer {
             data = &data[send(self.fd(name)?, data, MsgFlags::MSG_NOSIGNAL)?..];
         }
         Ok(())
+    }
+
+    fn listen(&self, name: &str, backlog: &str) -> Result<String> {
+        listen(self.socket(name)?, Backlog::new(backlog.parse::<i32>()?)?)?;
+        Ok(String::new())
     }
 
     /// Accepts from now on, each client in a thread of its own, which answers, reads, ignores or resets it.

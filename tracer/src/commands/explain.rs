@@ -1,0 +1,99 @@
+//! `sendtrace explain`: what a word in the output means.
+
+use std::io::{self, Write as _};
+
+use anyhow::anyhow;
+
+use super::Failure;
+use super::live::renderer;
+use crate::cli::{Explain as Args, Printed};
+use crate::explain::{self, Entry};
+use crate::render::{self, Renderer, escape};
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let renderer = renderer(Printed {
+        format: args.format,
+        color: args.color,
+        utc: false,
+    });
+    let (text, unknown) = answer(&args.words, renderer);
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read has what was wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        result => result?,
+    }
+    unknown.map_or(Ok(()), |message| Err(Failure::Failed(anyhow!(message))))
+}
+
+/// What goes to stdout, and one line about the words that mean nothing.
+fn answer(words: &[String], renderer: Renderer) -> (String, Option<String>) {
+    if words.is_empty() {
+        return (render::explain::list(&explain::all(), renderer), None);
+    }
+    let mut found: Vec<Entry> = Vec::new();
+    let mut unknown = Vec::new();
+    for word in words {
+        let mut meanings = explain::of(word);
+        if meanings.is_empty() {
+            unknown.push(not_known(word));
+        }
+        meanings.retain(|entry| !found.contains(entry));
+        found.extend(meanings);
+    }
+    let unknown = (!unknown.is_empty()).then(|| unknown.join("; "));
+    (render::explain::entries(&found, renderer), unknown)
+}
+
+fn not_known(word: &str) -> String {
+    let close = explain::close(word);
+    let hint = if close.is_empty() {
+        "`sendtrace explain` lists what can be explained".to_owned()
+    } else {
+        format!("did you mean {}?", close.join(", "))
+    };
+    let word = escape::name(word.as_bytes());
+    format!(
+        "\"{}\" is no word that sendtrace prints; {hint}",
+        escape::shorten(&word, 60)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(words: &[&str]) -> (String, Option<String>) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        answer(&words, Renderer::Text { colour: false })
+    }
+
+    #[test]
+    fn a_misspelt_word_is_told_close_ones_and_the_others_are_explained() {
+        let (text, unknown) = told(&["ECOM", "rto"]);
+        assert!(text.starts_with("rto · cause of a retransmit\n"), "{text}");
+        let unknown = unknown.unwrap();
+        assert!(
+            unknown.starts_with("\"ECOM\" is no word that sendtrace prints; did you mean ECOMM"),
+            "{unknown}"
+        );
+        assert_eq!(unknown.lines().count(), 1);
+    }
+
+    #[test]
+    fn what_is_like_nothing_is_sent_to_the_list() {
+        let (text, unknown) = told(&["\x1b[2Jnonsense"]);
+        assert_eq!(text, "");
+        assert_eq!(
+            unknown.unwrap(),
+            "\"\\x1b[2Jnonsense\" is no word that sendtrace prints; `sendtrace explain` lists what can be explained"
+        );
+        let (_, unknown) = told(&[&"x".repeat(100_000)]);
+        assert!(unknown.unwrap().len() < 200);
+    }
+
+    #[test]
+    fn a_word_that_is_given_twice_is_explained_once() {
+        assert_eq!(told(&["EPIPE", "32", "epipe"]), told(&["EPIPE"]));
+    }
+}
