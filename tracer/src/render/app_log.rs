@@ -14,12 +14,12 @@ use crate::event::{Flow, Owner};
 /// The log; in text its lines stand in the timeline of the report. `clock` is that of the wall in the zone of the trace.
 pub fn app_log(log: &AppLog, renderer: &Renderer, clock: &Clock) -> String {
     match renderer {
-        Renderer::Text { .. } => text(log, clock),
+        Renderer::Text { .. } => text(log),
         Renderer::Json => json(log, clock),
     }
 }
 
-fn text(log: &AppLog, clock: &Clock) -> String {
+fn text(log: &AppLog) -> String {
     let [matched, ambiguous, nothing] = log.found();
     let counts = &log.counts;
     let mut text = format!(
