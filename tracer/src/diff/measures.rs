@@ -113,11 +113,21 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
     });
     let sends = sends(before, after);
     let mut measures = Vec::new();
-    let errors = sends.or(packets);
+    // The counters are of one namespace, and may not be of the one where it happened.
+    let here = |what| {
+        [before, after].iter().all(|side| {
+            let count = side.intake.count(what);
+            count.sampled.saturating_mul(2) >= count.all
+        })
+    };
+    let of = |traffic: Option<Exposure>, what| traffic.filter(|_| here(what));
+    let errors = sends.or(of(packets, What::SendErrors));
+    let disconnects = of(segments, What::Disconnects);
+    let timeouts = of(segments, What::Timeouts);
     let kinds = [
         ("send_errors", "send errors", What::SendErrors, errors),
-        ("disconnects", "disconnects", What::Disconnects, segments),
-        ("timeouts", "time-outs", What::Timeouts, segments),
+        ("disconnects", "disconnects", What::Disconnects, disconnects),
+        ("timeouts", "time-outs", What::Timeouts, timeouts),
     ];
     for (id, title, what, traffic) in kinds {
         if let Some(exposure) = traffic {
@@ -127,7 +137,7 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         measures.push(rate(before, after, (id, title, what), time, counts));
         measures.extend(of_errnos(before, after, what, traffic.unwrap_or(time)));
     }
-    let counted = segments.map(|exposure| host_rate(before, after, exposure));
+    let counted = of(segments, What::Resent).map(|exposure| host_rate(before, after, exposure));
     let resent = ("segments_resent", "segments sent again", What::Resent);
     measures.push(rate(before, after, resent, time, counted.is_none()));
     measures.extend(counted);

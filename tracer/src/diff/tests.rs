@@ -1,5 +1,7 @@
 //! What a comparison must give whatever is compared, with sides that are made of events.
 
+mod chance;
+
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
@@ -338,6 +340,27 @@ fn counters_of_the_host_are_not_used_for_a_part_of_it() {
             .any(|one| one.id.contains("per_million"))
     };
     assert!(!uses(&narrow) && uses(&compare(many, many)));
+}
+
+#[test]
+fn counters_of_another_namespace_are_not_used() {
+    let mut elsewhere = header();
+    elsewhere["netns"] = json!(8);
+    let many = Made {
+        errors: 400,
+        stalls: 40,
+        ..QUIET
+    };
+    let few = Made { errors: 20, ..many };
+    let diff = Diff::new(made(elsewhere.clone(), many), made(elsewhere, few), false);
+    let counts: Vec<_> = diff.measures.iter().filter(|one| one.counts).collect();
+    assert!(counts.iter().any(|one| one.id == "send_errors_per_hour"));
+    assert!(
+        !counts
+            .iter()
+            .any(|one| one.id.starts_with("send_errors_per_million"))
+    );
+    assert_eq!(diff.overall.verdict, Verdict::Better, "{:?}", diff.overall);
 }
 
 fn warnings(before: Value, after: Value) -> (usize, Vec<String>) {
