@@ -25,13 +25,18 @@ pub struct Args {
     /// Record nothing: diagnose the traces that the tests read (needs no root)
     #[arg(long)]
     recorded: bool,
+    /// Record nothing here, but take the traces that machines have recorded out of this file (`cargo xtask vm --test
+    /// memory --json FILE`), for the tests
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "bless", "recorded"])]
+    import: Option<PathBuf>,
     /// Print how many events of each kind a trace has
     #[arg(long)]
     events: bool,
 }
 
 pub fn command(args: &Args) -> Result<()> {
-    if !args.recorded && !nix::unistd::geteuid().is_root() {
+    let recorded = args.recorded || args.import.is_some();
+    if !recorded && !nix::unistd::geteuid().is_root() {
         bail!(
             "faults are made in network namespaces, which needs root: run \
              `sudo --preserve-env=PATH cargo xtask scenarios`"
@@ -50,12 +55,15 @@ pub fn command(args: &Args) -> Result<()> {
         .context("three programs")?;
     let out = match &args.out {
         Some(out) => out.clone(),
-        None if args.bless || args.recorded => workspace::root().join(GOLDEN),
+        None if args.bless || recorded => workspace::root().join(GOLDEN),
         None => runner.with_file_name("traces-of-scenarios"),
     };
     let mut command = Command::new(runner);
     command.args(&args.names).arg("--out").arg(out);
-    command.args(args.recorded.then_some("--recorded"));
+    command.args(recorded.then_some("--recorded"));
+    if let Some(file) = &args.import {
+        command.arg("--import").arg(std::path::absolute(file)?);
+    }
     command.args(args.events.then_some("--events"));
     command.env("SENDTRACE_BIN", sendtrace);
     workspace::clean_environment(&mut command);

@@ -31,15 +31,10 @@ impl Connection {
         )
     }
 
-    /// Connects over IPv4 to this port.
-    pub fn at(world: &World, client: &str, server: &str, port: u16) -> Self {
-        Self::of(
-            world,
-            client,
-            server,
-            "tcp4",
-            &format!("{}:{port}", world.b.v4),
-        )
+    /// Connects to this address of host `b`, which names the port.
+    pub fn at(world: &World, client: &str, server: &str, to: &str) -> Self {
+        let kind = if to.starts_with('[') { "tcp6" } else { "tcp4" };
+        Self::of(world, client, server, kind, to)
     }
 
     fn of(world: &World, client: &str, server: &str, kind: &str, any_port: &str) -> Self {

@@ -153,17 +153,23 @@ impl AppLog {
 
     /// The lines for a timeline, in the order of time: index of the trace, time, words.
     pub fn timeline(&self) -> impl Iterator<Item = (usize, i64, String)> {
-        self.matched
-            .iter()
-            .take(IN_TIMELINE)
-            .map(|one| match one.found {
+        let shown = self.matched.iter().take(IN_TIMELINE);
+        shown.map(|one| {
+            // A time that is cut to milliseconds comes after what happened within that millisecond.
+            let cut_ns = match one.entry.time.precision_ns {
+                cut_ns @ 1..=1_000_000 => cut_ns - 1,
+                _ => 0,
+            };
+            let wall_ns = one.wall_ns.saturating_add(cut_ns);
+            match one.found {
                 Found::Socket { index, .. } => {
                     let socket = &self.ledger.sockets[index];
-                    let whose = format!(" [{}]", words::whose(socket));
-                    (socket.track, one.wall_ns, one.words.clone() + &whose)
+                    let words = format!("{} [{}]", one.words, words::whose(socket));
+                    (socket.track, wall_ns, words)
                 }
-                _ => (0, one.wall_ns, one.words.clone()),
-            })
+                _ => (0, wall_ns, one.words.clone()),
+            }
+        })
     }
 
     /// Lines with evidence, lines with several sockets, and lines with nothing.

@@ -157,6 +157,36 @@ fn several_sockets_are_ambiguous_until_the_size_tells_them_apart() {
 }
 
 #[test]
+fn the_own_port_tells_connections_apart() {
+    let mut scene = Scene::new();
+    scene.failed(1000, 1, libc::ECOMM);
+    scene.failed(1001, 2, libc::ECOMM);
+    scene.line(1002, &format!("{TO} local=10.0.0.1:40002 errno=70"));
+    scene.line(1003, &format!("{TO} local=10.0.0.1:40003 errno=70"));
+    let log = scene.read(Some(0));
+    assert!(matches!(
+        log.matched[0].found,
+        Found::Socket { index: 1, .. }
+    ));
+    assert_eq!(log.matched[1].found, Found::Nothing);
+}
+
+#[test]
+fn many_errors_close_together_do_not_pull_the_clock() {
+    let mut scene = Scene::new();
+    for number in 0..60 {
+        scene.failed(1000 + number * 40, 1, libc::ECOMM);
+        scene.line(1002 + number * 40, &format!("{TO} errno=70"));
+    }
+    let log = scene.read(None);
+    let expected = Offset::Same {
+        matches: 60,
+        median_ns: 2_000_000,
+    };
+    assert_eq!(log.offset, expected);
+}
+
+#[test]
 fn a_line_that_fits_nothing_says_so() {
     let cases = [
         // Too late, too early, another destination, process and errno.

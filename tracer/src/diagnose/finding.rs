@@ -1,6 +1,6 @@
 //! A finding: a diagnosis with its evidence.
 
-use super::rule::{Confidence, Rule};
+use super::rule::{Confidence, Rule, Symptom};
 use super::{Peer, Sum};
 use crate::event::{Flow, Owner};
 
@@ -64,6 +64,7 @@ pub struct Finding {
     /// Cause, process and destination: the same in another trace of the same trouble.
     pub id: String,
     pub rule: &'static Rule,
+    pub symptom: Symptom,
     pub confidence: Confidence,
     pub subject: Subject,
     /// Trouble that it explains, in events.

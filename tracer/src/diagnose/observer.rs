@@ -9,8 +9,8 @@ use super::tables::HourCounts;
 use super::{
     Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
 };
-use crate::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals};
-use crate::samples::SocketSample;
+use crate::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals, proto_from_name};
+use crate::samples::{Found, SocketSample};
 use crate::trace::note::Note;
 
 /// Sockets that are kept apart; what comes beyond is counted.
@@ -100,6 +100,11 @@ impl Observer {
 
     /// A row of what was counted instead of listed.
     pub fn counted(&mut self, host: usize, counted: Counted) {
+        if let (Some(flow), Some(owner)) = (&counted.flow, &counted.owner)
+            && let Some(index) = self.socket(host, flow)
+        {
+            self.observed.sockets[index].belongs_to(owner);
+        }
         self.observed.counted.push((host, counted));
     }
 
@@ -199,27 +204,26 @@ impl Observer {
         Some(index)
     }
 
-    fn sampled(&self, host: usize, sample: &SocketSample) -> Option<usize> {
-        if let Some(cookie) = sample.socket {
-            let known = self.by_cookie.get(&(host, cookie))?;
-            let mut known = known.iter().rev();
-            return known
-                .find(|index| {
-                    let remote = self.observed.sockets[**index].remote.as_ref();
-                    remote.is_some_and(|remote| remote.lossy() == sample.remote)
-                })
-                .copied();
+    /// The socket of a sample: one that had events, or whose sends were only counted.
+    fn sampled(&mut self, host: usize, sample: &SocketSample) -> Option<usize> {
+        if sample.found != Found::Yes {
+            return None;
         }
-        let mut sockets = self.observed.sockets.iter().enumerate().rev();
-        let found = sockets.find(|(_, socket)| {
-            let is = |end: &Option<Endpoint>, text: &str| {
-                end.as_ref().is_some_and(|end| end.lossy() == text)
-            };
-            socket.host == host
-                && is(&socket.local, &sample.local)
-                && is(&socket.remote, &sample.remote)
-        });
-        found.map(|(index, _)| index)
+        let end = |text: &str| text.parse().ok().map(Endpoint::Inet);
+        let flow = Flow {
+            proto: proto_from_name(sample.proto.clone()),
+            local: Some(end(&sample.local)?),
+            remote: Some(end(&sample.remote)?),
+            netns: None,
+            socket: sample.socket,
+        };
+        if sample.socket.is_some() {
+            return self.socket(host, &flow);
+        }
+        // Without a cookie the network namespace would be needed.
+        self.observed.sockets.iter().rposition(|socket| {
+            socket.host == host && socket.local == flow.local && socket.remote == flow.remote
+        })
     }
 }
 

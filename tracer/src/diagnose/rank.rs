@@ -90,6 +90,7 @@ fn merge(observed: &Observed, cases: Vec<(&'static Rule, Case)>) -> Vec<Finding>
         Finding {
             id,
             rule,
+            symptom: case.symptom.unwrap_or(rule.symptom),
             confidence,
             subject: subject(observed, &case),
             explains: case.explains,

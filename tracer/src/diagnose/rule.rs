@@ -163,6 +163,8 @@ pub struct Case {
     pub against: Vec<String>,
     /// What it is about, where that is no conversation: an interface, a port.
     pub about: Option<String>,
+    /// Where it shows itself otherwise than the rule says.
+    pub symptom: Option<Symptom>,
 }
 
 impl Case {
@@ -196,6 +198,7 @@ impl Case {
             evidence: Vec::new(),
             against: Vec::new(),
             about: None,
+            symptom: None,
             conversations,
             sockets,
         }
@@ -214,6 +217,7 @@ impl Case {
             evidence: Vec::new(),
             against: Vec::new(),
             about: None,
+            symptom: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Sum;
 use crate::event::{
-    Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Outcome, Owner, Tcp,
+    Cause, Connection, Detail, Direction, Drop, Endpoint, Event, Flow, Grade, Outcome, Owner, Tcp,
     TcpState,
 };
 use crate::samples::{SocketSample, TcpInfo};
@@ -84,7 +84,8 @@ pub struct Socket {
     pub blocked_us: BTreeMap<u32, u64>,
     pub resets_sent: Sum,
     pub resets_received: Sum,
-    /// By reason and direction; the reason is empty where the kernel gave none.
+    /// By reason and direction; where the kernel gave none, the function that dropped it, with parentheses; empty
+    /// where that is not known either.
     pub drops: BTreeMap<(String, Option<Direction>), Sum>,
     /// Where packets were dropped: function names.
     pub locations: Vec<String>,
@@ -127,9 +128,7 @@ impl Socket {
             self.first_ns = wall_ns;
         }
         self.last_ns = self.last_ns.max(wall_ns);
-        if rank(event.owner.grade) > rank(self.owner.grade) {
-            self.owner = event.owner.clone();
-        }
+        self.belongs_to(&event.owner);
         match event.owner.grade {
             Grade::AtConnect if self.role == Role::Unknown => self.role = Role::Client,
             Grade::AtAccept if self.role == Role::Unknown => self.role = Role::Server,
@@ -142,6 +141,13 @@ impl Socket {
         self.detail(wall_ns, event);
         if keep {
             self.keep(wall_ns, event);
+        }
+    }
+
+    /// Takes an owner that is surer than the known one.
+    pub(super) fn belongs_to(&mut self, owner: &Owner) {
+        if rank(owner.grade) > rank(self.owner.grade) {
+            self.owner = owner.clone();
         }
     }
 
@@ -176,7 +182,7 @@ impl Socket {
                 *blocked = (*blocked).max(e.blocked_us.unwrap_or(0));
             }
             Detail::Drop(d) => {
-                let key = (d.reason.clone().unwrap_or_default(), d.direction);
+                let key = (why_dropped(d), d.direction);
                 add(self.drops.entry(key).or_default(), d.bytes, None);
                 note(&mut self.locations, d.location.as_deref());
                 let interface = d.interface.as_ref().map(|name| name.lossy().into_owned());
@@ -244,6 +250,10 @@ impl Socket {
     }
 
     pub(super) fn sample(&mut self, wall_ns: i64, sample: &SocketSample) {
+        if self.first_ns == 0 {
+            self.first_ns = wall_ns;
+        }
+        self.last_ns = self.last_ns.max(wall_ns);
         if self.samples.len() < SAMPLES {
             self.samples.push((wall_ns, sample.clone()));
         }
@@ -366,6 +376,18 @@ impl Socket {
     /// Port of the remote end.
     pub fn remote_port(&self) -> Option<u16> {
         port(self.remote.as_ref())
+    }
+}
+
+/// The reason; where the kernel says none (IPv6 often, before 5.17 always), the function: `neigh_invalidate()`.
+fn why_dropped(drop: &Drop) -> String {
+    match (&drop.reason, &drop.location) {
+        (Some(reason), _) if reason != "NOT_SPECIFIED" => reason.clone(),
+        (_, Some(location)) => {
+            let function = location.split('+').next().unwrap_or_default();
+            format!("{function}()")
+        }
+        (reason, None) => reason.clone().unwrap_or_default(),
     }
 }
 

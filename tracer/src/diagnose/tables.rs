@@ -160,7 +160,7 @@ fn errors(observed: &Observed) -> Vec<ErrorRow> {
 fn drops(observed: &Observed) -> Vec<DropRow> {
     let mut rows: BTreeMap<(String, Option<&'static str>), DropRow> = BTreeMap::new();
     let row = |reason: &str, direction: Option<Direction>| DropRow {
-        reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        reason: (!reason.is_empty() && !reason.ends_with("()")).then(|| reason.to_owned()),
         direction,
         locations: Vec::new(),
         sum: Sum::default(),
@@ -173,6 +173,10 @@ fn drops(observed: &Observed) -> Vec<DropRow> {
                 .or_insert_with(|| row(reason, *direction));
             row.sum.merge(sum);
             row.of_sockets += sum.count;
+            if let Some(function) = reason.strip_suffix("()") {
+                row.locations = vec![function.to_owned()];
+                continue;
+            }
             for location in &socket.locations {
                 if row.locations.len() < 4 && !row.locations.contains(location) {
                     row.locations.push(location.clone());

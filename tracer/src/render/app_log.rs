@@ -45,6 +45,7 @@ fn text(log: &AppLog) -> String {
             "   {more} more lines than the timeline shows: --format json lists them all"
         );
     }
+    text.push('\n');
     text
 }
 

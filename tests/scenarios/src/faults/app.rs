@@ -25,7 +25,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "accept_queue_overflow",
         needs: &[],
-        play: accept_queue_overflow,
+        play: |stage| accept_queue_overflow(stage, true),
+    },
+    Scenario {
+        name: "accept_queue_no_cookies",
+        needs: &[],
+        play: |stage| accept_queue_overflow(stage, false),
     },
     Scenario {
         name: "oversized_datagram",
@@ -86,8 +91,12 @@ fn synchronised_retries(stage: &Stage) {
 }
 
 /// A server of this host accepts too slowly; its queue of two is full, and clients are not let in.
-fn accept_queue_overflow(stage: &Stage) {
+fn accept_queue_overflow(stage: &Stage, cookies: bool) {
     let world = far_apart();
+    let cookies = u8::from(cookies);
+    world.a.sh(&format!(
+        "echo {cookies} > /proc/sys/net/ipv4/tcp_syncookies"
+    ));
     let mut server = world.a.peer("webapp");
     server.ok("open l tcp4");
     server.ok("bind l 10.99.1.1:8080");

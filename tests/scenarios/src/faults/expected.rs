@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// What must be found: one finding, or `null` for none at all.
-pub type Expected = Option<Finding>;
+/// What must be found, all of it; nothing: silence.
+pub type Expected = Vec<Finding>;
 
 /// The words of a finding that must be right.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::stage::{client, far_apart, server};
+use super::stage::Ip::{V4, V6};
+use super::stage::{Ip, client, far_apart, server};
 use super::{Scenario, Stage};
 use crate::{Cgroup, SOON, World, refuse_datagrams};
 
@@ -10,27 +11,52 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "no_route",
         needs: &[],
-        play: no_route,
+        play: |stage| no_route(stage, V4),
+    },
+    Scenario {
+        name: "no_route_v6",
+        needs: &[],
+        play: |stage| no_route(stage, V6),
     },
     Scenario {
         name: "local_firewall",
         needs: &["nft"],
-        play: |stage| firewall(stage, "udp dport 514 drop"),
+        play: |stage| firewall(stage, V4, "udp dport 514 drop"),
+    },
+    Scenario {
+        name: "local_firewall_v6",
+        needs: &["nft"],
+        play: |stage| firewall(stage, V6, "udp dport 514 drop"),
     },
     Scenario {
         name: "local_firewall_reject",
         needs: &["nft"],
-        play: |stage| firewall(stage, "udp dport 514 reject"),
+        play: |stage| firewall(stage, V4, "udp dport 514 reject"),
     },
     Scenario {
         name: "local_firewall_tcp",
         needs: &["nft"],
-        play: firewall_tcp,
+        play: |stage| firewall_tcp(stage, V4),
+    },
+    Scenario {
+        name: "local_firewall_tcp_v6",
+        needs: &["nft"],
+        play: |stage| firewall_tcp(stage, V6),
     },
     Scenario {
         name: "qdisc_overflow",
         needs: &["tc"],
         play: qdisc_overflow,
+    },
+    Scenario {
+        name: "local_firewall_input",
+        needs: &["nft"],
+        play: firewall_input,
+    },
+    Scenario {
+        name: "qdisc_overflow_udp",
+        needs: &["tc"],
+        play: qdisc_overflow_udp,
     },
     Scenario {
         name: "link_down",
@@ -60,7 +86,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "ports_exhausted",
         needs: &[],
-        play: ports_exhausted,
+        play: |stage| ports_exhausted(stage, V4),
+    },
+    Scenario {
+        name: "ports_exhausted_v6",
+        needs: &[],
+        play: |stage| ports_exhausted(stage, V6),
     },
     Scenario {
         name: "ecomm",
@@ -70,51 +101,89 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// Somebody deletes the default route: a conversation stops, and datagrams are refused.
-fn no_route(stage: &Stage) {
+fn no_route(stage: &Stage, ip: Ip) {
     let world = far_apart();
-    let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
+    let _server = server(&world, "server", "echo", &[&ip.b(443)]);
     let recording = stage.record(&world.a);
-    let mut client = client(&world, "collector", &["10.99.2.2:443"]);
-    client.ok("open u udp4");
+    let mut client = client(&world, "collector", &[&ip.b(443)]);
+    client.ok(&format!("open u {}", ip.kind("udp")));
     client.ok("ask c0 10 500 30");
-    client.ok("sendto u 200 10.99.2.2:8125");
-    world.a.ip("route del default");
+    client.ok(&format!("sendto u 200 {}", ip.b(8125)));
+    world.a.ip(if ip == V4 {
+        "route del default"
+    } else {
+        "-6 route del default"
+    });
     for _ in 0..8 {
-        client.fails("sendto u 200 10.99.2.2:8125", libc::ENETUNREACH);
+        client.fails(&format!("sendto u 200 {}", ip.b(8125)), libc::ENETUNREACH);
         recording.pass(300);
     }
-    client.ok("open d tcp4");
-    client.fails("connect d 10.99.2.2:443", libc::ENETUNREACH);
+    client.ok(&format!("open d {}", ip.kind("tcp")));
+    client.fails(&format!("connect d {}", ip.b(443)), libc::ENETUNREACH);
     recording.end();
 }
 
 /// A rule of this host stands between a sender and its destination, and the sender is told EPERM.
-fn firewall(stage: &Stage, rule: &str) {
+fn firewall(stage: &Stage, ip: Ip, rule: &str) {
     let world = far_apart();
     let recording = stage.record(&world.a);
     let mut client = world.a.peer("syslogd");
-    client.ok("open u udp4");
-    client.ok("sendto u 300 10.99.2.2:514");
+    client.ok(&format!("open u {}", ip.kind("udp")));
+    client.ok(&format!("sendto u 300 {}", ip.b(514)));
     world.a.filter("output", &[rule]);
     for _ in 0..8 {
-        client.fails("sendto u 300 10.99.2.2:514", libc::EPERM);
+        client.fails(&format!("sendto u 300 {}", ip.b(514)), libc::EPERM);
         recording.pass(250);
     }
     recording.end();
 }
 
 /// The same for TCP: the sender is told nothing, and repeats itself.
-fn firewall_tcp(stage: &Stage) {
+fn firewall_tcp(stage: &Stage, ip: Ip) {
+    let world = far_apart();
+    let _server = server(&world, "server", "echo", &[&ip.b(443)]);
+    let recording = stage.record(&world.a);
+    let mut client = client(&world, "shipper", &[&ip.b(443)]);
+    client.ok("ask c0 10 500 30");
+    world.a.filter("output", &["tcp dport 443 drop"]);
+    client.ok("send c0 5000");
+    client.ok(&format!("open d {}", ip.kind("tcp")));
+    client.ok("syn-retries d 2");
+    client.fails(&format!("connect d {}", ip.b(443)), libc::ETIMEDOUT);
+    recording.end();
+}
+
+/// The answers are stopped by this host's own firewall: the sender hears nothing and repeats itself.
+fn firewall_input(stage: &Stage) {
     let world = far_apart();
     let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
     let recording = stage.record(&world.a);
     let mut client = client(&world, "shipper", &["10.99.2.2:443"]);
     client.ok("ask c0 10 500 30");
-    world.a.filter("output", &["tcp dport 443 drop"]);
-    client.ok("send c0 5000");
-    client.ok("open d tcp4");
-    client.ok("syn-retries d 2");
-    client.fails("connect d 10.99.2.2:443", libc::ETIMEDOUT);
+    world.a.filter("input", &["tcp sport 443 drop"]);
+    client.tell("ask c0 1 500 30");
+    recording.pass(6000);
+    world.a.filter("input", &[]);
+    client.reply(SOON);
+    recording.end();
+}
+
+/// Datagrams beyond what the own queue takes; who sends them has not asked to be told, and is not.
+fn qdisc_overflow_udp(stage: &Stage) {
+    let world = far_apart();
+    world
+        .a
+        .sh("tc qdisc add dev eth0 root tbf rate 1mbit burst 3k limit 6k");
+    let mut sink = world.b.peer("sink");
+    sink.ok("open u udp4");
+    sink.ok("bind u 10.99.2.2:5004");
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("streamer");
+    client.ok("open u udp4");
+    for _ in 0..8 {
+        client.ok("flood u 40 1000 10.99.2.2:5004");
+        recording.pass(400);
+    }
     recording.end();
 }
 
@@ -233,17 +302,17 @@ fn udp_send_buffer_full(stage: &Stage) {
 }
 
 /// Ten local ports, and more connections than that to one destination.
-fn ports_exhausted(stage: &Stage) {
+fn ports_exhausted(stage: &Stage, ip: Ip) {
     let world = far_apart();
     world
         .a
         .sh("echo 40000 40009 > /proc/sys/net/ipv4/ip_local_port_range");
-    let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
+    let _server = server(&world, "server", "echo", &[&ip.b(443)]);
     let recording = stage.record(&world.a);
-    let mut client = client(&world, "crawler", &["10.99.2.2:443"; 10]);
+    let mut client = client(&world, "crawler", &[ip.b(443).as_str(); 10]);
     for _ in 0..10 {
-        client.ok("open d tcp4");
-        client.fails("connect d 10.99.2.2:443", libc::EADDRNOTAVAIL);
+        client.ok(&format!("open d {}", ip.kind("tcp")));
+        client.fails(&format!("connect d {}", ip.b(443)), libc::EADDRNOTAVAIL);
         client.ok("close d");
         recording.pass(250);
     }

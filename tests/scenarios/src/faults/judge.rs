@@ -7,8 +7,8 @@ use super::expected::{Expected, Finding};
 /// What a report found, beside what it must find.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// The finding that was expected, if it is there: its confidence.
-    pub right: Option<String>,
+    /// Of each expected finding that is there, its confidence.
+    pub right: Vec<String>,
     /// Other findings: `confidence symptom/layer/cause owner peer`.
     pub others: Vec<String>,
     /// Why the report is wrong; empty when it is right.
@@ -17,13 +17,14 @@ pub struct Verdict {
 
 /// Judges what `sendtrace report --format json` printed.
 ///
-/// Right is a report that has the expected finding, with the right owner and destination, and no other one that it
+/// Right is a report that has each expected finding, with the right owner and destination, and no other one that it
 /// is sure of. Where nothing is expected, no finding at all is right, however unsure.
 pub fn judge(report: &str, expected: &Expected) -> Verdict {
     let lines = report
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut verdict = Verdict::default();
+    let mut missing: Vec<&Finding> = expected.iter().collect();
     let mut is_report = false;
     for line in lines {
         is_report |= line["type"] == "report";
@@ -31,12 +32,13 @@ pub fn judge(report: &str, expected: &Expected) -> Verdict {
             continue;
         }
         let confidence = line["confidence"].as_str().unwrap_or("?").to_owned();
-        if verdict.right.is_none() && expected.as_ref().is_some_and(|finding| is(&line, finding)) {
-            verdict.right = Some(confidence);
+        if let Some(found) = missing.iter().position(|finding| is(&line, finding)) {
+            missing.remove(found);
+            verdict.right.push(confidence);
             continue;
         }
         let told = tell(&line);
-        if expected.is_none() || confidence == "high" {
+        if expected.is_empty() || confidence == "high" {
             verdict.wrong.push(format!("says {told}"));
         }
         verdict.others.push(told);
@@ -44,13 +46,10 @@ pub fn judge(report: &str, expected: &Expected) -> Verdict {
     if !is_report {
         verdict.wrong.push("there is no report".to_owned());
     }
-    if let Some(finding) = expected
-        && verdict.right.is_none()
-    {
-        verdict
-            .wrong
-            .insert(0, format!("does not say {}", finding.tell()));
-    }
+    let missing = missing
+        .iter()
+        .map(|finding| format!("does not say {}", finding.tell()));
+    verdict.wrong.splice(0..0, missing);
     verdict
 }
 
@@ -58,13 +57,8 @@ fn is(line: &Value, expected: &Finding) -> bool {
     let word = |key: &str| line[key].as_str().unwrap_or_default();
     let owner = line["owner"]["comm"].as_str();
     let peer = word("peer");
-    let is_peer = |remote: &str| {
-        // An address stands for all of its ports.
-        peer == remote
-            || peer
-                .strip_prefix(remote)
-                .is_some_and(|rest| rest.starts_with([':', ' ']))
-    };
+    // An address stands for all of its ports.
+    let is_peer = |remote: &str| peer == remote || address(peer) == remote;
     word("symptom") == expected.symptom
         && word("layer") == expected.layer
         && word("cause") == expected.cause
@@ -73,6 +67,16 @@ fn is(line: &Value, expected: &Finding) -> bool {
             .as_deref()
             .is_none_or(|comm| owner == Some(comm))
         && expected.remote.as_deref().is_none_or(is_peer)
+}
+
+/// `10.0.0.1` of `10.0.0.1:80`, `::1` of `[::1]:80`, and of what has words after it.
+fn address(peer: &str) -> &str {
+    let end = peer.split(' ').next().unwrap_or(peer);
+    match end.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None if end.matches(':').count() == 1 => end.split(':').next().unwrap_or(end),
+        None => end,
+    }
 }
 
 fn tell(line: &Value) -> String {
@@ -115,13 +119,13 @@ mod tests {
     }
 
     fn expected(remote: &str) -> Expected {
-        Some(Finding {
+        vec![Finding {
             symptom: "stall".into(),
             layer: "network".into(),
             cause: "path_loss".into(),
             owner: Some("sync".into()),
             remote: Some(remote.into()),
-        })
+        }]
     }
 
     fn is_right(findings: &[String], expected: &Expected) -> bool {
@@ -143,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_without_its_port() {
+        for (peer, expected) in [
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1 (to port 80 here)", "10.0.0.1"),
+            ("[fd99::1]:80", "fd99::1"),
+            ("fd99::1", "fd99::1"),
+        ] {
+            assert_eq!(address(peer), expected);
+        }
+    }
+
+    #[test]
     fn a_second_finding_may_be_there_but_not_sure_of_itself() {
         let right = finding("medium", "sync", "10.0.0.1:80");
         for (confidence, fine) in [("low", true), ("medium", true), ("high", false)] {
@@ -156,8 +173,11 @@ mod tests {
 
     #[test]
     fn where_silence_is_expected_nothing_may_be_said_but_something_must() {
-        assert!(is_right(&[], &None));
-        assert!(!is_right(&[finding("low", "sync", "10.0.0.1:80")], &None));
-        assert!(!judge("", &None).wrong.is_empty());
+        assert!(is_right(&[], &Vec::new()));
+        assert!(!is_right(
+            &[finding("low", "sync", "10.0.0.1:80")],
+            &Vec::new()
+        ));
+        assert!(!judge("", &Vec::new()).wrong.is_empty());
     }
 }

@@ -5,9 +5,12 @@
 //! and "the peer".
 
 mod app;
+mod both;
+mod disorder;
 mod expected;
 mod host;
 mod judge;
+mod memory;
 mod path;
 mod peer;
 mod silent;
@@ -29,7 +32,16 @@ pub struct Scenario {
 
 /// All that can be played, in the order in which they are.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [path::ALL, peer::ALL, host::ALL, app::ALL, silent::ALL]
-        .into_iter()
-        .flatten()
+    [
+        path::ALL,
+        disorder::ALL,
+        peer::ALL,
+        host::ALL,
+        memory::ALL,
+        app::ALL,
+        both::ALL,
+        silent::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -23,6 +23,26 @@ pub const ALL: &[Scenario] = &[
         play: bulk_transfer,
     },
     Scenario {
+        name: "ok_bulk_v6",
+        needs: &[],
+        play: bulk_v6,
+    },
+    Scenario {
+        name: "ok_ack_loss",
+        needs: &[],
+        play: ack_loss,
+    },
+    Scenario {
+        name: "ok_close_unread",
+        needs: &[],
+        play: close_unread,
+    },
+    Scenario {
+        name: "ok_long_path",
+        needs: &[],
+        play: long_path,
+    },
+    Scenario {
         name: "ok_reset_on_purpose",
         needs: &[],
         play: reset_on_purpose,
@@ -84,7 +104,7 @@ fn bulk_transfer(stage: &Stage) {
     let world = far_apart();
     world.path("there delay_us=10000 loss=5");
     let recording = stage.record(&world.a);
-    let mut pair = Connection::at(&world, "backup", "server", 873);
+    let mut pair = Connection::at(&world, "backup", "server", "10.99.2.2:873");
     pair.server.tell("drain s");
     pair.client.tell("pump c 15000000");
     pair.client.reply(Duration::from_secs(60));
@@ -92,6 +112,60 @@ fn bulk_transfer(stage: &Stage) {
     pair.server.reply(SOON);
     let repeated = world.a.snmp("Tcp", "RetransSegs");
     assert!((1..60).contains(&repeated), "{repeated} segments repeated");
+    recording.end();
+}
+
+/// The same over IPv6, to a server that answers with its own bulk.
+fn bulk_v6(stage: &Stage) {
+    let world = far_apart();
+    world.path("there delay_us=10000 loss=5");
+    let _server = server(&world, "server", "echo", &["[fd99:2::2]:873"]);
+    let recording = stage.record(&world.a);
+    let mut client = client(&world, "backup", &["[fd99:2::2]:873"]);
+    client.tell("ask c0 30 100000 50");
+    client.reply(Duration::from_secs(60));
+    recording.end();
+}
+
+/// ACKs get lost, three of a hundred: the next one says the same, and nothing is sent again.
+fn ack_loss(stage: &Stage) {
+    let world = far_apart();
+    world.path("back delay_us=10000 loss=300");
+    let recording = stage.record(&world.a);
+    let mut pair = Connection::at(&world, "backup", "server", "10.99.2.2:873");
+    pair.server.tell("drain s");
+    pair.client.tell("pump c 8000000");
+    pair.client.reply(Duration::from_secs(60));
+    recording.end();
+}
+
+/// A reader that has seen enough and closes with the rest unread: its kernel says so with a RST.
+fn close_unread(stage: &Stage) {
+    let world = far_apart();
+    let _server = server(&world, "server", "source", &["10.99.2.2:443"]);
+    let recording = stage.record(&world.a);
+    let mut client = world.a.peer("preview");
+    for _ in 0..8 {
+        client.ok("open c tcp4");
+        client.ok("connect c 10.99.2.2:443");
+        client.ok("sip c 3 4000 20");
+        client.ok("close c");
+        recording.pass(300);
+    }
+    recording.end();
+}
+
+/// A path of 300 ms, as to the other side of the Earth or over a satellite: slow from the start, and healthy.
+fn long_path(stage: &Stage) {
+    let world = far_apart();
+    for direction in ["there", "back"] {
+        world.path(&format!("{direction} delay_us=150000"));
+    }
+    let _server = server(&world, "server", "echo", &["10.99.2.2:443"]);
+    let recording = stage.record(&world.a);
+    let mut client = client(&world, "web", &["10.99.2.2:443"]);
+    client.tell("ask c0 20 5000 100");
+    client.reply(SOON);
     recording.end();
 }
 

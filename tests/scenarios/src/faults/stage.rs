@@ -1,6 +1,7 @@
 //! Where a scenario is played: a recorder in the namespace of host `a`, as an operator there would start it.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -40,8 +41,16 @@ impl Stage {
 
     /// The same with more arguments.
     pub fn record_with(&self, host: &Host, arguments: &[&str]) -> Recording {
+        // The trace tells how it was made: without paths of this machine.
         let mut command = sendtrace();
-        command.arg("record").arg("--write").arg(&self.trace);
+        command.arg0("sendtrace");
+        let folder = self
+            .trace
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        command.current_dir(folder.unwrap_or(Path::new(".")));
+        let name = self.trace.file_name().expect("a file");
+        command.arg("record").arg("--write").arg(name);
         command
             .args(["--samples", "1s", "--netns", &host.name])
             .args(arguments);
@@ -81,6 +90,37 @@ impl Recording {
     }
 }
 
+/// The version of IP that a scenario is played over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ip {
+    V4,
+    V6,
+}
+
+impl Ip {
+    /// `tcp4`, `udp6`.
+    pub fn kind(self, proto: &str) -> String {
+        format!("{proto}{}", if self == Self::V4 { 4 } else { 6 })
+    }
+
+    /// A port of host `b`.
+    pub fn b(self, port: u16) -> String {
+        match self {
+            Self::V4 => format!("10.99.2.2:{port}"),
+            Self::V6 => format!("[fd99:2::2]:{port}"),
+        }
+    }
+}
+
+/// `tcp4` or `tcp6`, as the address needs it.
+fn tcp(address: &str) -> &'static str {
+    if address.starts_with('[') {
+        "tcp6"
+    } else {
+        "tcp4"
+    }
+}
+
 /// Two hosts with a path of 20 ms there and back between them, on which each segment is a packet of its own.
 pub fn far_apart() -> World {
     let world = World::relayed();
@@ -97,7 +137,7 @@ pub fn far_apart() -> World {
 pub fn server(world: &World, comm: &str, manner: &str, at: &[&str]) -> Peer {
     let mut server = world.b.peer(comm);
     for (number, at) in at.iter().enumerate() {
-        server.ok(&format!("open l{number} tcp4"));
+        server.ok(&format!("open l{number} {}", tcp(at)));
         server.ok(&format!("bind l{number} {at}"));
         server.ok(&format!("listen l{number}"));
         server.ok(&format!("serve l{number} {manner}"));
@@ -109,7 +149,7 @@ pub fn server(world: &World, comm: &str, manner: &str, at: &[&str]) -> Peer {
 pub fn client(world: &World, comm: &str, to: &[&str]) -> Peer {
     let mut client = world.a.peer(comm);
     for (number, to) in to.iter().enumerate() {
-        client.ok(&format!("open c{number} tcp4"));
+        client.ok(&format!("open c{number} {}", tcp(to)));
         client.ok(&format!("connect c{number} {to}"));
     }
     client

@@ -1,13 +1,14 @@
 //! Packets get lost on the way to one destination, and not to others.
 
 use super::common::resent;
-use super::loss::{Lossy, elsewhere, lossy};
+use super::loss::{Lossy, elsewhere, expected, lossy};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::{Cause, Signal};
 
-/// Segments elsewhere that prove that the near part of the path is well.
-const PROVE: u64 = 500;
+/// So many segments sent again were to be expected elsewhere, and did not come.
+const EXPECTED: f64 = 10.0;
+const SURELY: f64 = 30.0;
 
 pub static RULE: Rule = Rule {
     cause: "destination_loss",
@@ -33,30 +34,47 @@ fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for host in 0..observed.hosts.len() {
         let (lossy, out) = lossy(observed, host);
-        let (Some(rest), Some(out)) = (elsewhere(&lossy, out), out) else {
-            continue;
-        };
-        if lossy.is_empty() || rest * 10 < out * 4 {
-            continue;
+        let rest = elsewhere(&lossy, out);
+        if lossy.iter().all(|one| is_apart(one, rest, out)) {
+            let rest = rest.unwrap_or(0);
+            cases.extend(lossy.iter().map(|one| case(observed, one, rest)));
         }
-        cases.extend(lossy.iter().map(|one| case(observed, one, rest)));
     }
     cases
 }
 
-fn case(observed: &Observed, one: &Lossy, rest: u64) -> Case {
+/// Did so much go elsewhere that its loss would have shown?
+pub fn is_apart(one: &Lossy, elsewhere: Option<u64>, out: Option<u64>) -> bool {
+    elsewhere.zip(out).is_some_and(|(elsewhere, out)| {
+        elsewhere * 10 >= out * 4 && expected(one, elsewhere) >= EXPECTED
+    })
+}
+
+fn case(observed: &Observed, one: &Lossy, elsewhere: u64) -> Case {
     let sum = resent(
         observed,
         &one.sockets,
         &[Cause::Fast, Cause::Rto, Cause::Tlp],
     );
-    let confidence = if sum.segments >= 20 && rest >= PROVE {
+    let confidence = if sum.segments >= 20 && expected(one, elsewhere) >= SURELY {
         Confidence::High
     } else {
         Confidence::Medium
     };
-    Case::of(observed, one.conversation, one.sockets.clone(), confidence)
-        .shown_by(format!("retransmits of {} segments", sum.segments), &sum)
-        .with(format!("{rest} segments went elsewhere and lost less"))
-        .timed()
+    Case::of_many(
+        observed,
+        one.conversations.clone(),
+        one.sockets.clone(),
+        confidence,
+    )
+    .shown_by(format!("retransmits of {} segments", sum.segments), &sum)
+    .with(format!(
+        "{:.1} % of what was sent to it was sent again",
+        one.part * 100.0
+    ))
+    .with(format!(
+        "{elsewhere} segments went elsewhere; as much loss there would have shown {:.0} times",
+        expected(one, elsewhere)
+    ))
+    .timed()
 }

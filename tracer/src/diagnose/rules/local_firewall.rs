@@ -66,6 +66,14 @@ fn judge(observed: &Observed) -> Vec<Case> {
     by_address(observed, cases)
 }
 
+/// Before 5.17 the kernel gave no reason; the function says it.
 fn is_netfilter(reason: &str) -> bool {
-    reason == "NETFILTER_DROP"
+    matches!(
+        reason,
+        "NETFILTER_DROP"
+            | "nf_hook_slow()"
+            | "nft_do_chain()"
+            | "ipt_do_table()"
+            | "ip6t_do_table()"
+    )
 }

@@ -1,6 +1,6 @@
-//! Which conversations lose packets on the way, and what part: shared by the rules about loss.
+//! Which destinations packets are lost on the way to, and what part: shared by the rules about loss.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::common::sockets;
@@ -11,47 +11,49 @@ use crate::event::Cause;
 const LEAST_PART: f64 = 0.015;
 const LEAST_SEGMENTS: u64 = 5;
 
-/// A conversation that loses packets.
+/// A destination that packets are lost on the way to: one address, whatever the port and the process.
+#[derive(Default)]
 pub struct Lossy {
-    pub conversation: usize,
+    pub conversations: Vec<usize>,
     pub sockets: Vec<usize>,
-    pub address: Option<IpAddr>,
     pub resent_segments: u64,
-    /// `None` where no sample says it.
+    /// Of the same sockets; `None` where no sample says it.
     pub delivered_segments: Option<u64>,
+    /// Part of what was sent to it that was sent again.
+    pub part: f64,
 }
 
-/// All of a host, and the segments that the host sent meanwhile (`Tcp.OutSegs`).
+/// All destinations of a host that lose, and the segments that the host sent meanwhile (`Tcp.OutSegs`).
 pub fn lossy(observed: &Observed, host: usize) -> (Vec<Lossy>, Option<u64>) {
     let facts = &observed.hosts[host];
     let out = facts.grew("Tcp.OutSegs");
-    let all_part =
-        out.map(|out| facts.grew("Tcp.RetransSegs").unwrap_or(0) as f64 / (out as f64).max(1.0));
-    let mut found = Vec::new();
+    let resent = facts.grew("Tcp.RetransSegs");
+    let overall = resent
+        .zip(out)
+        .map(|(resent, out)| resent as f64 / out.max(1) as f64);
+    let mut by_address: BTreeMap<Option<IpAddr>, Lossy> = BTreeMap::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        if conversation.host != host {
-            continue;
-        }
         let losing = sockets(observed, conversation, loses);
-        let all = || losing.iter().map(|socket| &observed.sockets[*socket]);
-        let resent_segments: u64 = all().map(Socket::resent_segments).sum();
-        let delivered_segments = all().map(Socket::delivered_segments).sum::<Option<u64>>();
-        let part = match delivered_segments {
-            Some(delivered) => {
-                Some(resent_segments as f64 / (delivered + resent_segments).max(1) as f64)
-            }
-            None => all_part,
-        };
-        if resent_segments >= LEAST_SEGMENTS && part.is_some_and(|part| part >= LEAST_PART) {
-            found.push(Lossy {
-                conversation: index,
-                sockets: losing,
-                address: conversation.peer.address(),
-                resent_segments,
-                delivered_segments,
-            });
+        if conversation.host == host && !losing.is_empty() {
+            let one = by_address.entry(conversation.peer.address()).or_default();
+            one.conversations.push(index);
+            one.sockets.extend(losing);
         }
     }
+    let mut found: Vec<_> = by_address.into_values().collect();
+    for one in &mut found {
+        let all = || one.sockets.iter().map(|socket| &observed.sockets[*socket]);
+        one.resent_segments = all().map(Socket::resent_segments).sum();
+        one.delivered_segments = all().map(Socket::delivered_segments).sum();
+        let sent = one
+            .delivered_segments
+            .map(|delivered| delivered + one.resent_segments);
+        one.part = match sent {
+            Some(sent) => one.resent_segments as f64 / sent.max(1) as f64,
+            None => overall.unwrap_or(0.0),
+        };
+    }
+    found.retain(|one| one.resent_segments >= LEAST_SEGMENTS && one.part >= LEAST_PART);
     (found, out)
 }
 
@@ -62,16 +64,17 @@ fn loses(socket: &Socket) -> bool {
     lost > 0 && socket.open && twice * 2 < socket.resent_segments().max(1)
 }
 
-/// Addresses that lose.
-pub fn addresses(lossy: &[Lossy]) -> BTreeSet<IpAddr> {
-    lossy.iter().filter_map(|one| one.address).collect()
-}
-
-/// Segments of the host that went elsewhere, and were not sent again: `None` where it is not known.
+/// Segments of the host that went elsewhere, and of which nothing shows that they were lost: `None` where it is not
+/// known.
 pub fn elsewhere(lossy: &[Lossy], out: Option<u64>) -> Option<u64> {
     let theirs = lossy
         .iter()
         .map(|one| Some(one.delivered_segments? + one.resent_segments))
         .sum::<Option<u64>>()?;
     Some(out?.saturating_sub(theirs))
+}
+
+/// How many segments would have been sent again elsewhere, had it lost as much as this destination.
+pub fn expected(one: &Lossy, elsewhere: u64) -> f64 {
+    elsewhere as f64 * one.part
 }

@@ -75,9 +75,14 @@ fn waited(socket: &Socket) -> bool {
     !socket.dropped(is_neighbour).is_empty()
 }
 
-fn is_neighbour(reason: &str) -> bool {
+/// Where IPv6 and older kernels give no reason, the function says it.
+pub fn is_neighbour(reason: &str) -> bool {
     matches!(
         reason,
-        "NEIGH_FAILED" | "NEIGH_QUEUEFULL" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD"
+        "NEIGH_FAILED"
+            | "NEIGH_QUEUEFULL"
+            | "NEIGH_CREATEFAIL"
+            | "NEIGH_DEAD"
+            | "neigh_invalidate()"
     )
 }

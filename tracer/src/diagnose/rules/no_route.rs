@@ -76,6 +76,14 @@ fn without_route(socket: &Socket) -> bool {
     refused || !socket.dropped(is_route).is_empty()
 }
 
-fn is_route(reason: &str) -> bool {
-    matches!(reason, "IP_OUTNOROUTES" | "IPV6OUTNOROUTES")
+/// Where IPv6 and older kernels give no reason, the function says it.
+pub fn is_route(reason: &str) -> bool {
+    matches!(
+        reason,
+        "IP_OUTNOROUTES"
+            | "IPV6OUTNOROUTES"
+            | "__ip_queue_xmit()"
+            | "ip_queue_xmit()"
+            | "inet6_csk_xmit()"
+    )
 }

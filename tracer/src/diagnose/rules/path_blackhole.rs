@@ -62,6 +62,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 many(timed_out, "connection")
             ));
         }
+        // It may still come back.
+        case.symptom = (timed_out == 0).then_some(Symptom::Stall);
         cases.push(case);
     }
     cases

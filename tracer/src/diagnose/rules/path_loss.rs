@@ -1,7 +1,8 @@
 //! Packets get lost on the way, wherever they go.
 
 use super::common::resent;
-use super::loss::{addresses, elsewhere, lossy};
+use super::destination_loss::is_apart;
+use super::loss::{elsewhere, lossy};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::{Cause, Signal};
@@ -31,11 +32,10 @@ fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for host in 0..observed.hosts.len() {
         let (lossy, out) = lossy(observed, host);
+        let many = lossy.len() >= 2;
         let rest = elsewhere(&lossy, out);
-        let many = addresses(&lossy).len() >= 2;
         // Much went elsewhere unharmed: then it is about these destinations.
-        let most = rest.zip(out).is_none_or(|(rest, out)| rest * 10 < out * 4);
-        if lossy.is_empty() || !most {
+        if lossy.is_empty() || lossy.iter().all(|one| is_apart(one, rest, out)) {
             continue;
         }
         let sockets: Vec<usize> = lossy.iter().flat_map(|one| one.sockets.clone()).collect();
@@ -51,7 +51,10 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .sum::<Option<u64>>();
         let mut case = Case::of_many(
             observed,
-            lossy.iter().map(|one| one.conversation).collect(),
+            lossy
+                .iter()
+                .flat_map(|one| one.conversations.clone())
+                .collect(),
             sockets,
             confidence,
         )

@@ -1,6 +1,8 @@
 //! The host at the other end is gone, and the network says so.
 
 use super::common::{ended, ended_with, errors, resent, sockets};
+use super::neighbour_failed::is_neighbour;
+use super::no_route::is_route;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
 use crate::event::{Cause, Signal};
@@ -68,10 +70,6 @@ fn is_gone(socket: &Socket) -> bool {
     socket.open
         && socket.resent(Cause::Rto) >= 2
         && ended_with(socket, UNREACHABLE)
-        && socket
-            .dropped(|reason| reason.starts_with("NEIGH_"))
-            .is_empty()
-        && socket
-            .dropped(|reason| reason == "IP_OUTNOROUTES")
-            .is_empty()
+        && socket.dropped(is_neighbour).is_empty()
+        && socket.dropped(is_route).is_empty()
 }

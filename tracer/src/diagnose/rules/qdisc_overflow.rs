@@ -97,6 +97,11 @@ pub fn overflowed(socket: &Socket) -> bool {
     !socket.dropped(is_queue).is_empty()
 }
 
+/// Before 5.17 the kernel gave no reason; the function says it.
 pub fn is_queue(reason: &str) -> bool {
-    reason.starts_with("QDISC_") || reason == "CPU_BACKLOG" || reason == "FULL_RING"
+    reason.starts_with("QDISC_")
+        || matches!(
+            reason,
+            "CPU_BACKLOG" | "FULL_RING" | "__dev_queue_xmit()" | "__dev_xmit_skb()"
+        )
 }

@@ -154,7 +154,7 @@ fn finding(became: Became, before: Option<&Finding>, after: Option<&Finding>) ->
         ("type", "finding".into()),
         ("became", became.name().into()),
         ("id", shown.id.as_str().into()),
-        ("symptom", shown.rule.symptom.name().into()),
+        ("symptom", shown.symptom.name().into()),
         ("layer", shown.rule.layer.map(|layer| layer.name()).into()),
         ("cause", shown.rule.cause.into()),
         ("confidence_before", confidence(before).into()),

@@ -213,7 +213,7 @@ fn findings(diff: &Diff, text: &mut String) {
             text,
             "  {:<9}  {} · {layer} · {}, confidence {confidence}",
             pair.became.name(),
-            shown.rule.symptom.name(),
+            shown.symptom.name(),
             safe(&shown.id)
         );
     }

@@ -77,7 +77,7 @@ fn one(report: &Report, finding: &Finding) -> String {
     line(&[
         ("type", "finding".into()),
         ("id", finding.id.as_str().into()),
-        ("symptom", finding.rule.symptom.name().into()),
+        ("symptom", finding.symptom.name().into()),
         ("layer", finding.rule.layer.map(|layer| layer.name()).into()),
         ("cause", finding.rule.cause.into()),
         ("confidence", finding.confidence.name().into()),

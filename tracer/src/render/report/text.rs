@@ -95,7 +95,7 @@ fn finding(report: &Report, number: usize, finding: &Finding, colour: bool, text
     _ = writeln!(
         text,
         "\n{number}. {strong}{} · {layer} · {}{strong:#} · {sure}confidence {}{sure:#} · {:.0} % of the trouble",
-        rule.symptom.name(),
+        finding.symptom.name(),
         rule.cause,
         finding.confidence.name(),
         finding.share * 100.0

@@ -1,0 +1,48 @@
+//! The memory of TCP as a whole, which belongs to the host: played only where the host is there for nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::stage::{client, far_apart, server};
+use super::{Scenario, Stage};
+
+pub const ALL: &[Scenario] = &[Scenario {
+    name: "tcp_memory",
+    needs: &[],
+    play: tcp_memory,
+}];
+
+/// `net.ipv4.tcp_mem`, in pages: one for the whole host, whatever the namespace.
+const LIMITS: &str = "/proc/sys/net/ipv4/tcp_mem";
+
+/// Eight uploads on a slow path would have megabytes under way; the host has one for all of TCP.
+fn tcp_memory(stage: &Stage) {
+    // Written by `cargo xtask vm` into its machines, and nowhere else.
+    if !Path::new("/manifest.json").exists() {
+        stage.impossible(
+            "it takes memory away from every connection of the host: only in a machine of its own, \
+             `cargo xtask vm --test memory`",
+        );
+    }
+    let world = far_apart();
+    for direction in ["there", "back"] {
+        world.path(&format!(
+            "{direction} delay_us=20000 rate_bytes=400000 queue_bytes=400000"
+        ));
+    }
+    let before = fs::read_to_string(LIMITS).expect("the limits");
+    fs::write(LIMITS, "64 128 256").expect("root may set the limits");
+    let _server = server(&world, "server", "drain", &["10.99.2.2:873"]);
+    let recording = stage.record_with(&world.a, &["--would-block"]);
+    let mut backup = client(&world, "backup", &["10.99.2.2:873"; 8]);
+    for number in 0..8 {
+        backup.ok(&format!("background backup offer c{number} 60 60000 100"));
+    }
+    backup.tell("join");
+    backup.reply(Duration::from_secs(90));
+    let pressures = crate::Counters::of(&backup).get("TcpExtTCPMemoryPressures");
+    recording.end();
+    fs::write(LIMITS, before).expect("root may set the limits");
+    assert!(pressures > 0, "the limit was not reached");
+}
