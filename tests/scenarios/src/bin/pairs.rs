@@ -143,7 +143,7 @@ fn retries(stage: &Stage) {
     world.a.sh("echo 3 > /proc/sys/net/ipv4/tcp_retries2");
     let recording = stage.record(&world.a);
     let mut log = String::new();
-    let mut pair = scenarios::Connection::at(&world, "uploader", "server", 443);
+    let mut pair = scenarios::Connection::at(&world, "uploader", "server", "10.99.2.2:443");
     pair.warm_up();
     let pid = pair.client.id.pid;
     let now = || {
