@@ -34,7 +34,10 @@ fn every_trace_has_an_expectation() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|kind| kind == "sendtrace") {
             let name = path.file_stem().unwrap().to_str().unwrap();
-            assert!(expected.contains_key(name), "{name} is not in expected.json");
+            assert!(
+                expected.contains_key(name),
+                "{name} is not in expected.json"
+            );
         }
     }
 }

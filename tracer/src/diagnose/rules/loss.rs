@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::common::sockets;
+use super::path_blackhole::went_silent;
 use crate::diagnose::{Observed, Socket};
 use crate::event::Cause;
 
@@ -59,6 +60,9 @@ pub fn lossy(observed: &Observed, host: usize) -> (Vec<Lossy>, Option<u64>) {
 
 /// Segments were lost and others arrived: not silence, and not what the peer says came twice.
 fn loses(socket: &Socket) -> bool {
+    if went_silent(socket) || socket.ended_with().is_some() {
+        return false;
+    }
     let lost = socket.resent(Cause::Fast) + socket.resent(Cause::Rto) + socket.resent(Cause::Tlp);
     let twice = socket.duplicates().unwrap_or(0);
     lost > 0 && socket.open && twice * 2 < socket.resent_segments().max(1)

@@ -25,8 +25,9 @@ pub static RULE: Rule = Rule {
     over: &[
         "syn_blackhole",
         "path_blackhole",
-        "peer_host_gone",
         "no_route",
+        "path_loss",
+        "destination_loss",
         "unknown",
     ],
     judge,

@@ -4,8 +4,9 @@ use super::common::{ended, ended_with, errors, resent, sockets};
 use super::neighbour_failed::is_neighbour;
 use super::no_route::is_route;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::diagnose::{Observed, Socket};
+use crate::diagnose::{Conversation, Observed, Socket};
 use crate::event::{Cause, Signal};
+use crate::samples::What;
 
 const UNREACHABLE: &[i32] = &[libc::EHOSTUNREACH, libc::EHOSTDOWN, libc::ENETUNREACH];
 
@@ -13,9 +14,10 @@ pub static RULE: Rule = Rule {
     cause: "peer_host_gone",
     symptom: Symptom::Disconnect,
     layer: Some(Layer::Peer),
-    title: "the host at the other end is gone: the network in front of it says that it is unreachable",
-    reason: "A connection at work went silent, and then something on the way said host or network unreachable: the last \
-             router looked for the host and did not find it. So the path leads there, and the host does not answer.",
+    title: "the host at the other end is gone: who is next to it says that it is unreachable",
+    reason: "A connection at work went silent, and then the host itself could not be found by who is next to it: the last \
+             router said unreachable, or, on the same link, its address answers ARP and neighbour discovery no more. So \
+             the path leads there, and the host does not answer.",
     rests_on: "ICMP host unreachable is a soft error (tcp_v4_err(), RFC 5461): the kernel goes on until its retries are \
                used up, and then ends the connection with it instead of ETIMEDOUT (tcp_write_err()).",
     needs: &[Signal::Retransmit, Signal::Connection],
@@ -26,6 +28,7 @@ pub static RULE: Rule = Rule {
                 (failover, DHCP, duplicate address)?",
     do_not: "Do not tune retries here: the sooner the application learns of it, the better.",
     over: &[
+        "neighbour_failed",
         "path_blackhole",
         "idle_timeout",
         "path_loss",
@@ -38,7 +41,10 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let gone = sockets(observed, conversation, is_gone);
+        let on_link = own_neighbour_failed(observed, conversation);
+        let gone = sockets(observed, conversation, |socket| {
+            is_gone(socket) || on_link && is_gone_on_link(socket)
+        });
         if gone.is_empty() {
             continue;
         }
@@ -72,4 +78,23 @@ fn is_gone(socket: &Socket) -> bool {
         && ended_with(socket, UNREACHABLE)
         && socket.dropped(is_neighbour).is_empty()
         && socket.dropped(is_route).is_empty()
+}
+
+/// Open, and its packets waited for its own neighbour entry.
+fn is_gone_on_link(socket: &Socket) -> bool {
+    socket.open && !socket.dropped(is_neighbour).is_empty()
+}
+
+/// Did the destination's own address fail as a neighbour, not that of a gateway?
+fn own_neighbour_failed(observed: &Observed, conversation: &Conversation) -> bool {
+    let Some(address) = conversation.peer.address() else {
+        return false;
+    };
+    let mut changes = observed.hosts[conversation.host].changes.iter();
+    changes.any(|one| match &one.change.what {
+        What::Neighbour(change) => {
+            change.state == "FAILED" && change.address.parse() == Ok(address)
+        }
+        _ => false,
+    })
 }
