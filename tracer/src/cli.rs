@@ -47,7 +47,7 @@ Examples:
   sendtrace selftest
       Whether it does on this host what it promises.
 
-Exit status: 0 done, 1 failed (the message says what to do next), 2 wrong usage.";
+Exit status: 0 done, 1 failed (the message says what to do next), 2 wrong usage; diff also 3 worse, 4 too little data.";
 
 /// Who cannot send, to whom, and why.
 #[derive(Parser, Clone, Debug)]

@@ -76,6 +76,7 @@ fn every_pair_is_judged_as_it_should_be_and_says_what_it_always_said() {
                 assert_eq!(first["verdict"], *verdict, "{name}: {first}");
                 assert_eq!(first["bought_with_stalls"], *name == "bought", "{first}");
             }
+            let said = without_findings(&said);
             let path = folder("expected").join(format!("diff.{name}.{format}.txt"));
             if bless {
                 fs::write(&path, said).expect("room");
@@ -88,6 +89,39 @@ fn every_pair_is_judged_as_it_should_be_and_says_what_it_always_said() {
         wrong.is_empty(),
         "not as expected; if that is right, write it anew with SENDTRACE_BLESS=1:\n{}",
         wrong.join("\n")
+    );
+}
+
+/// Findings are those of the rules, which have tests of their own.
+fn without_findings(said: &str) -> String {
+    let said = said.split("\nFindings\n").next().unwrap_or_default();
+    let lines = said
+        .lines()
+        .filter(|line| !line.starts_with("{\"type\":\"finding\""));
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn a_black_hole_for_syns_is_found_on_both_sides() {
+    let output = diff(&[
+        "syn_retries_1.trace",
+        "syn_retries_6.trace",
+        "--format",
+        "json",
+    ]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let findings = text.lines().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        (line["type"] == "finding").then_some(line)
+    });
+    let findings: Vec<_> = findings.collect();
+    let found = findings
+        .iter()
+        .find(|finding| finding["cause"] == "syn_blackhole");
+    assert_eq!(
+        found.map(|finding| &finding["became"]),
+        Some(&"remaining".into()),
+        "{findings:?}"
     );
 }
 

@@ -63,21 +63,26 @@ impl Offset {
 pub fn estimate(entries: &[Entry], ledger: &Ledger) -> Offset {
     let (differences, errors) = differences(entries, ledger);
     let needed = LEAST.max((errors as f64 * PART).ceil() as usize);
-    // A window of this width; which holds most of the differences of different lines?
-    let windows = |from_ns: i64| {
+    // A window of this width: of each line in it the difference that is nearest to the middle of all, or to 0.
+    let windows = |from_ns: i64, near_ns: Option<i64>| {
         let start = differences.partition_point(|(ns, _)| *ns < from_ns);
-        let inside = differences[start..]
-            .iter()
-            .take_while(|(ns, _)| *ns - from_ns <= SPREAD_NS);
-        let mut lines: Vec<_> = inside.map(|(ns, line)| (*line, *ns)).collect();
-        lines.sort_unstable();
-        lines.dedup_by_key(|(line, _)| *line);
-        let mut times: Vec<_> = lines.into_iter().map(|(_, ns)| ns).collect();
+        let rest = &differences[start..];
+        let inside = &rest[..rest.partition_point(|(ns, _)| *ns - from_ns <= SPREAD_NS)];
+        let middle = near_ns.or_else(|| inside.get(inside.len() / 2).map(|(ns, _)| *ns));
+        let off = |ns: i64| (ns - middle.unwrap_or(0)).abs();
+        let mut lines: BTreeMap<u64, i64> = BTreeMap::new();
+        for (ns, line) in inside {
+            let known = lines.entry(*line).or_insert(*ns);
+            if off(*ns) < off(*known) {
+                *known = *ns;
+            }
+        }
+        let mut times: Vec<_> = lines.into_values().collect();
         times.sort_unstable();
         times
     };
     // The clock of a log on the same host is the same clock: that comes first.
-    let near = windows(-SPREAD_NS / 2);
+    let near = windows(-SPREAD_NS / 2, Some(0));
     if near.len() >= needed {
         return Offset::Same {
             matches: near.len(),
@@ -86,7 +91,7 @@ pub fn estimate(entries: &[Entry], ledger: &Ledger) -> Offset {
     }
     let all: Vec<_> = differences
         .iter()
-        .map(|(ns, _)| (windows(*ns), *ns))
+        .map(|(ns, _)| (windows(*ns, None), *ns))
         .collect();
     let Some((best, from_ns)) = all.iter().max_by_key(|(times, _)| times.len()) else {
         return Offset::Assumed { matches: 0 };

@@ -9,6 +9,7 @@ pub enum Meaning {
     Id,
     Peer,
     Port,
+    Local,
     Errno,
     Retry,
     Retries,
@@ -17,7 +18,7 @@ pub enum Meaning {
 }
 
 /// Each meaning: its word in `--app-log-fields`, and the names that are looked for by default, the first one first.
-const MEANINGS: [(Meaning, &str, &[&str]); 9] = [
+const MEANINGS: [(Meaning, &str, &[&str]); 10] = [
     (
         Meaning::Time,
         "time",
@@ -54,6 +55,11 @@ const MEANINGS: [(Meaning, &str, &[&str]); 9] = [
         Meaning::Port,
         "port",
         &["port", "dest_port", "peer_port", "remote_port"],
+    ),
+    (
+        Meaning::Local,
+        "local",
+        &["local", "local_addr", "laddr", "source", "src"],
     ),
     (
         Meaning::Errno,

@@ -164,21 +164,12 @@ fn what(event: &Event) -> Option<What> {
 impl SocketFacts {
     /// May the log mean this destination? A name is not looked up; what it says beside it must agree.
     pub fn is_towards(&self, named: &Named) -> bool {
-        let (address, port): (Option<IpAddr>, Option<u16>) = match &self.remote {
-            Some(Endpoint::Inet(remote)) => (Some(remote.ip()), Some(remote.port())),
-            Some(Endpoint::Address(address)) => (Some(*address), None),
-            _ => (None, None),
-        };
-        let agrees = match (named.address, address) {
-            (Some(one), Some(other)) => one == other.to_canonical(),
-            (Some(_), None) => false,
-            (None, _) => true,
-        };
-        agrees
-            && match (named.port, port) {
-                (Some(one), Some(other)) => one == other,
-                _ => true,
-            }
+        is_at(self.remote.as_ref(), named)
+    }
+
+    /// May the log mean this own end? A socket that is bound to any address fits each.
+    pub fn is_from(&self, named: &Named) -> bool {
+        is_at(self.local.as_ref(), named)
     }
 
     /// Does this process own it, alone or with others?
@@ -194,4 +185,22 @@ impl SocketFacts {
         let facts = self.facts.iter();
         facts.filter(move |fact| (from_ns..=to_ns).contains(&fact.wall_ns))
     }
+}
+
+fn is_at(end: Option<&Endpoint>, named: &Named) -> bool {
+    let (address, port): (Option<IpAddr>, Option<u16>) = match end {
+        Some(Endpoint::Inet(end)) => (Some(end.ip()), Some(end.port())),
+        Some(Endpoint::Address(address)) => (Some(*address), None),
+        _ => (None, None),
+    };
+    let agrees = match (named.address, address) {
+        (Some(one), Some(other)) => one == other.to_canonical() || other.is_unspecified(),
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    agrees
+        && match (named.port, port) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        }
 }

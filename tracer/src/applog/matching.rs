@@ -127,6 +127,10 @@ fn find(entry: &Entry, wall_ns: i64, index: &Index<'_>) -> Found {
             .peer
             .as_ref()
             .is_none_or(|peer| socket.is_towards(peer))
+            && entry
+                .local
+                .as_ref()
+                .is_none_or(|local| socket.is_from(local))
             && entry.pid.is_none_or(|pid| socket.is_of(pid))
     };
     // A time that is written in seconds may be nearly one later.

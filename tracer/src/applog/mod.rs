@@ -10,6 +10,8 @@ mod fields;
 mod ledger;
 mod matching;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod time;
 mod words;
 
@@ -19,12 +21,13 @@ pub use ledger::{Fact, Ledger, SocketFacts, What};
 pub use matching::{Found, Matched};
 pub use parse::{Entry, LONGEST, Named};
 pub use time::LogTime;
-pub use words::ends;
 
 use jiff::tz::TimeZone;
 
 /// Lines that are kept: about 30 MiB.
 const ENTRIES: usize = 100_000;
+/// Lines that a timeline shows at most.
+pub const IN_TIMELINE: usize = 200;
 /// A line may stand so long outside of the recording and still be about it, nanoseconds.
 const AROUND_NS: i64 = matching::BEFORE_NS;
 
@@ -146,6 +149,27 @@ impl AppLog {
             matched,
             ledger,
         }
+    }
+
+    /// The lines for a timeline, in the order of time: index of the trace, time, words.
+    pub fn timeline(&self) -> impl Iterator<Item = (usize, i64, String)> {
+        let shown = self.matched.iter().take(IN_TIMELINE);
+        shown.map(|one| {
+            // A time that is cut to milliseconds comes after what happened within that millisecond.
+            let cut_ns = match one.entry.time.precision_ns {
+                cut_ns @ 1..=1_000_000 => cut_ns - 1,
+                _ => 0,
+            };
+            let wall_ns = one.wall_ns.saturating_add(cut_ns);
+            match one.found {
+                Found::Socket { index, .. } => {
+                    let socket = &self.ledger.sockets[index];
+                    let words = format!("{} [{}]", one.words, words::whose(socket));
+                    (socket.track, wall_ns, words)
+                }
+                _ => (0, wall_ns, one.words.clone()),
+            }
+        })
     }
 
     /// Lines with evidence, lines with several sockets, and lines with nothing.

@@ -26,6 +26,8 @@ pub struct Entry {
     /// The name of the field, and the id.
     pub id: Option<(String, String)>,
     pub peer: Option<Named>,
+    /// The own end, which tells connections to one destination apart.
+    pub local: Option<Named>,
     pub errno: Option<u32>,
     /// Which retry, and of how many.
     pub retry: Option<(u64, Option<u64>)>,
@@ -81,6 +83,7 @@ pub fn line(
             let port = number_of(Meaning::Port).and_then(|port| u16::try_from(port).ok());
             named(&peer, port)
         }),
+        local: text(Meaning::Local).map(|local| named(&local, None)),
         errno: errors.filter_map(plain).find_map(|text| error(&text)),
         retry: text(Meaning::Retry).and_then(|text| {
             let (retry, most) = text.split_once('/').unwrap_or((&text, ""));

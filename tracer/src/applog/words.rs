@@ -224,8 +224,18 @@ fn ordinal(number: u32) -> String {
     }
 }
 
+/// `uploader/4242, 10.0.0.1:5 → 10.0.0.12:443`; not fit for a terminal.
+pub fn whose(socket: &SocketFacts) -> String {
+    let comm = socket.owner.comm.as_ref();
+    let comm = comm.map_or_else(|| "unknown".into(), |comm| comm.lossy());
+    match socket.owner.pid {
+        Some(pid) => format!("{comm}/{pid}, {}", ends(socket)),
+        None => format!("{comm}, {}", ends(socket)),
+    }
+}
+
 /// `10.0.0.1:5 → 10.0.0.12:443`; not fit for a terminal.
-pub fn ends(socket: &SocketFacts) -> String {
+fn ends(socket: &SocketFacts) -> String {
     let text = |end: &Option<Endpoint>| end.as_ref().map_or("?".to_owned(), Endpoint::lossy);
     format!("{} → {}", text(&socket.local), text(&socket.remote))
 }

@@ -47,7 +47,7 @@ pub struct Report {
     /// An application's log, JSON lines or logfmt: which of its failures has which evidence in the trace
     #[arg(long, value_name = "FILE", help_heading = "Application log")]
     pub app_log: Option<PathBuf>,
-    /// Names of the log's fields: time, id, dest, port, errno, retry, retries, bytes, pid; for example
+    /// Names of the log's fields: time, id, dest, port, local, errno, retry, retries, bytes, pid; for example
     /// time=ts,id=req_id. What is named replaces the usual names
     #[arg(
         long,

@@ -42,6 +42,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         args.after_until,
         &interrupt,
     )?;
+    if interrupt.came() {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "interrupted before both recordings were read: nothing is compared"
+        )));
+    }
     let diff = Diff::new(before, after, is_narrow(&args.filters));
     let text = match renderer(args.printed) {
         Renderer::Json => render::diff::json(&diff),

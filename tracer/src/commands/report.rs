@@ -10,7 +10,7 @@ use super::live::renderer;
 use super::playback::{self, LOOK_AGAIN, Play, Playback, Step, Wanted};
 use crate::applog::{AppLog, Ledger, Lines};
 use crate::cli::Report as Args;
-use crate::diagnose::{HostFacts, Hours, Observed, Observer, Report};
+use crate::diagnose::{Happening, HostFacts, Hours, Milestone, Observed, Observer, Report};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
 
@@ -36,17 +36,36 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             }
         },
     )?;
-    let report = Report::new(observed, hours);
+    let mut report = Report::new(observed, hours);
     let renderer = renderer(args.printed);
+    let log = match &args.app_log {
+        Some(path) => Some(app_log(path, args, &playback, ledger, &report)?),
+        None => None,
+    };
+    report
+        .tables
+        .timeline
+        .extend(
+            log.iter()
+                .flat_map(AppLog::timeline)
+                .map(|(host, wall_ns, words)| Milestone {
+                    host,
+                    wall_ns,
+                    what: Happening::Log(words),
+                    owner: None,
+                    peer: None,
+                    count: 1,
+                }),
+        );
+    report.tables.timeline.sort_by_key(|one| one.wall_ns);
     let mut text = renderer.report(&report);
-    if let Some(path) = &args.app_log {
-        let log = app_log(path, args, &playback, ledger, &report)?;
+    if let Some(log) = &log {
         // The totals stay at the end.
         let totals = renderer.totals(&report.observed.coverage.totals);
         let head = text.strip_suffix(&totals).unwrap_or(&text);
         text = format!(
             "{head}{}{totals}",
-            render::app_log::app_log(&log, &renderer, &wall(&playback))
+            render::app_log::app_log(log, &renderer, &wall(&playback))
         );
     }
     match io::stdout().lock().write_all(text.as_bytes()) {

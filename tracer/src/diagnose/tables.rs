@@ -77,6 +77,8 @@ pub enum Happening {
     First(String),
     /// The network's configuration changed.
     Change(Box<Change>),
+    /// A line of an application's log, with its evidence: for people.
+    Log(String),
 }
 
 /// Trouble by quarters of an hour, per host: counted from 1970 in UTC.

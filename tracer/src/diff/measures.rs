@@ -1,26 +1,15 @@
 //! What is compared, and what the statistics say of each.
 
 use super::intake::{Count, Intake, What};
+use super::judge::{judge_rate, judge_times};
 use super::statistics::{self, Counts};
 use super::values::Values;
 use super::{Side, Verdict};
 use crate::errno;
 
-/// No smaller chance is called a difference.
-pub const P: f64 = 0.01;
-/// No smaller change of a rate is called one.
-pub const RATIO: f64 = 1.25;
-/// No smaller effect is called one: below it lies what Cliff's delta calls negligible (Romano et al., 2006).
-pub const DELTA: f64 = 0.147;
-/// What a distribution must at least be able to show before it is called unchanged: a large effect.
-const LARGE_DELTA: f64 = 0.474;
-/// Values that a distribution needs at least, on each side.
-pub const VALUES: usize = 8;
 /// What is assumed of segments sent again where there are too few samples to see how they come: TCP sends them in
 /// flights.
 const FLIGHTS: f64 = 3.0;
-/// Said of a measure of which nothing happened on either side.
-pub const NONE: &str = "none before, none after";
 /// Traffic is known when at least this part of the time was sampled.
 const SAMPLED: f64 = 0.5;
 
@@ -113,11 +102,21 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
     });
     let sends = sends(before, after);
     let mut measures = Vec::new();
-    let errors = sends.or(packets);
+    // The counters are of one namespace, and may not be of the one where it happened.
+    let here = |what| {
+        [before, after].iter().all(|side| {
+            let count = side.intake.count(what);
+            count.sampled.saturating_mul(2) >= count.all
+        })
+    };
+    let of = |traffic: Option<Exposure>, what| traffic.filter(|_| here(what));
+    let errors = sends.or(of(packets, What::SendErrors));
+    let disconnects = of(segments, What::Disconnects);
+    let timeouts = of(segments, What::Timeouts);
     let kinds = [
         ("send_errors", "send errors", What::SendErrors, errors),
-        ("disconnects", "disconnects", What::Disconnects, segments),
-        ("timeouts", "time-outs", What::Timeouts, segments),
+        ("disconnects", "disconnects", What::Disconnects, disconnects),
+        ("timeouts", "time-outs", What::Timeouts, timeouts),
     ];
     for (id, title, what, traffic) in kinds {
         if let Some(exposure) = traffic {
@@ -127,7 +126,7 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         measures.push(rate(before, after, (id, title, what), time, counts));
         measures.extend(of_errnos(before, after, what, traffic.unwrap_or(time)));
     }
-    let counted = segments.map(|exposure| host_rate(before, after, exposure));
+    let counted = of(segments, What::Resent).map(|exposure| host_rate(before, after, exposure));
     let resent = ("segments_resent", "segments sent again", What::Resent);
     measures.push(rate(before, after, resent, time, counted.is_none()));
     measures.extend(counted);
@@ -303,54 +302,6 @@ fn unrecorded(before: &Side, after: &Side, what: What) -> Option<String> {
     }
 }
 
-/// Fewer is better.
-pub fn judge_rate(counts: Counts, dispersion: f64) -> (Verdict, Option<f64>, Option<String>) {
-    let p = statistics::rates(counts, dispersion);
-    let Some(chance) = p else {
-        let none = counts.before == 0.0 && counts.after == 0.0;
-        let why = if none { NONE } else { "nothing to divide by" };
-        return (Verdict::TooLittleData, None, Some(why.to_owned()));
-    };
-    let before = counts.before / counts.exposure_before;
-    let after = counts.after / counts.exposure_after;
-    let (verdict, note) = if chance < P && after >= before * RATIO {
-        (Verdict::Worse, None)
-    } else if chance < P && before >= after * RATIO {
-        (Verdict::Better, None)
-    } else if doubling_shows(counts, dispersion) {
-        (Verdict::Unchanged, None)
-    } else {
-        let note = if dispersion > 3.0 {
-            "too few, since they came in bursts"
-        } else {
-            "too few to show a doubling"
-        };
-        (Verdict::TooLittleData, Some(note.to_owned()))
-    };
-    (verdict, p, note)
-}
-
-/// Would twice the rate, on either side, have been seen?
-fn doubling_shows(counts: Counts, dispersion: f64) -> bool {
-    let all = counts.before + counts.after;
-    let exposure = counts.exposure_before + counts.exposure_after;
-    let expected = |part: f64| all * part / exposure;
-    let (one, other) = (
-        expected(counts.exposure_before),
-        expected(counts.exposure_after),
-    );
-    let root = std::f64::consts::SQRT_2;
-    let shows = |before: f64, after: f64| {
-        let doubled = Counts {
-            before,
-            after,
-            ..counts
-        };
-        statistics::rates(doubled, dispersion).is_some_and(|p| p < P)
-    };
-    shows(one / root, other * root) && shows(one * root, other / root)
-}
-
 fn times(
     before: &Side,
     after: &Side,
@@ -382,41 +333,4 @@ fn times(
         p: ranks.map(|ranks| ranks.p),
         note,
     }
-}
-
-/// Shorter is better. Both are sorted.
-pub fn judge_times(
-    before: &[f64],
-    after: &[f64],
-) -> (Verdict, Option<statistics::Ranks>, Option<String>) {
-    if before.len() < VALUES || after.len() < VALUES {
-        let note = format!("fewer than {VALUES} on a side");
-        let note = if before.is_empty() && after.is_empty() {
-            NONE.to_owned()
-        } else {
-            note
-        };
-        return (Verdict::TooLittleData, None, Some(note));
-    }
-    let Some(ranks) = statistics::ranks(before, after) else {
-        return (
-            Verdict::Unchanged,
-            None,
-            Some("all are the same".to_owned()),
-        );
-    };
-    let deviation = statistics::delta_deviation(before.len(), after.len());
-    let verdict = if ranks.p < P && ranks.delta.abs() >= DELTA {
-        if ranks.delta > 0.0 {
-            Verdict::Worse
-        } else {
-            Verdict::Better
-        }
-    } else if statistics::two_sided(LARGE_DELTA / deviation) < P {
-        Verdict::Unchanged
-    } else {
-        let note = "too few to show even a large difference".to_owned();
-        return (Verdict::TooLittleData, Some(ranks), Some(note));
-    };
-    (verdict, Some(ranks), None)
 }

@@ -6,6 +6,7 @@
 //! longer stalls are worse. Why these statistics: docs/diff.md.
 
 mod intake;
+mod judge;
 mod matched;
 mod measures;
 mod setup;
@@ -17,10 +18,9 @@ mod values;
 mod verdict;
 
 pub use intake::{Count, Intake, Traffic, What};
+pub use judge::{DELTA, NONE, P, RATIO, VALUES, judge_rate, judge_times};
 pub use matched::{Became, Pair, pairs};
-pub use measures::{
-    DELTA, Measure, Measured, NONE, P, RATIO, Times, VALUES, judge_rate, judge_times,
-};
+pub use measures::{Measure, Measured, Times};
 pub use setup::{Capture, Setting, Setup};
 pub use stall::Stalls;
 pub use values::{Cells, Values};

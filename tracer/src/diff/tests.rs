@@ -1,7 +1,10 @@
 //! What a comparison must give whatever is compared, with sides that are made of events.
 
+mod chance;
+mod setup;
+
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::diagnose::{HostFacts, Observer};
@@ -340,48 +343,23 @@ fn counters_of_the_host_are_not_used_for_a_part_of_it() {
     assert!(!uses(&narrow) && uses(&compare(many, many)));
 }
 
-fn warnings(before: Value, after: Value) -> (usize, Vec<String>) {
-    let diff = Diff::new(made(before, QUIET), made(after, QUIET), false);
-    (diff.setup.changes(), diff.setup.warnings)
-}
-
 #[test]
-fn one_change_is_named_and_two_are_warned_of() {
-    let mut one = header();
-    one["sysctls"] = json!({"net.a": "2"});
-    let (changes, said) = warnings(header(), one.clone());
-    assert_eq!(changes, 1);
-    assert!(
-        !said.iter().any(|text| text.contains("things changed")),
-        "{said:?}"
-    );
-    one["interfaces"] =
-        json!([{"name": "eth0", "ifindex": 2, "mtu": 1400, "features_on": ["tx-gso"]}]);
-    let mut other = header();
-    other["interfaces"] = json!([{"name": "eth0", "ifindex": 2, "mtu": 1500, "features_on": []}]);
-    let (changes, said) = warnings(other, one);
-    assert_eq!(changes, 3);
-    assert!(
-        said.iter().any(|text| text.starts_with("3 things changed")),
-        "{said:?}"
-    );
-}
-
-#[test]
-fn a_counter_among_the_settings_is_no_change() {
-    let with = |count: &str| {
-        let mut header = header();
-        header["sysctls"] = json!({"net.netfilter.nf_conntrack_count": count});
-        header
+fn counters_of_another_namespace_are_not_used() {
+    let mut elsewhere = header();
+    elsewhere["netns"] = json!(8);
+    let many = Made {
+        errors: 400,
+        stalls: 40,
+        ..QUIET
     };
-    assert_eq!(warnings(with("3"), with("4")).0, 0);
-}
-
-#[test]
-fn a_header_that_says_nothing_breaks_nothing() {
-    let (changes, _) = warnings(
-        Value::Object(Map::new()),
-        json!({"sysctls": 5, "netns": "x"}),
+    let few = Made { errors: 20, ..many };
+    let diff = Diff::new(made(elsewhere.clone(), many), made(elsewhere, few), false);
+    let counts: Vec<_> = diff.measures.iter().filter(|one| one.counts).collect();
+    assert!(counts.iter().any(|one| one.id == "send_errors_per_hour"));
+    assert!(
+        !counts
+            .iter()
+            .any(|one| one.id.starts_with("send_errors_per_million"))
     );
-    assert_eq!(changes, 0);
+    assert_eq!(diff.overall.verdict, Verdict::Better, "{:?}", diff.overall);
 }

@@ -7,22 +7,19 @@ use serde_json::{Value, json};
 use super::json::{self as lines, line};
 use super::report::{part, safe, since_1970};
 use super::{Clock, Renderer};
-use crate::applog::{AppLog, Found, Matched, SocketFacts, ends};
+use crate::applog::{AppLog, Found, IN_TIMELINE, Matched, SocketFacts};
 use crate::errno;
 use crate::event::{Flow, Owner};
 
-/// Lines that are printed for people at most.
-const SHOWN: usize = 200;
-
-/// The log; `clock` is that of the wall in the zone of the trace.
+/// The log; in text its lines stand in the timeline of the report. `clock` is that of the wall in the zone of the trace.
 pub fn app_log(log: &AppLog, renderer: &Renderer, clock: &Clock) -> String {
     match renderer {
-        Renderer::Text { .. } => text(log, clock),
+        Renderer::Text { .. } => text(log),
         Renderer::Json => json(log, clock),
     }
 }
 
-fn text(log: &AppLog, clock: &Clock) -> String {
+fn text(log: &AppLog) -> String {
     let [matched, ambiguous, nothing] = log.found();
     let counts = &log.counts;
     let mut text = format!(
@@ -41,26 +38,14 @@ fn text(log: &AppLog, clock: &Clock) -> String {
     for said in remarks(log) {
         part(&mut text, "not used", &said);
     }
-    for one in log.matched.iter().take(SHOWN) {
-        let time = since_1970(one.wall_ns).and_then(|ns| clock.time_of_day(ns));
-        let time = time.unwrap_or_else(|| "--:--:--.---".to_owned());
-        let whose = match &one.found {
-            Found::Socket { index, .. } => {
-                let socket = &log.ledger.sockets[*index];
-                format!(" [{}, {}]", owner_words(&socket.owner), ends(socket))
-            }
-            _ => String::new(),
-        };
-        // Indented like the parts of a finding, which begin with three blanks.
-        part(&mut text, &time, &safe(&format!("{}{whose}", one.words)));
-    }
-    if log.matched.len() > SHOWN {
-        let more = log.matched.len() - SHOWN;
+    if log.matched.len() > IN_TIMELINE {
+        let more = log.matched.len() - IN_TIMELINE;
         _ = writeln!(
             text,
-            "   and {more} more lines: --format json lists them all"
+            "   {more} more lines than the timeline shows: --format json lists them all"
         );
     }
+    text.push('\n');
     text
 }
 
@@ -93,15 +78,6 @@ fn remarks(log: &AppLog) -> Vec<String> {
         ));
     }
     said
-}
-
-fn owner_words(owner: &Owner) -> String {
-    let comm = owner.comm.as_ref().map(|comm| comm.lossy().into_owned());
-    let comm = comm.unwrap_or_else(|| "unknown".to_owned());
-    match owner.pid {
-        Some(pid) => format!("{comm} {pid}"),
-        None => comm,
-    }
 }
 
 fn json(log: &AppLog, clock: &Clock) -> String {

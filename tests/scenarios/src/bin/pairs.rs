@@ -1,6 +1,7 @@
 //! `pairs --out FOLDER [NAME…]`: records what `sendtrace diff` is tested with, before and after one change.
 //!
-//! The traces in `tests/traces/diff` are recorded by this; it needs root, `ip` and `nft`.
+//! The traces in `tests/traces/diff` are recorded by this, and `tests/traces/applog` with the log of the application
+//! that failed there; it needs root, `ip` and `nft`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ struct Args {
 type Play = fn(&Stage);
 
 /// Name, and how it is made.
-const ALL: [(&str, Play); 6] = [
+const ALL: [(&str, Play); 7] = [
     ("loss_10", |stage| loss(stage, 100, 12, "")),
     ("loss_1", |stage| loss(stage, 10, 12, "")),
     // The same loss; somebody has changed two settings at once.
@@ -42,6 +43,7 @@ const ALL: [(&str, Play); 6] = [
     ("loss_10_short", |stage| loss(stage, 100, 1, "")),
     ("syn_retries_1", |stage| outages(stage, 1)),
     ("syn_retries_6", |stage| outages(stage, 6)),
+    ("retries", retries),
 ];
 
 fn main() -> Result<()> {
@@ -132,6 +134,52 @@ fn outages(stage: &Stage, syn_retries: u32) {
         let _ = child.kill();
         let _ = child.wait();
     }
+}
+
+/// An upload dies in a black hole, its first retry too, and its second is refused. What the application logs when
+/// each comes back with its error stands in a file beside the trace.
+fn retries(stage: &Stage) {
+    let world = World::routed();
+    world.a.sh("echo 3 > /proc/sys/net/ipv4/tcp_retries2");
+    let recording = stage.record(&world.a);
+    let mut log = String::new();
+    let mut pair = scenarios::Connection::at(&world, "uploader", "server", "10.99.2.2:443");
+    pair.warm_up();
+    let pid = pair.client.id.pid;
+    let now = || {
+        jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+            .to_string()
+    };
+    log.push_str(&format!(
+        "{{\"ts\":\"{}\",\"req_id\":\"8f3\",\"msg\":\"begins\",\"pid\":{pid}}}\n",
+        now()
+    ));
+    world.on_the_path(&["drop"]);
+    pair.client.ok("send c 20000");
+    pair.client.fails("recv c", libc::ETIMEDOUT);
+    log.push_str(&format!(
+        "{{\"ts\":\"{}\",\"req_id\":\"8f3\",\"dest\":\"10.99.2.2:443\",\"error\":\"recv: Connection timed out (os error 110)\",\"pid\":{pid}}}\n",
+        now()
+    ));
+    pair.client.ok("open d tcp4");
+    pair.client.ok("syn-retries d 1");
+    pair.client
+        .fails("connect d 10.99.2.2:443", libc::ETIMEDOUT);
+    log.push_str(&format!(
+        "{{\"ts\":\"{}\",\"req_id\":\"8f3\",\"dest\":\"10.99.2.2:443\",\"errno\":110,\"retry\":1,\"max_retries\":3,\"pid\":{pid}}}\n",
+        now()
+    ));
+    world.on_the_path(&[]);
+    pair.client.ok("open e tcp4");
+    pair.client
+        .fails("connect e 10.99.2.2:81", libc::ECONNREFUSED);
+    log.push_str(&format!(
+        "ts={} level=error req_id=8f3 dest=10.99.2.2:81 err=ECONNREFUSED retry=2/3 pid={pid}\n",
+        now()
+    ));
+    recording.end();
+    fs::write(stage.trace.with_extension("log"), log).expect("room");
 }
 
 fn one_shot(host: &Host, commands: &[&str]) -> Child {

@@ -182,6 +182,8 @@ fn tables(report: &Report, text: &mut String) {
         let clock = super::clock(observed, one.host);
         let what = match &one.what {
             Happening::First(what) => what.clone(),
+            // It has a line of its own, with more in it.
+            Happening::Log(_) => continue,
             Happening::Change(change) => sample::change_words(change),
         };
         text.push_str(&line(&[

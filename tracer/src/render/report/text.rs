@@ -256,6 +256,14 @@ fn tables(report: &Report, text: &mut String) {
             let clock = times(report, one.host);
             let what = match &one.what {
                 Happening::First(what) => what.clone(),
+                Happening::Log(words) => {
+                    part(
+                        text,
+                        &moment(&clock, one.wall_ns),
+                        &safe(&format!("log: {words}")),
+                    );
+                    continue;
+                }
                 Happening::Change(change) => sample::change_words(change),
             };
             let whose = match (&one.owner, &one.peer) {
