@@ -24,11 +24,11 @@ pub struct Lossy {
     pub part: f64,
 }
 
-/// All destinations of a host that lose, and the segments that the host sent meanwhile (`Tcp.OutSegs`).
+/// All destinations of a host that lose, and the segments that the host sent while they did (`Tcp.OutSegs`).
 pub fn lossy(observed: &Observed, host: usize) -> (Vec<Lossy>, Option<u64>) {
     let facts = &observed.hosts[host];
-    let out = facts.grew("Tcp.OutSegs");
-    let resent = facts.grew("Tcp.RetransSegs");
+    let grew = |name| facts.grew(name);
+    let (out, resent) = (grew("Tcp.OutSegs"), grew("Tcp.RetransSegs"));
     let overall = resent
         .zip(out)
         .map(|(resent, out)| resent as f64 / out.max(1) as f64);
@@ -55,7 +55,26 @@ pub fn lossy(observed: &Observed, host: usize) -> (Vec<Lossy>, Option<u64>) {
         };
     }
     found.retain(|one| one.resent_segments >= LEAST_SEGMENTS && one.part >= LEAST_PART);
-    (found, out)
+    let meanwhile = out.map(|_| sent_meanwhile(observed, host, &found));
+    (found, meanwhile)
+}
+
+/// Segments that the host sent while these were lost: what went elsewhere before or after it proves nothing.
+fn sent_meanwhile(observed: &Observed, host: usize, lossy: &[Lossy]) -> u64 {
+    let resent = || {
+        let sockets = lossy.iter().flat_map(|one| &one.sockets);
+        sockets.flat_map(|socket| observed.sockets[*socket].retransmits.values())
+    };
+    let first = resent().map(|sum| sum.first_ns).min().unwrap_or(i64::MAX);
+    let last = resent().map(|sum| sum.last_ns).max().unwrap_or(i64::MIN);
+    let samples = observed.hosts[host].samples.iter();
+    samples
+        .filter(|one| {
+            let begun = one.wall_ns - i64::try_from(one.sample.interval_ns).unwrap_or(0);
+            begun <= last && one.wall_ns >= first
+        })
+        .filter_map(|one| one.sample.counters.as_ref()?.get("Tcp.OutSegs").copied())
+        .sum()
 }
 
 /// Segments were lost and others arrived: not silence, and not what the peer says came twice.
