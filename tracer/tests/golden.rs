@@ -39,6 +39,8 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
     ),
     ("info", "text", &["info"]),
     ("info", "json", &["info", "--format", "json"]),
+    ("report", "text", &["report"]),
+    ("report", "json", &["report", "--format", "json"]),
     ("export", "jsonl", &["export", "--to", "jsonl", "-o", "-"]),
     ("export", "csv", &["export", "--to", "csv", "-o", "-"]),
 ];

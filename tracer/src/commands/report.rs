@@ -154,6 +154,7 @@ pub fn observe(
         for row in playback.tracks_mut()[index].counted() {
             observer.counted(index, row);
         }
+        observer.damaged(&playback.tracks()[index].damage);
         if let Some((first, last)) = playback.tracks()[index].covered() {
             let narrow = |ns: i128| i64::try_from(ns).unwrap_or(i64::MAX);
             observer.covered(narrow(first), narrow(last));

@@ -19,6 +19,8 @@ pub struct Coverage {
     /// Events that were lost, by where and which.
     pub lost: Sum,
     pub totals: Totals,
+    /// Parts of the traces that are missing or damaged.
+    pub damage: Vec<String>,
     /// Sockets beyond the bound, which are not kept apart.
     pub sockets_left_out: u64,
 }
@@ -64,6 +66,11 @@ impl Coverage {
             .filter(|signal| !self.has(**signal))
             .map(|signal| format!("the signal {signal} was not recorded"))
             .collect();
+        missing.extend(
+            self.damage
+                .iter()
+                .map(|damage| format!("in the trace, {damage}")),
+        );
         if samples && self.samples == 0 {
             missing.push("no counters of the host were sampled".to_owned());
         }

@@ -115,6 +115,11 @@ impl Observer {
         (self.observed, self.hours)
     }
 
+    /// A part of a trace is missing.
+    pub fn damaged(&mut self, what: &[String]) {
+        self.observed.coverage.damage.extend_from_slice(what);
+    }
+
     /// This time was observed, whether anything happened or not.
     pub fn covered(&mut self, first_ns: i64, last_ns: i64) {
         self.seen(first_ns);

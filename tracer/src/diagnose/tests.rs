@@ -277,3 +277,27 @@ fn sockets_beyond_the_bound_are_counted_and_nothing_is_kept_of_them() {
     assert_eq!(observed.sockets.len(), 20_000);
     assert_eq!(observed.coverage.sockets_left_out, 20);
 }
+
+#[test]
+fn damage_of_a_trace_makes_every_finding_less_sure() {
+    let mut observer = Observer::default();
+    let header = header();
+    let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, &header);
+    let host = observer.host(facts, &header);
+    for n in 0..5 {
+        for event in refused(SECOND + n * 50_000_000, "orders", 7, "10.0.0.2:443", n) {
+            observer.event(host, WALL_NS + event.boot_ns as i64, &event);
+        }
+    }
+    observer.damaged(&["one block is missing".to_owned()]);
+    let (observed, hours) = observer.finish(Totals::default());
+    let report = Report::new(observed, hours);
+    assert_eq!(
+        causes(&report),
+        [("connection_refused", Confidence::Medium)]
+    );
+    assert_eq!(
+        report.findings[0].not_observed,
+        ["in the trace, one block is missing"]
+    );
+}

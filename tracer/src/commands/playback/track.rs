@@ -20,6 +20,9 @@ use crate::trace::reader::{Item, Recording};
 /// No event can be in a block that was begun so long after it, nanoseconds: aggregated ones come a second late.
 const LATE_NS: i128 = 5_000_000_000;
 
+/// So many places of damage are remembered.
+const DAMAGE: usize = 16;
+
 /// A trace being played.
 pub struct Track {
     recording: Recording,
@@ -36,6 +39,8 @@ pub struct Track {
     counted: Vec<Counted>,
     ended: bool,
     covered: Option<(i128, i128)>,
+    /// The first of what is missing or damaged in it; a torn end is neither.
+    pub damage: Vec<String>,
 }
 
 /// What stands at the front.
@@ -77,6 +82,7 @@ impl Track {
             counted: Vec::new(),
             ended: false,
             covered: None,
+            damage: Vec::new(),
         }
     }
 
@@ -125,7 +131,12 @@ impl Track {
             match self.recording.next()? {
                 Step::End => self.ended = true,
                 Step::Wait => return Ok(Next::Wait),
-                Step::Item(Item::Notice(notice)) => heed(&self.recording.name, &notice, strict)?,
+                Step::Item(Item::Notice(notice)) => {
+                    if !notice.is_torn_tail() && self.damage.len() < DAMAGE {
+                        self.damage.push(notice.to_string());
+                    }
+                    heed(&self.recording.name, &notice, strict)?;
+                }
                 Step::Item(Item::Block(block)) => {
                     let header = &block.header;
                     self.clock.wall_minus_boot_ns = header.wall_minus_boot_ns.into();

@@ -55,6 +55,7 @@ fn head(report: &Report) -> String {
                 .map_or(Value::Null, |signals| signals.iter().cloned().collect()),
         ),
         ("not_seen", coverage.not_seen.iter().cloned().collect()),
+        ("damage", coverage.damage.iter().cloned().collect()),
         ("samples", coverage.samples.into()),
         ("lost", coverage.lost.count.into()),
         ("conversations", observed.conversations.len().into()),

@@ -63,6 +63,9 @@ fn head(report: &Report, text: &mut String) {
     for not_seen in &coverage.not_seen {
         _ = writeln!(text, "Not seen on this host: {}", safe(not_seen));
     }
+    for damage in &coverage.damage {
+        _ = writeln!(text, "Not in the trace: {}", safe(damage));
+    }
     if coverage.lost.count > 0 {
         _ = writeln!(
             text,

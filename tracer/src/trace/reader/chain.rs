@@ -56,6 +56,7 @@ impl fmt::Display for Notice {
                 )?;
             }
             What::Malformed(offset, why) => write!(f, "the block at {offset} is skipped: {why}")?,
+            What::Missing(1) => f.write_str("one block is missing")?,
             What::Missing(blocks) => write!(f, "{blocks} blocks are missing")?,
             What::Foreign(offset) => write!(
                 f,
