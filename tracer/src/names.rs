@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::decode::Names;
 use crate::kernel::facts::{self, Facts, Symbols};
@@ -23,7 +23,6 @@ pub struct KernelNames {
     drop_subsystems: BTreeMap<u32, String>,
     reset_reasons: BTreeMap<u32, String>,
     symbols: RefCell<Symbols>,
-    root: PathBuf,
     netns: Option<u32>,
     hz: u64,
 }
@@ -40,7 +39,6 @@ impl KernelNames {
             drop_subsystems: names(btf.map(|btf| &btf.drop_subsystems)),
             reset_reasons: names(btf.map(|btf| &btf.reset_reasons)),
             symbols: RefCell::new(Symbols::open(root)),
-            root: root.to_owned(),
             netns: facts::netns_of_self(root)
                 .ok()
                 .and_then(|inode| u32::try_from(inode).ok()),
@@ -82,7 +80,7 @@ impl Names for KernelNames {
     fn interface(&self, netns: u32, ifindex: u32) -> Option<String> {
         // Other namespaces number their interfaces alike.
         if Some(netns) == self.netns {
-            facts::interface_name(&self.root, ifindex)
+            facts::interface_name(ifindex)
         } else {
             None
         }

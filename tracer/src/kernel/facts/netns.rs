@@ -91,14 +91,11 @@ fn inode(path: PathBuf) -> Result<u64, NetnsError> {
 }
 
 /// Name of an interface of the own network namespace, by its index. Other namespaces number theirs alike,
-/// so the answer is wrong for them: compare the namespace first.
-pub fn interface_name(root: &Path, index: u32) -> Option<String> {
-    fs::read_dir(root.join("sys/class/net"))
-        .ok()?
-        .flatten()
-        .find_map(|entry| {
-            let text = fs::read_to_string(entry.path().join("ifindex")).ok()?;
-            (text.trim().parse() == Ok(index))
-                .then(|| entry.file_name().to_string_lossy().into_owned())
-        })
+/// so the answer is wrong for them: compare the namespace first. Not read from /sys, which shows the namespace that it
+/// was mounted in, whatever namespace the process has entered since.
+pub fn interface_name(index: u32) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(index).ok()?;
+    let name = name.to_string_lossy().into_owned();
+    // What there is not has an empty name here.
+    (!name.is_empty()).then_some(name)
 }
