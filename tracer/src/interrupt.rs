@@ -1,11 +1,18 @@
 //! Ctrl-C and SIGTERM for commands that do not run an event loop: they end after the line at hand.
 
-use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// The end of a pipe whose other end is closed when a signal comes: for what waits in poll(2). Signals come to the
+/// process, so there is one.
+static CAME: OnceLock<OwnedFd> = OnceLock::new();
 
 /// Knows whether SIGINT, SIGTERM or SIGHUP has come.
 pub struct Interrupt(Arc<(Mutex<bool>, Condvar)>);
@@ -28,6 +35,9 @@ impl Interrupt {
             ))
         })?;
         let theirs = Arc::clone(&shared);
+        let (ours, closed_then) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        // A second one in the same process: the first one's thread closes its end.
+        let _ = CAME.set(ours);
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
@@ -40,6 +50,7 @@ impl Interrupt {
                 });
                 *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
                 theirs.1.notify_all();
+                drop(closed_then);
             })?;
         Ok(Self(shared))
     }
@@ -53,5 +64,38 @@ impl Interrupt {
     pub fn wait(&self, most: Duration) {
         let came = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.0.1.wait_timeout_while(came, most, |came| !*came));
+    }
+}
+
+/// Standard input without a buffer of its own, which ends when a signal comes that was caught.
+pub struct Stdin(pub io::Stdin);
+
+impl Stdin {
+    /// Waits for bytes; `false`: a signal came first.
+    fn wait(&self, came: &OwnedFd) -> nix::Result<bool> {
+        let mut both = [
+            PollFd::new(came.as_fd(), PollFlags::empty()),
+            PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
+        ];
+        loop {
+            match poll(&mut both, PollTimeout::NONE) {
+                // The signal itself; the thread that catches it is not done yet.
+                Err(Errno::EINTR) => {}
+                polled => {
+                    polled?;
+                    let came = both[0].revents().unwrap_or(PollFlags::empty());
+                    return Ok(!came.contains(PollFlags::POLLHUP));
+                }
+            }
+        }
+    }
+}
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match CAME.get() {
+            Some(came) if !self.wait(came)? => Ok(0),
+            _ => Ok(nix::unistd::read(self.0.as_fd(), buffer)?),
+        }
     }
 }

@@ -17,18 +17,24 @@ pub struct Args {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Where the traces go (default: a folder below target)
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["bless", "recorded"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "bless")]
     out: Option<PathBuf>,
     /// Record the traces that the tests read anew
     #[arg(long, conflicts_with = "recorded")]
     bless: bool,
-    /// Record nothing: diagnose the traces that the tests read (needs no root)
+    /// Record nothing: diagnose the traces that the tests read, or those of --out (needs no root)
     #[arg(long)]
     recorded: bool,
     /// Record nothing here, but take the traces that machines have recorded out of this file (`cargo xtask vm --test
     /// memory --json FILE`), for the tests
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "bless", "recorded"])]
     import: Option<PathBuf>,
+    /// Play all of them so often, and say how often the diagnosis was right
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["bless", "import"])]
+    rounds: u32,
+    /// Write docs/diagnosis.md from what was found
+    #[arg(long, conflicts_with_all = ["names", "import"])]
+    docs: bool,
     /// Print how many events of each kind a trace has
     #[arg(long)]
     events: bool,
@@ -63,6 +69,11 @@ pub fn command(args: &Args) -> Result<()> {
     command.args(recorded.then_some("--recorded"));
     if let Some(file) = &args.import {
         command.arg("--import").arg(std::path::absolute(file)?);
+    }
+    command.arg("--rounds").arg(args.rounds.to_string());
+    if args.docs {
+        let page = workspace::root().join("docs/diagnosis.md");
+        command.arg("--page").arg(page);
     }
     command.args(args.events.then_some("--events"));
     command.env("SENDTRACE_BIN", sendtrace);

@@ -9,10 +9,18 @@ use super::expected::{Expected, Finding};
 pub struct Verdict {
     /// Of each expected finding that is there, its confidence.
     pub right: Vec<String>,
-    /// Other findings: `confidence symptom/layer/cause owner peer`.
-    pub others: Vec<String>,
+    /// Findings that are not expected.
+    pub others: Vec<Other>,
     /// Why the report is wrong; empty when it is right.
     pub wrong: Vec<String>,
+}
+
+/// A finding that is not expected.
+#[derive(Debug)]
+pub struct Other {
+    pub confidence: String,
+    /// `confidence symptom/layer/cause owner peer`.
+    pub told: String,
 }
 
 /// Judges what `sendtrace report --format json` printed.
@@ -41,7 +49,7 @@ pub fn judge(report: &str, expected: &Expected) -> Verdict {
         if expected.is_empty() || confidence == "high" {
             verdict.wrong.push(format!("says {told}"));
         }
-        verdict.others.push(told);
+        verdict.others.push(Other { confidence, told });
     }
     if !is_report {
         verdict.wrong.push("there is no report".to_owned());

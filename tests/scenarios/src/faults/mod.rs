@@ -17,7 +17,7 @@ mod silent;
 mod stage;
 
 pub use expected::{Expected, Finding, expectations, folder};
-pub use judge::{Verdict, judge};
+pub use judge::{Other, Verdict, judge};
 pub use stage::{Impossible, Recording, Stage};
 
 /// One fault, or one innocent state.

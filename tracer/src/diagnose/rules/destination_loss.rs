@@ -1,13 +1,12 @@
 //! Packets get lost on the way to one destination, and not to others.
 
-use super::common::resent;
-use super::loss::{Lossy, elsewhere, expected, lossy};
+use super::common::{resent, times};
+use super::loss::{Losses, Lossy, losses};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::{Cause, Signal};
 
 /// So many segments sent again were to be expected elsewhere, and did not come.
-const EXPECTED: f64 = 10.0;
 const SURELY: f64 = 30.0;
 
 pub static RULE: Rule = Rule {
@@ -33,30 +32,22 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for host in 0..observed.hosts.len() {
-        let (lossy, out) = lossy(observed, host);
-        let rest = elsewhere(&lossy, out);
-        if lossy.iter().all(|one| is_apart(one, rest, out)) {
-            let rest = rest.unwrap_or(0);
-            cases.extend(lossy.iter().map(|one| case(observed, one, rest)));
+        let losses = losses(observed, host);
+        if losses.are_apart() {
+            let lossy = losses.lossy.iter();
+            cases.extend(lossy.map(|one| case(observed, &losses, one)));
         }
     }
     cases
 }
 
-/// Did so much go elsewhere that its loss would have shown?
-pub fn is_apart(one: &Lossy, elsewhere: Option<u64>, out: Option<u64>) -> bool {
-    elsewhere.zip(out).is_some_and(|(elsewhere, out)| {
-        elsewhere * 10 >= out * 4 && expected(one, elsewhere) >= EXPECTED
-    })
-}
-
-fn case(observed: &Observed, one: &Lossy, elsewhere: u64) -> Case {
+fn case(observed: &Observed, losses: &Losses, one: &Lossy) -> Case {
     let sum = resent(
         observed,
         &one.sockets,
         &[Cause::Fast, Cause::Rto, Cause::Tlp],
     );
-    let confidence = if sum.segments >= 20 && expected(one, elsewhere) >= SURELY {
+    let confidence = if sum.segments >= 20 && losses.expected(one) >= SURELY {
         Confidence::High
     } else {
         Confidence::Medium
@@ -73,8 +64,10 @@ fn case(observed: &Observed, one: &Lossy, elsewhere: u64) -> Case {
         one.part * 100.0
     ))
     .with(format!(
-        "{elsewhere} segments went elsewhere; as much loss there would have shown {:.0} times",
-        expected(one, elsewhere)
+        "{} segments went elsewhere; as much loss there would have shown {:.0} times, and showed {}",
+        losses.elsewhere().unwrap_or(0),
+        losses.expected(one),
+        times(losses.resent_elsewhere)
     ))
     .timed()
 }

@@ -1,6 +1,7 @@
 //! The device refuses packets.
 
 use super::common::sockets;
+use super::link::downs;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
 use crate::event::Signal;
@@ -29,8 +30,16 @@ pub static RULE: Rule = Rule {
 
 fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
+    let downs: Vec<_> = observed.hosts.iter().map(downs).collect();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let refused = sockets(observed, conversation, |socket| refusals(socket).count > 0);
+        // A device without a link refuses everything, the kernel's own packets too.
+        let no_link = |socket: &Socket| {
+            let mut all = downs[conversation.host].iter();
+            all.any(|(interface, down)| down.troubled(socket, interface))
+        };
+        let refused = sockets(observed, conversation, |socket| {
+            refusals(socket).count > 0 && !no_link(socket)
+        });
         let sums: Vec<_> = refused
             .iter()
             .map(|socket| refusals(&observed.sockets[*socket]))

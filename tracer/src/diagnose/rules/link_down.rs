@@ -8,8 +8,6 @@ use crate::event::{Cause, Signal};
 
 /// More often than this it flaps.
 pub const FLAPS: u64 = 3;
-/// Trouble may show a little later, nanoseconds.
-pub const LATE_NS: i64 = 2_000_000_000;
 
 pub static RULE: Rule = Rule {
     cause: "link_down",
@@ -55,21 +53,10 @@ pub fn cases(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Case> {
             if !wanted(down.times) {
                 continue;
             }
-            let until = down
-                .up_ns
-                .unwrap_or(i64::MAX)
-                .max(down.last_ns)
-                .saturating_add(LATE_NS);
             let (conversations, sockets) = of_host(observed, host, |socket| {
-                let other =
-                    !socket.interfaces.is_empty() && !socket.interfaces.contains(&interface);
                 socket.trouble() > 0
                     && socket.owner.pid.is_some()
-                    && !other
-                    && socket.first_ns <= until
-                    && socket.last_ns >= down.first_ns.saturating_sub(LATE_NS)
-                    // Trouble that was there before has another reason.
-                    && socket.first_ns >= down.first_ns.saturating_sub(LATE_NS)
+                    && down.troubled(socket, &interface)
             });
             // A link that nobody missed is no failure to send.
             if sockets.is_empty() {

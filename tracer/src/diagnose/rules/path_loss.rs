@@ -1,8 +1,7 @@
 //! Packets get lost on the way, wherever they go.
 
 use super::common::resent;
-use super::destination_loss::is_apart;
-use super::loss::{elsewhere, lossy};
+use super::loss::losses;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::event::{Cause, Signal};
@@ -31,13 +30,13 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for host in 0..observed.hosts.len() {
-        let (lossy, out) = lossy(observed, host);
-        let many = lossy.len() >= 2;
-        let rest = elsewhere(&lossy, out);
+        let losses = losses(observed, host);
         // Much went elsewhere unharmed: then it is about these destinations.
-        if lossy.is_empty() || lossy.iter().all(|one| is_apart(one, rest, out)) {
+        if losses.lossy.is_empty() || losses.are_apart() {
             continue;
         }
+        let lossy = &losses.lossy;
+        let many = lossy.len() >= 2;
         let sockets: Vec<usize> = lossy.iter().flat_map(|one| one.sockets.clone()).collect();
         let all = [Cause::Fast, Cause::Rto, Cause::Tlp];
         let sum = resent(observed, &sockets, &all);
@@ -60,8 +59,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
         )
         .shown_by(format!("retransmits of {} segments", sum.segments), &sum)
         .but(
-            !many,
-            "there was no traffic to another destination to compare with",
+            !many && losses.resent_elsewhere == 0,
+            "there was too little traffic to other destinations to compare with",
         );
         if let Some(delivered) = delivered.filter(|delivered| *delivered > 0) {
             let part = sum.segments as f64 / (delivered + sum.segments) as f64;

@@ -12,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::chain::{Chain, Item};
 use super::scan::Scanner;
 use super::segment::{self, FileInput};
+use crate::interrupt::Stdin;
 
 /// How the names of segments end.
 pub const EXTENSION: &str = "trace";
@@ -69,7 +70,7 @@ impl Recording {
             if io::stdin().is_terminal() {
                 bail!("standard input is a terminal: pipe a trace into it, or name a file");
             }
-            recording.scanner = Some(Scanner::new(Box::new(io::stdin()), 0));
+            recording.scanner = Some(Scanner::new(Box::new(Stdin(io::stdin())), 0));
             return Ok(recording);
         }
         let path = Path::new(name);
