@@ -10,10 +10,10 @@ pub static RULE: Rule = Rule {
     cause: "path_loss",
     symptom: Symptom::Stall,
     layer: Some(Layer::Network),
-    title: "packets are lost on the way, to more than one destination",
+    title: "packets are lost on the way",
     reason: "A part of the segments had to be sent again while the others were acknowledged, more than TCP causes by \
-             looking for its rate, and not to one destination only: what all of them share loses packets (a link \
-             near this host, an uplink, a policer).",
+             looking for its rate, and nothing shows that it is one destination only: what all of them share loses \
+             packets (a link near this host, an uplink, a policer).",
     rests_on: "tcp_xmit_retransmit_queue() sends again what SACK (RFC 2018) and RACK (RFC 8985) say is lost; DSACK \
                (RFC 2883) would tell if it had arrived.",
     needs: &[Signal::Retransmit],
