@@ -39,7 +39,7 @@ use self::conclude::{conclude, late_lines, live_line};
 use self::fetch::Kernel;
 use self::programs::Programs;
 use self::run::{Finished, Shared};
-use self::steps::{TESTS, Wanted};
+use self::steps::{TESTS, WHOLE, Wanted};
 use crate::setup;
 use anyhow::{Context, Result, bail};
 
@@ -94,14 +94,20 @@ pub fn command(args: &Args) -> Result<()> {
         true => PathBuf::new(),
         false => qemu::find()?,
     };
-    let tests = tests(args)?;
+    let (tests, whole) = tests(args)?;
     let ready = setup::setup()?;
     let work = tempfile::tempdir().context("cannot make a folder for this run")?;
     say("building the static programs");
-    let programs = programs::build(&ready, &tests, &work.path().join("programs"))?;
+    let programs = programs::build(
+        &ready,
+        &[&tests[..], &whole].concat(),
+        &work.path().join("programs"),
+    )?;
+    let built = begun.elapsed().as_secs_f64();
     let wanted = Wanted {
         selftest: has_selftest(&programs)?,
         tests,
+        whole,
     };
     let mut all: Vec<(Finished, Vec<Check>)> = Vec::new();
     let mut failed_early = Vec::new();
@@ -162,7 +168,10 @@ pub fn command(args: &Args) -> Result<()> {
         .flat_map(|(_, checks)| checks)
         .filter(|check| check.outcome == Outcome::Fail)
         .count();
-    say(&format!("{:.0} s in all", begun.elapsed().as_secs_f64()));
+    let all = begun.elapsed().as_secs_f64();
+    say(&format!(
+        "{all:.0} s in all, {built:.0} s of them for building"
+    ));
     match failures + failed_early.len() {
         0 => Ok(()),
         count => bail!("{count} checks failed, listed above"),
@@ -204,18 +213,23 @@ fn kernel(id: &str, args: &Args, cache: &Path) -> Result<Kernel> {
     fetch::kernel(entry.context("no such kernel")?, cache)
 }
 
-fn tests(args: &Args) -> Result<Vec<String>> {
+/// Which tests are run on each kernel, and which on one.
+fn tests(args: &Args) -> Result<(Vec<String>, Vec<String>)> {
     let all = programs::all_tests()?;
     if let Some(unknown) = args.tests.iter().find(|test| !all.contains(test)) {
         bail!("no test program {unknown}: there are {}", all.join(", "));
     }
-    Ok(if !args.tests.is_empty() {
-        args.tests.clone()
-    } else if args.suite {
-        all
-    } else {
-        let there = TESTS.iter().filter(|test| all.iter().any(|t| t == *test));
-        there.map(|test| (*test).to_owned()).collect()
+    if !args.tests.is_empty() {
+        return Ok((args.tests.clone(), Vec::new()));
+    }
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let whole: Vec<String> = owned(&WHOLE);
+    Ok(match args.suite {
+        true => {
+            let others = all.into_iter().filter(|test| !whole.contains(test));
+            (others.collect(), whole)
+        }
+        false => (owned(&TESTS), whole),
     })
 }
 
@@ -231,7 +245,7 @@ fn has_selftest(programs: &Programs) -> Result<bool> {
 
 fn host(programs: &Programs, wanted: &Wanted, work: &Path) -> Result<(Finished, Vec<Check>)> {
     let dir = work.join("programs");
-    let manifest = steps::manifest(wanted, &dir.to_string_lossy(), false);
+    let manifest = steps::manifest(wanted, HOST, &dir.to_string_lossy(), false);
     let finished = run::on_this_host(&manifest, &programs.guest, work, |frame, record| {
         live_line(HOST, frame, record);
     })?;
@@ -250,7 +264,6 @@ fn machines(
     all: &mut Vec<(Finished, Vec<Check>)>,
     failed: &mut Vec<(String, String)>,
 ) -> Result<()> {
-    let manifest = steps::in_machine(wanted);
     let queue = Mutex::new(kernels);
     let results = Mutex::new(Vec::new());
     let one = || {
@@ -258,6 +271,7 @@ fn machines(
             let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
             let Some(kernel) = next else { return };
             let dir = work.join(&kernel.id);
+            let manifest = steps::in_machine(wanted, &kernel.id);
             let result = fs::create_dir_all(&dir).map_err(Into::into).and_then(|()| {
                 run::in_machine(&kernel, &manifest, shared, &dir, |frame, record| {
                     live_line(&kernel.id, frame, record);

@@ -58,6 +58,9 @@ pub struct Capture {
     /// List sends that would block (EAGAIN) one by one, instead of counting them
     #[arg(long)]
     pub would_block: bool,
+    /// Percent of the time that may be spent on looking up who holds a socket; 100: as often as needed
+    #[arg(long, value_name = "P", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub look_ups: u8,
 }
 
 /// How events are printed.

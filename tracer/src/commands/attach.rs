@@ -89,11 +89,15 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
 }
 
 /// Learns the owners of sockets that are older than we are, and drops every privilege that is not needed later;
-/// `also` stays.
+/// `also` stays. Look-ups take at most `look_ups` hundredths of the time.
 ///
 /// # Errors
 /// When privileges cannot be dropped.
-pub fn settle(attached: &mut Attached, also: &[Capability]) -> anyhow::Result<Owners> {
+pub fn settle(
+    attached: &mut Attached,
+    also: &[Capability],
+    look_ups: u8,
+) -> anyhow::Result<Owners> {
     // The walk seeds the owners, and shows what it needs later.
     let mut seeded = Ok(());
     let loaded = &mut attached.loaded;
@@ -109,7 +113,7 @@ pub fn settle(attached: &mut Attached, also: &[Capability]) -> anyhow::Result<Ow
     keep.extend_from_slice(also);
     sys::drop_privileges(&keep)?;
     Ok(Owners::new(
-        Holders::new(),
+        Holders::new(look_ups),
         Processes::new(Path::new("/")),
         Cgroups::new(attached.facts.cgroup2.clone()),
     ))

@@ -25,7 +25,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let watched = args
         .report
         .then(|| (Beside::open(SAMPLES), header::facts(&attached)));
-    let owners = settle(&mut attached, &[])?;
+    let owners = settle(&mut attached, &[], args.capture.look_ups)?;
     let printer = printer(args.printed)?;
     let clock = clock(args.printed.utc);
     let now = sys::boot_clock_ns();

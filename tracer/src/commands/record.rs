@@ -62,7 +62,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         true => &[Capability::CAP_CHOWN],
         false => &[],
     };
-    let owners = settle(&mut attached, chown)?;
+    let owners = settle(&mut attached, chown, args.capture.look_ups)?;
 
     let deck = if args.trigger.is_empty() {
         Deck::Writer(writer.start().context("cannot start the writer")?)

@@ -177,7 +177,10 @@ fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<
         .map(Signal::name)
         .collect();
     let every = every.join(",");
-    let subject = Subject::start(&["--netns", &netns, "--rate", &rate, "--signal", &every])?;
+    // Owners that must be looked up are, however slow this host is at it.
+    let look_ups = ["--look-ups", "100"];
+    let arguments = ["--netns", &netns, "--rate", &rate, "--signal", &every];
+    let subject = Subject::start(&[&arguments[..], &look_ups].concat())?;
     uninterrupted()?;
 
     progress("making faults");

@@ -42,7 +42,7 @@ fn holder(pid: u32) -> Holder {
 }
 
 fn owners_with(root: &std::path::Path) -> Owners {
-    Owners::new(Holders::new(), Processes::new(root), Cgroups::new(None))
+    Owners::new(Holders::new(5), Processes::new(root), Cgroups::new(None))
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_missed_look_up_lowers_the_grade_and_says_why() {
 
 #[test]
 fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
-    let mut holders = Holders::new();
+    let mut holders = Holders::new(5);
     let now = std::cell::Cell::new(1_000);
     let clock = || {
         now.set(now.get() + 10);
@@ -244,6 +244,13 @@ fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
     holders.refresh(9_999, &clock, &mut walk);
     assert_eq!(walks.get(), 2);
     assert!(matches!(holders.of(&flow), Lookup::Found([_])));
+
+    let mut unbounded = Holders::new(100);
+    for _ in 0..2 {
+        unbounded.refresh(now.get(), &clock, &mut walk);
+        assert!(matches!(unbounded.of(&flow), Lookup::Found([_])));
+    }
+    assert_eq!(walks.get(), 4);
 
     now.set(100_000);
     holders.refresh(99_999, &clock, &mut || anyhow::bail!("no"));

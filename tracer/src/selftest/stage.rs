@@ -5,7 +5,6 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CloneFlags, unshare};
@@ -25,8 +24,6 @@ const SENDER_UID: u32 = 65534;
 /// From a port of the receiver to that of its sender.
 const TO_LOCAL: u16 = 10_000;
 const LOOPBACK: u32 = 1;
-/// A walk over the open files of 50 ms, and the pause after it.
-const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// The stage. Dropped, the processes end, then the cgroup and the namespace go.
 pub struct Stage {
@@ -213,19 +210,6 @@ impl Stage {
         actor.must(&Order::AwaitInput { name: name.clone() })?;
         actor.must(&Order::Drain { name: name.clone() })?;
         Ok(name)
-    }
-
-    /// Where nobody is known by having sent, owners of datagrams must be looked up: see [`Stage::rest`].
-    pub fn let_it_look(&self) {
-        if !self.sent.contains(&"at_send") {
-            self.rest();
-        }
-    }
-
-    /// The tracer spends a small share of its time on looking owners up (`owner/holders`): gives it the time, so that
-    /// it need not say "unknown".
-    pub fn rest(&self) {
-        thread::sleep(LOOK_UP);
     }
 
     /// Attaches something to the cgroup.

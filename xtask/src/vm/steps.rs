@@ -9,12 +9,18 @@ use super::initramfs::PROGRAMS;
 pub struct Wanted {
     /// Names of the test programs to run.
     pub tests: Vec<String>,
+    /// Those that run on [`WHOLE_ON`] alone.
+    pub whole: Vec<String>,
     /// `sendtrace selftest` exists.
     pub selftest: bool,
 }
 
 /// Tests of the default run; the others need `--suite`.
 pub const TESTS: [&str; 5] = ["paths", "errno", "netem", "drops_counted", "transmit"];
+
+/// Tests of what belongs to a machine as a whole, not to a kernel: they are run on one.
+pub const WHOLE: [&str; 2] = ["clock", "memory"];
+pub const WHOLE_ON: &str = "6.12";
 
 /// The kernel with something taken away.
 pub struct Variant {
@@ -26,11 +32,11 @@ pub struct Variant {
 }
 
 /// What other hosts lack or refuse. Where trampolines are refused, all that need them are.
-pub const VARIANTS: [Variant; 6] = [
-    // Nothing of this program needs either; so what passes without both passes without each.
+pub const VARIANTS: [Variant; 5] = [
+    // All three are a help and no more; so what passes without all passes without each.
     Variant {
-        name: "no kprobe, no module BTF",
-        takes: &["kprobe", "module-btf"],
+        name: "no kprobe, iter, module BTF",
+        takes: &["kprobe", "iter", "module-btf"],
         selftest: true,
     },
     Variant {
@@ -38,12 +44,7 @@ pub const VARIANTS: [Variant; 6] = [
         takes: &["fexit", "fentry", "fmod_ret", "lsm"],
         selftest: true,
     },
-    // A policy that refuses one type of program: one that is a help, and the one that is the most.
-    Variant {
-        name: "no iter",
-        takes: &["iter"],
-        selftest: true,
-    },
+    // A policy that refuses one type of program: the one that is the most.
     Variant {
         name: "no tp_btf",
         takes: &["tp_btf"],
@@ -79,12 +80,13 @@ pub enum Kind {
 
 /// All steps for one kernel; `dir` is where the programs lie. Lockdown is only for a machine that ends
 /// afterwards.
-pub fn manifest(wanted: &Wanted, dir: &str, lockdown: bool) -> Manifest {
+pub fn manifest(wanted: &Wanted, kernel: &str, dir: &str, lockdown: bool) -> Manifest {
     let mut steps = abilities(None, &[], wanted.selftest, dir);
     let said = format!("{dir}/doctor.json");
     keep_output(&mut steps[0], &said);
     steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
-    for test in &wanted.tests {
+    let whole = wanted.whole.iter().filter(|_| kernel == WHOLE_ON);
+    for test in wanted.tests.iter().chain(whole) {
         let command = [&format!("{dir}/{test}"), "--nocapture", "--test-threads=1"];
         steps.push(step(
             &format!("test {test}"),
@@ -201,8 +203,8 @@ pub fn kind(name: &str) -> Option<(Option<&str>, Kind)> {
 }
 
 /// In the initramfs.
-pub fn in_machine(wanted: &Wanted) -> Manifest {
-    manifest(wanted, PROGRAMS, true)
+pub fn in_machine(wanted: &Wanted, kernel: &str) -> Manifest {
+    manifest(wanted, kernel, PROGRAMS, true)
 }
 
 #[cfg(test)]
@@ -213,12 +215,16 @@ mod tests {
     fn every_step_is_known_by_its_name() {
         let wanted = Wanted {
             tests: vec!["owner".into()],
+            whole: vec!["clock".into()],
             selftest: true,
         };
-        let steps = manifest(&wanted, "/t", true).steps;
+        let steps = manifest(&wanted, WHOLE_ON, "/t", true).steps;
         assert!(steps.iter().all(|step| kind(&step.name).is_some()));
         let owner = steps.iter().find(|step| step.name == "test owner");
         assert_eq!(owner.expect("asked for").command[0], "/t/owner");
+        let has_clock = |steps: &[Step]| steps.iter().any(|step| step.name == "test clock");
+        assert!(has_clock(&steps));
+        assert!(!has_clock(&manifest(&wanted, "5.10", "/t", true).steps));
         assert_eq!(kind("no fexit: live"), Some((Some("no fexit"), Kind::Live)));
     }
 
@@ -226,11 +232,12 @@ mod tests {
     fn lockdown_comes_last_and_never_on_this_host() {
         let wanted = Wanted {
             tests: Vec::new(),
+            whole: Vec::new(),
             selftest: false,
         };
-        let here = manifest(&wanted, "/t", false).steps;
+        let here = manifest(&wanted, "host", "/t", false).steps;
         assert!(!here.iter().any(|step| step.name.starts_with(LOCKDOWN)));
-        let inside = manifest(&wanted, "/t", true).steps;
+        let inside = manifest(&wanted, "5.10", "/t", true).steps;
         let raised = inside
             .iter()
             .position(|step| step.name == "lockdown: raise");

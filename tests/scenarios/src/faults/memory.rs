@@ -1,7 +1,6 @@
 //! The memory of TCP as a whole, which belongs to the host: played only where the host is there for nothing else.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use super::stage::{client, far_apart, server};
@@ -20,8 +19,7 @@ const LIMITS: &str = "/proc/sys/net/ipv4/tcp_mem";
 /// another 1 MiB before it is counted: net.core.mem_pcpu_rsv.) They wait in a queue of the path, so both are true: TCP
 /// has no memory left, and the queue is far too long.
 fn tcp_memory(stage: &Stage) {
-    // Written by `cargo xtask vm` into its machines, and nowhere else.
-    if !Path::new("/manifest.json").exists() {
+    if !crate::own_machine() {
         stage.impossible(
             "it takes memory away from every connection of the host: only in a machine of its own, \
              `cargo xtask vm --test memory`",

@@ -57,7 +57,6 @@ fn dropped_sent(stage: &mut Stage, family: usize) -> Result<[Watch; 2]> {
         bytes: BYTES,
         to: Some(remote(family, EGRESS_PORT)),
     };
-    stage.let_it_look();
     stage.sender.fails(&send, libc::EPERM)?;
     let flow = Flow {
         remote: Some(remote(family, EGRESS_PORT).to_string()),
@@ -121,7 +120,6 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
     let port = stage.port();
     let (near, far) = ((NEAR[family], port).into(), (FAR[family], DISCARD).into());
     let name = Stage::known(&mut stage.sender, near)?;
-    stage.let_it_look();
     let before = stage.faults.counter(counter::XMIT_REFUSED)?;
     let taken_before = stage.faults.counter(counter::XMIT_TAKEN)?;
     for _ in 0..PACKETS {
