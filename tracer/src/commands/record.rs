@@ -45,6 +45,9 @@ pub fn run(args: &Record) -> Result<(), Failure> {
     };
     // Through sudo: what is recorded is for whoever typed it.
     let invoker = Invoker::find()?;
+    if args.exec.is_some() {
+        invoker.check()?;
+    }
     let owner = invoker.through_sudo.then_some(Ids {
         uid: invoker.uid,
         gid: invoker.gid,

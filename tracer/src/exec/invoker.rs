@@ -18,6 +18,8 @@ pub struct Invoker {
     pub gid: u32,
     /// Another user than the one of this process: root was lent by sudo, and the groups are not theirs.
     pub through_sudo: bool,
+    /// Root was lent by another program than sudo, as this variable of the environment shows: it names no group.
+    lent_by: Option<&'static str>,
 }
 
 impl Invoker {
@@ -39,10 +41,16 @@ impl Invoker {
             uid,
             gid,
             through_sudo: false,
+            lent_by: None,
         };
         // Whoever is not root can set these as they like, and gains nothing.
-        if uid != 0 || variable("SUDO_UID").is_none() {
+        if uid != 0 {
             return Ok(itself);
+        }
+        if variable("SUDO_UID").is_none() {
+            let mut others = ["DOAS_USER", "PKEXEC_UID"].into_iter();
+            let lent_by = others.find(|name| variable(name).is_some());
+            return Ok(Self { lent_by, ..itself });
         }
         let id = |name: &str| -> anyhow::Result<u32> {
             let text =
@@ -60,7 +68,22 @@ impl Invoker {
             uid,
             gid,
             through_sudo: uid != 0,
+            lent_by: None,
         })
+    }
+
+    /// Is it known as whom commands are to run?
+    ///
+    /// # Errors
+    /// When root would be more than who called has.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match self.lent_by {
+            None => Ok(()),
+            Some(name) => bail!(
+                "--exec: {name} is set, and only of sudo it is known as whom commands are to run: use sudo, or unset \
+                 {name} to run them as root"
+            ),
+        }
     }
 
     /// For the command line of the helper.
@@ -149,6 +172,7 @@ mod tests {
             uid,
             gid,
             through_sudo,
+            lent_by: None,
         }
     }
 
@@ -159,6 +183,16 @@ mod tests {
         assert_eq!(found(0, &[]).unwrap(), invoker(0, 7, false));
         let root = [("SUDO_UID", "0"), ("SUDO_GID", "0")];
         assert_eq!(found(0, &root).unwrap(), invoker(0, 0, false));
+    }
+
+    #[test]
+    fn behind_doas_or_pkexec_no_command_becomes_root_by_surprise() {
+        for (name, value) in [("DOAS_USER", "kim"), ("PKEXEC_UID", "1000")] {
+            let error = found(0, &[(name, value)]).unwrap().check().unwrap_err();
+            assert!(error.to_string().contains("use sudo"), "{error}");
+            assert!(found(1000, &[(name, value)]).unwrap().check().is_ok());
+        }
+        assert!(found(0, &[]).unwrap().check().is_ok());
     }
 
     #[test]
