@@ -35,6 +35,7 @@ fn ourselves() -> Invoker {
         uid: nix::unistd::getuid().as_raw(),
         gid: nix::unistd::getgid().as_raw(),
         through_sudo: false,
+        lent_by: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn sudo_user(uid: u32) -> Invoker {
         uid,
         gid: uid,
         through_sudo: true,
+        lent_by: None,
     }
 }
 

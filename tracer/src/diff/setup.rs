@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Side;
 use crate::diagnose::TimedChange;
-use crate::samples::{Action, InterfaceFacts, Once, What};
+use crate::samples::{Action, InterfaceFacts, Once, Route, What};
 
 /// Recordings that differ by more than this in length or traffic are hardly comparable.
 const FACTOR: f64 = 4.0;
@@ -28,6 +28,8 @@ pub struct Setting {
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     pub settings: Vec<Setting>,
+    /// Both recordings begin with a list of the routes.
+    pub knows_routes: bool,
     /// Changes of the network's configuration while it was recorded before, and after.
     pub during: [Vec<TimedChange>; 2],
     /// Of those, how many more there were.
@@ -53,6 +55,7 @@ impl Setup {
         let (one, other) = (once(before), once(after));
         if let (Some(one), Some(other)) = (one, other) {
             setup.settings = settings(one, other);
+            setup.knows_routes = one.routes.is_some() && other.routes.is_some();
         }
         for (number, side) in [before, after].into_iter().enumerate() {
             let changes = side.observed.hosts.iter().flat_map(|host| &host.changes);
@@ -238,7 +241,38 @@ fn settings(before: &Once, after: &Once) -> Vec<Setting> {
     if let (Some(one), Some(other)) = (&before.interfaces, &after.interfaces) {
         interfaces(one, other, &mut compare);
     }
+    if let (Some(one), Some(other)) = (&before.routes, &after.routes) {
+        routes(one, other, &mut compare);
+    }
     all
+}
+
+/// Routes to one destination in one table belong together.
+fn routes(
+    before: &[Route],
+    after: &[Route],
+    compare: &mut dyn FnMut(String, Option<String>, Option<String>),
+) {
+    let key = |route: &Route| (route.family.clone(), route.table, route.destination.clone());
+    let keys: BTreeSet<_> = before.iter().chain(after).map(key).collect();
+    for wanted in keys {
+        let of = |all: &[Route]| {
+            let mut these: Vec<_> = all.iter().filter(|route| key(route) == wanted).collect();
+            these.sort_by_key(|route| route.metric);
+            let these: Vec<_> = these
+                .into_iter()
+                .map(crate::render::sample::route)
+                .collect();
+            (!these.is_empty()).then(|| these.join("; "))
+        };
+        let (family, _, destination) = &wanted;
+        let family = if family == "inet6" { " -6" } else { "" };
+        compare(
+            format!("route{family} {destination}"),
+            of(before),
+            of(after),
+        );
+    }
 }
 
 fn interfaces(
@@ -315,7 +349,7 @@ fn fields(facts: &InterfaceFacts) -> Vec<(&'static str, Option<String>)> {
 /// Changes that somebody made, not what links and neighbours do by themselves.
 fn is_setup(change: &TimedChange) -> bool {
     match &change.change.what {
-        What::Route(route) => route.protocol != "kernel",
+        What::Route(change) => change.route.protocol != "kernel",
         What::Address(address) => {
             address.action != Action::Changed && !address.address.starts_with("fe80:")
         }

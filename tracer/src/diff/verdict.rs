@@ -129,11 +129,14 @@ pub fn notes(overall: &Overall, new_and_sure: usize, setup: &Setup) -> Vec<Strin
         ));
     }
     if setup.changes() == 0 {
-        notes.push(
-            "no setting that is recorded changed in between (routes are recorded only when they change; nothing is \
-             recorded of the application, of peers and of the network)"
-                .to_owned(),
-        );
+        let routes = match setup.knows_routes {
+            true => "",
+            false => "routes are not listed in both recordings; ",
+        };
+        notes.push(format!(
+            "no setting that is recorded changed in between ({routes}nothing is recorded of the application, of peers \
+             and of the network)"
+        ));
     }
     notes
 }

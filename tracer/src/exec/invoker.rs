@@ -19,7 +19,7 @@ pub struct Invoker {
     /// Another user than the one of this process: root was lent by sudo, and the groups are not theirs.
     pub through_sudo: bool,
     /// Root was lent by another program than sudo, as this variable of the environment shows: it names no group.
-    lent_by: Option<&'static str>,
+    pub lent_by: Option<&'static str>,
 }
 
 impl Invoker {

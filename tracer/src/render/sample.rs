@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::text::COLUMNS;
 use super::{Clock, escape, json};
 use crate::samples::{
-    Change, Counts, Found, LinkChange, NeighbourChange, RouteChange, Sample, SocketSample, What,
-    is_harm,
+    Change, Counts, Found, LinkChange, NeighbourChange, Route, RouteChange, Sample, SocketSample,
+    What, is_harm,
 };
 
 /// The JSON line of a sample.
@@ -121,7 +121,7 @@ fn words_of(change: &Change) -> String {
                 .iter()
                 .fold(String::new(), |text, flag| text + " " + flag)
         ),
-        What::Route(change) => route(change),
+        What::Route(change) => route_change(change),
         What::Neighbour(change) => neighbour(change),
         What::Lost(lost) => {
             let count = lost
@@ -195,24 +195,32 @@ fn link(change: &LinkChange) -> String {
     text
 }
 
-fn route(change: &RouteChange) -> String {
-    let mut text = change.action.name().to_owned();
-    if change.route_type != "unicast" {
-        _ = write!(text, " {}", change.route_type);
+fn route_change(change: &RouteChange) -> String {
+    format!("{} {}", change.action.name(), route(&change.route))
+}
+
+/// As `ip route` prints it.
+pub fn route(route: &Route) -> String {
+    let mut text = String::new();
+    if route.route_type != "unicast" {
+        _ = write!(text, "{} ", route.route_type);
     }
-    _ = write!(text, " {}", change.destination);
-    if let Some(gateway) = &change.gateway {
+    text += &route.destination;
+    if let Some(gateway) = &route.gateway {
         _ = write!(text, " via {gateway}");
     }
-    text += &device(change.interface.as_deref(), change.ifindex);
-    if change.table != 254 {
-        _ = write!(text, " table {}", change.table);
+    text += &device(route.interface.as_deref(), route.ifindex);
+    if route.table != 254 {
+        _ = write!(text, " table {}", route.table);
     }
-    _ = write!(text, " proto {}", change.protocol);
-    if let Some(metric) = change.metric {
+    _ = write!(text, " proto {}", route.protocol);
+    if let Some(metric) = route.metric {
         _ = write!(text, " metric {metric}");
     }
-    if let Some(count) = change.next_hops {
+    if let Some(mtu) = route.mtu {
+        _ = write!(text, " mtu {mtu}");
+    }
+    if let Some(count) = route.next_hops {
         _ = write!(text, " next hops {count}");
     }
     text

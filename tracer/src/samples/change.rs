@@ -114,11 +114,19 @@ pub struct AddressChange {
     pub flags: Vec<String>,
 }
 
-/// A route, of all tables but `local`.
+/// A route that came, went or is another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RouteChange {
     pub action: Action,
+    #[serde(flatten)]
+    pub route: Route,
+}
+
+/// A route, of all tables but `local`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Route {
     /// `inet`, `inet6`.
     pub family: String,
     /// `default`, or `10.0.0.0/8`.

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::address;
 use super::change::{
-    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, What, neighbour_state,
+    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, RouteChange, What,
+    neighbour_state,
 };
 use super::interfaces;
 use super::link::{self, Link};
@@ -153,9 +154,11 @@ impl Known {
             }
             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
                 let mut route = route::parse(body)?;
-                route.action = action(kind == libc::RTM_NEWROUTE);
                 route.interface = route.ifindex.and_then(|index| self.name(index));
-                Some(What::Route(route))
+                Some(What::Route(RouteChange {
+                    action: action(kind == libc::RTM_NEWROUTE),
+                    route,
+                }))
             }
             libc::RTM_NEWNEIGH => self.neighbour(&route::parse_neighbour(body)?),
             libc::RTM_DELNEIGH => {

@@ -52,7 +52,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use change::{
-    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, RouteChange, What,
+    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, Route, RouteChange,
+    What,
 };
 pub use changes::Changes;
 pub use counters::Counts;

@@ -58,6 +58,35 @@ impl Netlink {
         ended
     }
 
+    /// Gives messages of the answer to `each` until it says that it has enough; the socket is closed, which ends the
+    /// dump in the kernel.
+    ///
+    /// # Errors
+    /// As [`Self::dump`].
+    pub fn dump_some(
+        mut self,
+        kind: u16,
+        body: &[u8],
+        mut each: impl FnMut(u16, &[u8]) -> bool,
+    ) -> io::Result<()> {
+        let mut more = true;
+        self.send(kind, libc::NLM_F_DUMP as u16, body)?;
+        while more {
+            self.receive()?;
+            for message in Messages(&self.buffer) {
+                if message.sequence != self.sequence {
+                    continue;
+                }
+                match i32::from(message.kind) {
+                    libc::NLMSG_DONE | libc::NLMSG_ERROR => return error_of(message.body),
+                    libc::NLMSG_NOOP => {}
+                    _ => more = more && each(message.kind, message.body),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn parts(&mut self, each: &mut impl FnMut(u16, &[u8])) -> io::Result<()> {
         let mut ended = None;
         while ended.is_none() {

@@ -13,7 +13,7 @@ use super::ethtool::Ask;
 use super::link::{self, Link};
 use super::netlink::Netlink;
 use super::zone::Zone;
-use super::{address, interfaces, sysctl};
+use super::{Route, address, interfaces, route, sysctl};
 
 /// So many interfaces are described at most; the rest is counted.
 const INTERFACES: usize = 256;
@@ -21,6 +21,10 @@ const INTERFACES: usize = 256;
 const WITH_FEATURES: usize = 32;
 /// So many addresses are listed per interface at most.
 const ADDRESSES: usize = 64;
+/// More routes than this are not listed.
+const ROUTES: usize = 256;
+/// Of a router's tables no more is looked at.
+const ROUTES_SEEN: usize = 4096;
 
 /// The host, and who recorded. What could not be read is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +63,10 @@ pub struct Once {
     /// Interfaces that are not described.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interfaces_left_out: Option<u64>,
+    /// Routes of all tables, without those that the kernel makes of addresses; `None` when there are more than can be
+    /// listed, too: some of them would say nothing about the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<Route>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<Zone>,
 }
@@ -142,6 +150,7 @@ impl Once {
         };
         let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
         let (interfaces, left_out) = interface_facts().unzip();
+        let routes = routes(interfaces.as_deref().unwrap_or_default());
         Self {
             host: uname(|uname| uname.nodename()),
             kernel_release: uname(|uname| uname.release()),
@@ -156,6 +165,7 @@ impl Once {
             netns: super::netns(root),
             interfaces,
             interfaces_left_out: left_out.filter(|count| *count != 0),
+            routes,
             zone: Some(Zone::of(about.zone, about.tz, root, about.now)),
         }
     }
@@ -211,6 +221,28 @@ fn of_link(link: &Link) -> InterfaceFacts {
         carrier_changes: link.carrier_changes,
         ..InterfaceFacts::default()
     }
+}
+
+/// The routes that somebody made; `None` when there are too many, or the kernel does not list them.
+fn routes(interfaces: &[InterfaceFacts]) -> Option<Vec<Route>> {
+    let netlink = Netlink::open(libc::NETLINK_ROUTE).ok()?;
+    let (mut all, mut seen) = (Vec::new(), 0);
+    // `struct rtmsg` of no family: all of them.
+    let listed = netlink.dump_some(libc::RTM_GETROUTE, &[0; 12], |kind, body| {
+        seen += 1;
+        let route = (kind == libc::RTM_NEWROUTE).then(|| route::parse(body));
+        all.extend(route.flatten().filter(|route| route.protocol != "kernel"));
+        seen < ROUTES_SEEN && all.len() <= ROUTES
+    });
+    if listed.is_err() || seen >= ROUTES_SEEN || all.len() > ROUTES {
+        return None;
+    }
+    for route in &mut all {
+        let mut named = interfaces.iter();
+        let named = named.find(|one| Some(one.ifindex) == route.ifindex);
+        route.interface = named.and_then(|one| one.name.clone());
+    }
+    Some(all)
 }
 
 fn addresses(netlink: &mut Netlink) -> io::Result<BTreeMap<u32, Vec<String>>> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::change::RouteChange;
+use super::change::Route;
 use super::netlink::{Attributes, address, link_address, u8_at, u16_at, u32_at};
 
 /// `struct rtmsg` and `struct ndmsg` alike.
@@ -15,7 +15,7 @@ const TABLE_LOCAL: u32 = 255;
 
 /// The route, from the body of RTM_NEWROUTE or RTM_DELROUTE; `None` for other families than IPv4 and IPv6, for
 /// cached decisions, and for the table `local`, which only repeats the addresses.
-pub fn parse(body: &[u8]) -> Option<RouteChange> {
+pub fn parse(body: &[u8]) -> Option<Route> {
     let family = i32::from(u8_at(body, 0)?);
     let (name, anywhere): (_, IpAddr) = match family {
         libc::AF_INET => ("inet", Ipv4Addr::UNSPECIFIED.into()),
@@ -23,12 +23,12 @@ pub fn parse(body: &[u8]) -> Option<RouteChange> {
         _ => return None,
     };
     let prefix = u8_at(body, 1)?;
-    let mut route = RouteChange {
+    let mut route = Route {
         family: name.to_owned(),
         table: u8_at(body, 4)?.into(),
         protocol: protocol(u8_at(body, 5)?),
         route_type: route_type(u8_at(body, 7)?),
-        ..RouteChange::default()
+        ..Route::default()
     };
     if u32_at(body, 8)? & RTM_F_CLONED != 0 {
         return None;
@@ -166,7 +166,7 @@ pub mod tests {
         body
     }
 
-    pub fn any() -> RouteChange {
+    pub fn any() -> Route {
         parse(&message()).unwrap()
     }
 

@@ -44,8 +44,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .changes
             .iter()
             .filter_map(|one| match &one.change.what {
-                What::Route(route) if route.action == Action::Del => {
-                    Some(route.destination.clone())
+                What::Route(change) if change.action == Action::Del => {
+                    Some(change.route.destination.clone())
                 }
                 _ => None,
             })

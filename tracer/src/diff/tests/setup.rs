@@ -33,6 +33,38 @@ fn one_change_is_named_and_two_are_warned_of() {
 }
 
 #[test]
+fn a_route_that_leads_elsewhere_is_one_change_and_an_old_trace_without_routes_is_none() {
+    let with = |routes: Value| {
+        let mut header = header();
+        header["routes"] = routes;
+        header
+    };
+    let default = |gateway: &str| {
+        json!([
+            {"family": "inet", "destination": "default", "gateway": gateway, "interface": "eth0", "table": 254,
+             "protocol": "static", "route_type": "unicast"},
+            {"family": "inet6", "destination": "default", "gateway": "fe80::1", "interface": "eth0", "table": 254,
+             "protocol": "ra", "route_type": "unicast"},
+        ])
+    };
+    let (before, after) = (with(default("10.0.0.1")), with(default("10.0.0.2")));
+    let diff = Diff::new(made(before.clone(), QUIET), made(after, QUIET), false);
+    let [setting] = diff.setup.settings.as_slice() else {
+        panic!("{:?}", diff.setup.settings);
+    };
+    assert_eq!(setting.what, "route default");
+    assert_eq!(
+        (setting.before.as_deref(), setting.after.as_deref()),
+        (
+            Some("default via 10.0.0.1 dev eth0 proto static"),
+            Some("default via 10.0.0.2 dev eth0 proto static")
+        )
+    );
+    assert_eq!(warnings(header(), before.clone()).0, 0);
+    assert_eq!(warnings(before, with(json!([]))).0, 2);
+}
+
+#[test]
 fn a_counter_among_the_settings_is_no_change() {
     let with = |count: &str| {
         let mut header = header();

@@ -128,14 +128,16 @@ fn changes_read_as_ip_monitor_prints_them() {
     });
     let route = What::Route(RouteChange {
         action: Action::Del,
-        destination: "default".to_owned(),
-        gateway: Some("10.0.0.254".to_owned()),
-        ifindex: Some(2),
-        table: 254,
-        protocol: "dhcp".to_owned(),
-        route_type: "unicast".to_owned(),
-        metric: Some(100),
-        ..RouteChange::default()
+        route: Route {
+            destination: "default".to_owned(),
+            gateway: Some("10.0.0.254".to_owned()),
+            ifindex: Some(2),
+            table: 254,
+            protocol: "dhcp".to_owned(),
+            route_type: "unicast".to_owned(),
+            metric: Some(100),
+            ..Route::default()
+        },
     });
     let neighbour = What::Neighbour(NeighbourChange {
         address: "10.0.0.254".to_owned(),
@@ -189,7 +191,10 @@ fn what_a_trace_says_cannot_steer_the_terminal() {
     interface.name = "\u{202e}eth\u{7}".repeat(100);
     let evil = "a\nb\u{1b}]0;x\u{7}".repeat(50);
     let route = change(What::Route(RouteChange {
-        destination: evil,
+        route: Route {
+            destination: evil,
+            ..Route::default()
+        },
         ..RouteChange::default()
     }));
     let lines = [

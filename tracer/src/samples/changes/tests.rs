@@ -125,7 +125,12 @@ fn a_flood_is_cut_and_counted_when_its_second_is_over() {
     let mut rate = Rate::default();
     let flood = |count: u64| {
         (0..count)
-            .map(|_| What::Route(route::tests::any()))
+            .map(|_| {
+                What::Route(RouteChange {
+                    action: Action::New,
+                    route: route::tests::any(),
+                })
+            })
             .collect()
     };
     assert_eq!(rate.limit(flood(150), SECOND_NS).len(), 150);

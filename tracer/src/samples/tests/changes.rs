@@ -32,10 +32,13 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
 
         ip("route add 192.0.2.0/24 via 10.9.0.2 dev va metric 7");
         let route = wait_for(&mut changes, |what| match what {
-            What::Route(route) if route.destination == "192.0.2.0/24" => Some(route.clone()),
+            What::Route(change) if change.route.destination == "192.0.2.0/24" => {
+                Some(change.clone())
+            }
             _ => None,
         });
-        assert_eq!((route.action, route.metric), (Action::New, Some(7)));
+        let (action, route) = (route.action, route.route);
+        assert_eq!((action, route.metric), (Action::New, Some(7)));
         assert_eq!(route.gateway.as_deref(), Some("10.9.0.2"));
         assert_eq!(
             (route.interface.as_deref(), route.protocol.as_str()),
@@ -119,5 +122,44 @@ fn root_an_overrun_of_changes_is_told_and_the_links_are_looked_at_again() {
             _ => None,
         });
         assert!(rate.is_some_and(|count| count > 500), "{later:?}");
+    });
+}
+
+#[test]
+fn root_routes_that_somebody_made_are_described_once_unless_there_are_too_many() {
+    in_a_namespace(&["ip"], || {
+        ip("route add default via 10.9.0.2 metric 7 mtu 1400");
+        ip("-6 route add unreachable 2001:db8::/32");
+        let once = || {
+            let about = About {
+                boot_ns: 1,
+                now: jiff::Timestamp::UNIX_EPOCH,
+                tool_version: "",
+                arguments: &[],
+                zone: &jiff::tz::TimeZone::UTC,
+                tz: None,
+            };
+            Once::read(Path::new("/"), &about).routes
+        };
+        let told: Vec<_> = once()
+            .unwrap()
+            .iter()
+            .map(crate::render::sample::route)
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "default via 10.9.0.2 dev va proto boot metric 7 mtu 1400",
+                "unreachable 2001:db8::/32 dev lo proto boot metric 1024",
+            ]
+        );
+        let many: String = (0..256)
+            .map(|number| format!("route add 192.0.2.{number}/32 via 10.9.0.2\n"))
+            .collect();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("routes");
+        std::fs::write(&file, many).unwrap();
+        ip(&format!("-batch {}", file.display()));
+        assert_eq!(once(), None);
     });
 }
