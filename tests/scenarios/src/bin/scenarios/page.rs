@@ -26,6 +26,7 @@ const BOUNDS: &str = "\
 
 - The faults were made on one machine, most of them between namespaces with paths of some 10 ms and rates of some
   MB/s. Hardware was not at hand: devices that refuse packets are virtual ones.
+- `tcp_memory` takes memory away from the whole host, so it is played in virtual machines, on other kernels.
 - What the tool cannot see is not in the table either: a connection without trouble leaves no event, so what was well
   is known only from the counters of the host.
 - Loss of about 1 % of the segments is not called a fault, because chance and TCP's search for its rate look the same.
