@@ -24,6 +24,7 @@ Examples:
   sendtrace report night.trace
   sendtrace report night.trace --since 03:00 --until 04:00 --remote 10.0.0.12
   sendtrace report /var/log/sendtrace --since -1h --format json
+  ssh db1 cat night.trace | sendtrace report
   sendtrace report night.trace --app-log batch.log --app-log-fields id=job,dest=server
   sendtrace explain path_blackhole";
 
@@ -33,7 +34,7 @@ Examples:
 #[command(mut_args(of_a_trace))]
 pub struct Report {
     /// Traces: files, folders of segments, or - for standard input
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", default_value = "-")]
     pub paths: Vec<PathBuf>,
     /// From when on
     #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]

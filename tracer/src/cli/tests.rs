@@ -34,6 +34,7 @@ fn live_without_arguments_has_the_documented_defaults() {
     assert_eq!(live.filters, LiveFilters::default());
     let (capture, printed) = (live.capture, live.printed);
     assert_eq!((capture.rate, capture.ring), (5000, 8 << 20));
+    assert_eq!(capture.look_ups, 5);
     assert_eq!((printed.format, printed.color), (Format::Text, Color::Auto));
     assert_eq!((capture.duration, capture.count), (None, None));
     assert!(!capture.would_block && !printed.utc);
@@ -42,7 +43,7 @@ fn live_without_arguments_has_the_documented_defaults() {
 #[test]
 fn every_option_of_live_is_read() {
     let live = live(
-        "--duration 1m30s --count 7 --format json --rate 10 --ring 64K --would-block --color never --utc",
+        "--duration 1m30s --count 7 --format json --rate 10 --ring 64K --would-block --look-ups 50 --color never --utc",
     )
     .unwrap();
     assert_eq!(live.capture.duration, Some(Duration::from_secs(90)));
@@ -55,6 +56,7 @@ fn every_option_of_live_is_read() {
         (Format::Json, Color::Never)
     );
     assert!(live.capture.would_block && live.printed.utc);
+    assert_eq!(live.capture.look_ups, 50);
 }
 
 #[test]
@@ -193,6 +195,7 @@ fn wrong_values_say_in_one_line_what_was_expected() {
             "--ring big",
             "expected bytes, or a number with K, M or G, for example 64K or 8M",
         ),
+        ("--look-ups 0", "0 is not in 1..=100"),
         ("--format xml", "[possible values: text, json]"),
         ("--color blue", "[possible values: auto, always, never]"),
         ("--follow", "--pid <PID>"),

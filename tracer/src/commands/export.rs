@@ -78,10 +78,12 @@ fn export(
     let mut progress = Progress::on_terminal(escaped);
     let mut events: u64 = 0;
     loop {
+        let step = playback.next()?;
+        // Standard input ends then, too.
         if interrupt.came() {
             bail!("interrupted: the export is not complete{}", removed(&name));
         }
-        let (track, play) = match playback.next()? {
+        let (track, play) = match step {
             Step::Play(track, play) => (track, play),
             // Nobody waits: what is there now is exported.
             Step::Wait | Step::End => break,

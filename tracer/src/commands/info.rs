@@ -48,10 +48,12 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
     let written = recording.is_being_written()?;
     let mut collect = Collect::new(name);
     loop {
+        let step = recording.next()?;
+        // Standard input ends then, too.
         if interrupt.came() {
             anyhow::bail!("interrupted");
         }
-        match recording.next()? {
+        match step {
             Step::Item(Item::Block(block)) => {
                 if let Some(done) = collect.block(&block) {
                     print(&done, args)?;

@@ -331,3 +331,11 @@ fn the_help_of_trace_commands_shows_examples_and_says_what_filters_mean_there() 
     assert!(help::<Replay>().contains("before the end of the trace"));
     help::<Info>();
 }
+
+#[test]
+fn a_report_without_a_path_is_of_what_is_piped_in() {
+    let report: Report = parse("").unwrap();
+    assert_eq!(report.paths, [Path::new("-")]);
+    let report: Report = parse("a.trace b.trace").unwrap();
+    assert_eq!(report.paths, [Path::new("a.trace"), Path::new("b.trace")]);
+}
