@@ -18,6 +18,19 @@ pub struct Witness {
 impl Witness {
     /// Watches these tracepoints (`tcp/tcp_retransmit_skb`) from now on; `None` where there is no tracefs.
     pub fn of(tracepoints: &[&str]) -> Option<Self> {
+        Self::filtered(tracepoints, None)
+    }
+
+    /// The same, only while the task at hand is one of process 1 that is there now.
+    pub fn of_process_1(tracepoints: &[&str]) -> Option<Self> {
+        let tasks = fs::read_dir("/proc/1/task").ok()?.flatten();
+        let tasks: Vec<_> = tasks
+            .map(|task| format!("common_pid == {}", task.file_name().to_string_lossy()))
+            .collect();
+        Self::filtered(tracepoints, Some(&tasks.join(" || ")))
+    }
+
+    fn filtered(tracepoints: &[&str], filter: Option<&str>) -> Option<Self> {
         let usual = PathBuf::from("/sys/kernel/tracing");
         let (root, mounted) = if usual.join("instances").exists() {
             (usual, None)
@@ -36,8 +49,11 @@ impl Witness {
         }
         fs::write(witness.instance.join("buffer_size_kb"), "4096").ok()?;
         for tracepoint in tracepoints {
-            let enable = witness.instance.join(format!("events/{tracepoint}/enable"));
-            fs::write(enable, "1").ok()?;
+            let event = witness.instance.join("events").join(tracepoint);
+            if let Some(filter) = filter {
+                fs::write(event.join("filter"), filter).ok()?;
+            }
+            fs::write(event.join("enable"), "1").ok()?;
         }
         Some(witness)
     }
@@ -72,4 +88,26 @@ impl Drop for Witness {
 fn run(command: &mut Command) -> Option<()> {
     let status = command.stdin(Stdio::null()).status().ok()?;
     status.success().then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_the_kernel_takes_the_filter_and_sees_nothing_of_other_processes() {
+        if !crate::requires(&[]) {
+            return;
+        }
+        let all = Witness::of(&["sock/inet_sock_set_state"]).expect("tracefs");
+        // A connection of ours, refused: never while a task of process 1 is at hand.
+        let refused = std::net::TcpStream::connect("127.0.0.1:1");
+        assert!(refused.is_err());
+        assert!(all.firings().0 > 0);
+        drop(all);
+        let filtered = Witness::of_process_1(&["sock/inet_sock_set_state"]).expect("tracefs");
+        assert!(std::net::TcpStream::connect("127.0.0.1:1").is_err());
+        let (all, of_init) = filtered.firings();
+        assert_eq!(all, of_init);
+    }
 }
