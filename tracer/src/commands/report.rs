@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::Failure;
+use super::attach::warn;
 use super::live::renderer;
 use super::playback::{self, LOOK_AGAIN, Play, Playback, Step, Wanted};
 use crate::applog::{AppLog, Ledger, Lines};
@@ -27,15 +28,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         utc: args.printed.utc,
     })?;
     let mut ledger = Ledger::default();
-    let (observed, hours) = observe(
-        &mut playback,
-        &Interrupt::catch()?,
-        |track, wall_ns, play| {
-            if let (Some(_), Play::Event(event)) = (&args.app_log, play) {
-                ledger.event(track, wall_ns, event);
-            }
-        },
-    )?;
+    let interrupt = Interrupt::catch()?;
+    let (observed, hours) = observe(&mut playback, &interrupt, |track, wall_ns, play| {
+        if let (Some(_), Play::Event(event)) = (&args.app_log, play) {
+            ledger.event(track, wall_ns, event);
+        }
+    })?;
+    if interrupt.came() {
+        warn("interrupted: this report is about what had been read until then");
+    }
     let mut report = Report::new(observed, hours);
     let renderer = renderer(args.printed);
     let log = match &args.app_log {
