@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use tracer_common::{NO_U64, ability};
 
 use crate::{
-    kernel::{Ptr, can, load, load_probed, load_task, probe, probe_user},
+    kernel::{Ptr, can, load, load_probed, load_task, load_task_ptr, probe, probe_user},
     maps::config,
     owner::is_kernel_thread,
 };
@@ -160,10 +160,10 @@ fn descriptor_is(task: Ptr, fd: u32, sk: Ptr) -> bool {
     let Some(socket) = load!(sk, sk_socket: u64) else {
         return false;
     };
-    let Some(files) = load_task!(task, task_files: Ptr) else {
+    let Some(files) = load_task_ptr!(task, task_files) else {
         return false;
     };
-    let Some(table) = load_task!(files, files_fdt: Ptr) else {
+    let Some(table) = load_task_ptr!(files, files_fdt) else {
         return false;
     };
     let Some(max) = load_task!(table, fdt_max_fds: u32) else {

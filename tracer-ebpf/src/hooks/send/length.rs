@@ -5,7 +5,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use super::{Asked, failed, partial, sent, would_block};
 use crate::{
     emit::{SEND, SEND_ERROR},
-    kernel::{Ptr, current_task, load},
+    kernel::{Arg, Ptr, arg, current_task, load},
     maps::{Place, config},
     owner,
     socket::{self, SOCK_STREAM},
@@ -15,11 +15,14 @@ use crate::{
 /// `void sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: the return of every send.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn send_length(ctx: BtfTracePointContext) -> i32 {
-    returned(ctx.arg(0), ctx.arg(1))
+    returned(arg(&ctx, 0), arg(&ctx, 1))
 }
 
 #[inline(never)]
-fn returned(sk: Ptr, ret: i32) -> i32 {
+fn returned(sk: Arg, ret: i32) -> i32 {
+    let Some(sk) = sk.get() else {
+        return 0;
+    };
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
     }

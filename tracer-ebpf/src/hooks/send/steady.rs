@@ -17,7 +17,7 @@ use tracer_common::{RET_IN_EVENT, SK_IN_EVENT};
 use super::{Asked, failed, partial, sent, would_block};
 use crate::{
     emit::{SEND, SEND_ERROR},
-    kernel::{Ptr, current_task, load, typed},
+    kernel::{Arg, Ptr, arg, current_task, load, typed},
     maps::{Place, config},
     owner,
     socket::{self, IPPROTO_TCP, SOCK_STREAM},
@@ -42,11 +42,14 @@ pub fn send_steady(ctx: TracePointContext) -> u32 {
 /// The owner that goes with it, `void sock_send_length(struct sock *sk, int ret, int flags)`.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn send_owner(ctx: BtfTracePointContext) -> i32 {
-    own(ctx.arg(0))
+    own(arg(&ctx, 0))
 }
 
 #[inline(never)]
-fn own(sk: Ptr) -> i32 {
+fn own(sk: Arg) -> i32 {
+    let Some(sk) = sk.get() else {
+        return 0;
+    };
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
     } else if config!(signals) & (1 << SEND_ERROR | 1 << SEND) != 0
