@@ -53,9 +53,9 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
     let errno = ret.unsigned_abs();
     // What would block is counted, and a stream has one destination: nothing to ask the caller for.
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
-        None
+        Asked::UNKNOWN
     } else {
-        syscall::request(task, sk).map(Asked::by_caller)
+        Asked::by_caller(syscall::request(task, sk))
     };
     failed::<true>(sk, errno, task, asked, Place::Send);
     0
@@ -64,7 +64,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
-    let asked = syscall::request(task, sk).map(Asked::by_caller);
+    let asked = Asked::by_caller(syscall::request(task, sk));
     sent::<true>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -72,8 +72,7 @@ fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn partly_sent(sk: Ptr, sent: u64) -> i32 {
     let task = current_task();
-    if let Some(request) = syscall::request(task, sk) {
-        partial::<true>(sk, sent, task, Asked::by_caller(request), Place::Send);
-    }
+    let asked = Asked::by_caller(syscall::request(task, sk));
+    partial::<true>(sk, sent, task, asked, Place::Send);
     0
 }

@@ -30,6 +30,6 @@ pub fn lsm_refusal(ctx: FExitContext) -> i32 {
     }
     let asked = Asked::by_message(msg, size as u32 as u64);
     let errno = ret.unsigned_abs();
-    failed::<true>(sk, errno, current_task(), Some(asked), Place::LsmRefusal);
+    failed::<true>(sk, errno, current_task(), asked, Place::LsmRefusal);
     0
 }

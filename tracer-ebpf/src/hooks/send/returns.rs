@@ -197,8 +197,7 @@ pub(super) fn has_program(family: u16) -> bool {
 fn other_returned(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
     let signals = config!(signals);
-    let request = syscall::request(task, sk);
-    let asked = request.map(Asked::by_caller);
+    let asked = Asked::by_caller(syscall::request(task, sk));
     if ret < 0 {
         if signals & (1 << SEND_ERROR) != 0 {
             failed::<true>(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
@@ -209,11 +208,7 @@ fn other_returned(sk: Ptr, ret: i32) -> i32 {
     if signals & (1 << SEND) != 0 {
         sent::<true>(sk, taken, task, asked, Place::OtherSend);
     }
-    if signals & (1 << SEND_ERROR) != 0
-        && load!(sk, sk_type: u16) == Some(SOCK_STREAM)
-        && let Some(request) = request
-    {
-        let asked = Asked::by_caller(request);
+    if signals & (1 << SEND_ERROR) != 0 && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         partial::<true>(sk, taken, task, asked, Place::OtherSend);
     }
     0
@@ -281,6 +276,7 @@ fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
         Asked::by_message(msg, bytes)
     } else {
         Asked {
+            visible: true,
             bytes,
             name: 0,
             name_len: 0,
@@ -293,7 +289,7 @@ fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
 fn send_failed<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: Place) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
     let errno = (ret as i32).unsigned_abs();
-    failed::<true>(sk, errno, current_task(), Some(asked), place);
+    failed::<true>(sk, errno, current_task(), asked, place);
     0
 }
 
@@ -306,7 +302,7 @@ fn send_succeeded<const MESSAGE: bool>(
     place: Place,
 ) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
-    sent::<true>(sk, ret as u64, current_task(), Some(asked), place);
+    sent::<true>(sk, ret as u64, current_task(), asked, place);
     0
 }
 

@@ -103,9 +103,9 @@ fn send_failed(address: u64, ret: i32) -> i32 {
     let errno = ret.unsigned_abs();
     // What would block is counted, and a stream has one destination: nothing to ask the caller for.
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
-        None
+        Asked::UNKNOWN
     } else {
-        syscall::request(task, sk).map(Asked::by_caller)
+        Asked::by_caller(syscall::request(task, sk))
     };
     failed::<false>(sk, errno, task, asked, Place::Send);
     0
@@ -115,7 +115,7 @@ fn send_failed(address: u64, ret: i32) -> i32 {
 fn send_succeeded(address: u64, ret: i32) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
-    let asked = syscall::request(task, sk).map(Asked::by_caller);
+    let asked = Asked::by_caller(syscall::request(task, sk));
     sent::<false>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -124,8 +124,7 @@ fn send_succeeded(address: u64, ret: i32) -> i32 {
 fn partly_sent(address: u64, sent: u64) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
-    if let Some(request) = syscall::request(task, sk) {
-        partial::<false>(sk, sent, task, Asked::by_caller(request), Place::Send);
-    }
+    let asked = Asked::by_caller(syscall::request(task, sk));
+    partial::<false>(sk, sent, task, asked, Place::Send);
     0
 }
