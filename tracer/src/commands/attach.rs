@@ -18,7 +18,7 @@ use crate::kernel::facts::{self, Facts, ProgramVerdict};
 use crate::kernel::load::{self, Loaded};
 use crate::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
 use crate::names::KernelNames;
-use crate::owner::{Cgroups, Holders, Owners, Processes};
+use crate::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
 use crate::sys;
 
 /// Hooks that are attached, with all privileges still there.
@@ -56,7 +56,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         would_block: capture.would_block,
         follow,
     };
-    let host = ThisHost::new(root, facts.cgroup2.clone());
+    let host = ThisHost::new(root, &facts);
     let resolved = filter::resolve(filters, settings, &host).map_err(|error| match error {
         filter::Error::Usage(message) => Failure::Usage(message),
         filter::Error::Host(error) => Failure::Failed(error),
@@ -112,11 +112,16 @@ pub fn settle(
     }
     keep.extend_from_slice(also);
     sys::drop_privileges(&keep)?;
-    Ok(Owners::new(
+    let root = Path::new("/");
+    let owners = Owners::new(
         Holders::new(look_ups),
-        Processes::new(Path::new("/")),
+        Processes::new(root),
         Cgroups::new(attached.facts.cgroup2.clone()),
-    ))
+    );
+    Ok(match attached.facts.systemd_cgroups {
+        Some(_) => owners.with_cgroups_of_systemd(SystemdCgroups::new(root)),
+        None => owners,
+    })
 }
 
 /// What this host does not give of what was planned.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use btf::{BtfFacts, Feature, SteadySends};
 pub use capability::{Capabilities, Capability};
+pub use host::systemd_cgroup;
 pub use misses::recursion_misses;
 pub use netns::{
     NetnsError, in_pid_namespace, interface_name, netns_of_pid, netns_of_self, netns_of_text,
@@ -49,6 +50,9 @@ pub struct Facts {
     pub kernel_addresses: Option<bool>,
     /// Where the cgroup v2 hierarchy is mounted, as this process sees it.
     pub cgroup2: Option<PathBuf>,
+    /// Where systemd's own v1 hierarchy is mounted, if that is where processes are: there is no v2, or everything
+    /// is in its root.
+    pub systemd_cgroups: Option<PathBuf>,
     /// Length of a tick of jiffies in nanoseconds; see [`Facts::hz`].
     pub tick_ns: Option<u64>,
     /// CPUs that may ever come online: what per-CPU maps have room for.
@@ -121,6 +125,7 @@ impl Facts {
             kptr_restrict: host::number(root, "proc/sys/kernel/kptr_restrict"),
             kernel_addresses: symbols::shown(root),
             cgroup2: host::cgroup2(root),
+            systemd_cgroups: host::systemd_cgroups(root),
             tick_ns: host::tick_ns(),
             cpus_possible: host::cpus_possible(root),
             open_files: host::limit(nix::sys::resource::Resource::RLIMIT_NOFILE),

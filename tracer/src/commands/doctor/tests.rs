@@ -234,6 +234,7 @@ fn nothing_that_a_file_says_can_steer_the_terminal() {
     let facts = Facts {
         kernel_release: Some("6\x1b[2J\u{202e}x".to_owned()),
         cgroup2: Some("/\x1b]0;owned\x07".into()),
+        systemd_cgroups: Some("/\x1b]0;owned\x07".into()),
         ..host()
     };
     let (text, _) = reports(&facts, |verdicts| {

@@ -191,6 +191,10 @@ fn host(page: &mut Page, facts: &Facts) {
         None,
         &cgroup2.unwrap_or_else(|| "not mounted".to_owned()),
     );
+    if let Some(path) = &facts.systemd_cgroups {
+        let text = format!("{} (owner.cgroup is read there)", path.display());
+        page.row("cgroup v1 of systemd", None, &text);
+    }
     page.row(
         "ticks per second (HZ)",
         None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tracer_common::OFFSET_COUNT;
+use tracer_common::{FIELDS, OFFSET_COUNT, UNRESOLVED};
 
 use super::{BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit};
 
@@ -13,11 +13,19 @@ pub(crate) fn host() -> Facts {
     for (slot, offset) in offsets.iter_mut().zip(8..) {
         *slot = offset;
     }
+    // The other width of `sk_protocol`.
+    let byte = FIELDS
+        .iter()
+        .position(|field| field.name == "sk_protocol_byte");
+    if let Some(byte) = byte {
+        offsets[byte] = UNRESOLVED;
+    }
     let btf = BtfFacts {
         offsets,
         file_refs_bias: 1,
         ancestor_pointers: true,
         registers_offset: Some(16_384 - 168),
+        timeout_counted_after_sending: Some(false),
         preemptible_tracepoints: false,
         steady_sends: None,
         tracepoints: BTreeMap::from([
@@ -69,6 +77,7 @@ pub(crate) fn host() -> Facts {
         kptr_restrict: Some(0),
         kernel_addresses: Some(true),
         cgroup2: Some("/cgroup".into()),
+        systemd_cgroups: None,
         tick_ns: Some(4_000_000),
         cpus_possible: Some(2),
         open_files: Some(Limit {

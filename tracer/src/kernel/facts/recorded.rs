@@ -16,6 +16,8 @@ use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
 pub fn to_json(facts: &Facts) -> Value {
     json!({
         "kernel_release": facts.kernel_release,
+        // That of the kernel too: nothing is made for another.
+        "architecture": std::env::consts::ARCH,
         "knows_cap_bpf": facts.knows_cap_bpf,
         "lockdown": facts.lockdown,
         "unprivileged_bpf_disabled": facts.unprivileged_bpf_disabled,
@@ -52,6 +54,7 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "file_refs_bias": btf.file_refs_bias,
         "ancestor_pointers": btf.ancestor_pointers,
         "registers_offset": btf.registers_offset,
+        "timeout_counted_after_sending": btf.timeout_counted_after_sending,
         "preemptible_tracepoints": btf.preemptible_tracepoints,
         "steady_sends": btf.steady_sends.map(|ids| json!({
             "bpf_rdonly_cast": ids.cast,
@@ -153,6 +156,10 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
             .as_bool()
             .ok_or("ancestor_pointers was not asked for when this was recorded")?,
         registers_offset: btf["registers_offset"].as_u64(),
+        timeout_counted_after_sending: btf
+            .get("timeout_counted_after_sending")
+            .ok_or("timeout_counted_after_sending was not asked for when this was recorded")?
+            .as_bool(),
         preemptible_tracepoints: btf["preemptible_tracepoints"]
             .as_bool()
             .ok_or("preemptible_tracepoints was not asked for when this was recorded")?,

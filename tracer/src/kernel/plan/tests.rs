@@ -1,4 +1,4 @@
-use tracer_common::{FIELDS, UNRESOLVED};
+use tracer_common::{FIELDS, Field, UNRESOLVED};
 
 mod older;
 
@@ -53,6 +53,39 @@ fn tracepoints() -> impl Iterator<Item = &'static str> {
 fn without_field(name: &str) -> Facts {
     let index = FIELDS.iter().position(|field| field.name == name).unwrap();
     with_btf(|btf| btf.offsets[index] = UNRESOLVED)
+}
+
+/// No host has `sk_protocol` in both widths.
+fn fields_of_the_perfect_host() -> impl Iterator<Item = &'static Field> {
+    FIELDS
+        .iter()
+        .filter(|field| field.name != "sk_protocol_byte")
+}
+
+#[test]
+fn a_protocol_of_one_byte_is_no_loss() {
+    let at = |name| FIELDS.iter().position(|field| field.name == name).unwrap();
+    let facts = with_btf(|btf| {
+        btf.offsets[at("sk_protocol_byte")] = btf.offsets[at("sk_protocol")];
+        btf.offsets[at("sk_protocol")] = UNRESOLVED;
+    });
+    assert_eq!(plan(&facts, EVERYTHING).unwrap().fields, []);
+}
+
+#[test]
+fn when_a_time_out_is_counted_is_told_to_the_programs_or_is_a_loss() {
+    use tracer_common::ability::{TIMEOUT_COUNTED_AFTER, TIMEOUT_COUNTED_BEFORE};
+    let both = TIMEOUT_COUNTED_AFTER | TIMEOUT_COUNTED_BEFORE;
+    for (after, bits, lost) in [
+        (Some(false), TIMEOUT_COUNTED_BEFORE, 0),
+        (Some(true), TIMEOUT_COUNTED_AFTER, 0),
+        (None, 0, 1),
+    ] {
+        let facts = with_btf(|btf| btf.timeout_counted_after_sending = after);
+        let plan = plan(&facts, EVERYTHING).unwrap();
+        assert_eq!(plan.abilities & both, bits);
+        assert_eq!(plan.losses.len(), lost);
+    }
 }
 
 #[test]
@@ -238,7 +271,7 @@ fn a_kernel_without_the_basics_is_too_old() {
 
 #[test]
 fn each_field_that_is_gone_costs_what_its_line_says_and_nothing_else() {
-    for field in FIELDS {
+    for field in fields_of_the_perfect_host() {
         let facts = without_field(field.name);
         let best = plan(&host(), EVERYTHING).unwrap();
         let plan = plan(&facts, EVERYTHING).unwrap();
@@ -274,7 +307,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();
-    for field in FIELDS {
+    for field in fields_of_the_perfect_host() {
         let plan = plan(&without_field(field.name), EVERYTHING).unwrap();
         assert!(
             plan.fields[0]
