@@ -77,7 +77,7 @@ pub struct Args {
     /// Write docs/kernels.md from what was seen
     #[arg(long, conflicts_with_all = ["image", "tests"])]
     docs: bool,
-    /// Write the facts of each kernel to DIR/SERIES.json, as tests/kernels has them
+    /// Write the facts of each kernel to DIR, as tests/kernels has them (debian-6.12-cloud-x86_64.json)
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 //!
 //! A seccomp filter stops every bpf(2) and perf_event_open(2) of the command; this process looks at what is
 //! asked for and answers EPERM to the kinds of program that are refused, and lets the kernel go on with the
-//! rest. What is refused this way is told exactly, so that it can be compared with what `doctor` says is lost.
+//! rest; by ptrace(2) where seccomp cannot notify. What is refused this way is told exactly, so that it can be compared with what `doctor` says is lost.
 //! BTF is hidden in a mount namespace of the command's own.
 
 pub mod attr;
@@ -10,6 +10,7 @@ mod capabilities;
 mod filter;
 pub mod hide;
 pub mod supervise;
+mod trace;
 
 use attr::Kind;
 
@@ -23,10 +24,12 @@ pub struct Refusals {
     pub hide_btf: bool,
     /// All capabilities but CAP_BPF and CAP_PERFMON.
     pub few_capabilities: bool,
+    /// Look at what is asked for as a tracer, although the kernel could notify.
+    pub traced: bool,
 }
 
 impl Refusals {
-    /// Parses words: names of program kinds, `module-btf`, `btf`, `capabilities`.
+    /// Parses words: names of program kinds, `module-btf`, `btf`, `capabilities`, `traced`.
     ///
     /// # Errors
     /// The first word that is none of these.
@@ -37,6 +40,7 @@ impl Refusals {
                 "module-btf" => refusals.hide_module_btf = true,
                 "btf" => refusals.hide_btf = true,
                 "capabilities" => refusals.few_capabilities = true,
+                "traced" => refusals.traced = true,
                 name => match Kind::from_name(name) {
                     Some(kind) => refusals.kinds.push(kind),
                     None => return Err(name.to_owned()),
@@ -54,6 +58,13 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusal_may_be_asked_for_by_either_means() {
+        let refusals = Refusals::parse(["traced", "iter"]).expect("known words");
+        assert!(refusals.traced && refusals.refuses(Kind::Iter));
+        assert!(!Refusals::default().traced);
+    }
 
     #[test]
     fn words_are_kinds_or_btf_and_nothing_else() {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::catalog::ENTRIES;
 use super::checks::Check;
 use super::doctor::Doctor;
+use super::record::facts_file;
 use super::run::Finished;
 use super::{docs, say, table};
 use crate::workspace;
@@ -135,31 +136,13 @@ pub fn compare_facts(all: &[(Finished, Vec<Check>)]) {
     }
 }
 
-/// The name of the file of a kernel's facts, `6.12.json`, and its content.
+/// The name of the file of a kernel's facts, and its content.
 fn facts(finished: &Finished) -> Option<(String, String)> {
     let step = finished
         .record
         .step("facts")
         .filter(|step| step.succeeded())?;
-    let series = series(finished.record.release.as_deref()?)?;
-    Some((format!("{series}.json"), step.stdout.join("\n") + "\n"))
-}
-
-/// `6.12.117+deb13-cloud-amd64` is of the series 6.12.
-fn series(release: &str) -> Option<String> {
-    let runs = release.split(|c: char| !c.is_ascii_digit());
-    let mut numbers = runs.filter(|run| !run.is_empty());
-    Some(format!("{}.{}", numbers.next()?, numbers.next()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_series_is_the_first_two_numbers() {
-        assert_eq!(series("6.12.117+deb13").as_deref(), Some("6.12"));
-        assert_eq!(series("5.10.0-46-cloud").as_deref(), Some("5.10"));
-        assert_eq!(series("unknown"), None);
-    }
+    let text = step.stdout.join("\n") + "\n";
+    let name = facts_file(&serde_json::from_str(&text).ok()?)?;
+    Some((name, text))
 }

@@ -2,7 +2,8 @@
 //! `{"type":"refused",…}` for each program that was not allowed.
 //!
 //! WHAT is the kind of program to refuse (`fexit`, `tp_btf`, `iter`, `lsm`, `kprobe`, …), `module-btf`,
-//! `btf`, or `capabilities` (all but CAP_BPF and CAP_PERFMON).
+//! `btf`, or `capabilities` (all but CAP_BPF and CAP_PERFMON). `traced` looks at what is asked for by ptrace(2), as
+//! is done anyway where seccomp cannot notify.
 
 use std::process::ExitCode;
 
