@@ -33,10 +33,11 @@ pub struct Variant {
 
 /// What other hosts lack or refuse. Where trampolines are refused, all that need them are.
 pub const VARIANTS: [Variant; 5] = [
-    // All three are a help and no more; so what passes without all passes without each.
+    // All three are a help and no more; so what passes without all passes without each. Looked at as on kernels
+    // without notifications of seccomp, so that this way is tried on every kernel.
     Variant {
         name: "no kprobe, iter, module BTF",
-        takes: &["kprobe", "iter", "module-btf"],
+        takes: &["kprobe", "iter", "module-btf", "traced"],
         selftest: true,
     },
     Variant {

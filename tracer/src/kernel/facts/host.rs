@@ -34,8 +34,8 @@ pub(super) fn cgroup2(root: &Path) -> Option<PathBuf> {
     mounted(root, |kind, _| kind == b"cgroup2")
 }
 
-/// Mount point of systemd's own v1 hierarchy, unless v2 says more about this process. systemd fills both where it
-/// has both (its hybrid mode); where somebody else has mounted v2, everything is in its root.
+/// Mount point of systemd's own v1 hierarchy, unless v2 says as much about this process and the first one. systemd
+/// fills both where it has both (its hybrid mode); where somebody else has mounted v2, everything is in its root.
 pub(super) fn systemd_cgroups(root: &Path) -> Option<PathBuf> {
     let mount = mounted(root, |kind, options| {
         kind == b"cgroup"
@@ -43,13 +43,15 @@ pub(super) fn systemd_cgroups(root: &Path) -> Option<PathBuf> {
                 .split(|&byte| byte == b',')
                 .any(|one| one == SYSTEMD)
     })?;
-    let own = fs::read(root.join("proc/self/cgroup")).ok()?;
-    let v2 = cgroup2(root).and_then(|_| cgroup_of(&own, b"0", b""));
-    match v2.as_deref() {
-        None => Some(mount),
-        Some("/") => (systemd_cgroup(&own)? != "/").then_some(mount),
-        Some(_) => None,
-    }
+    let has_v2 = cgroup2(root).is_some();
+    let says_more = |process: &str| {
+        let text = fs::read(root.join(format!("proc/{process}/cgroup"))).ok()?;
+        let v1 = systemd_cgroup(&text)?;
+        let v2 = cgroup_of(&text, b"0", b"").filter(|_| has_v2);
+        Some(v2.is_none_or(|v2| v2 == "/" && v1 != "/"))
+    };
+    let says_more = |process| says_more(process) == Some(true);
+    (says_more("self") || says_more("1")).then_some(mount)
 }
 
 /// The name of systemd's hierarchy, among mount options and in /proc/PID/cgroup.

@@ -100,6 +100,7 @@ fn systemd_s_v1_hierarchy_counts_where_v2_says_less() {
         let root = root(&[
             ("proc/self/mountinfo", &mounts.concat()),
             ("proc/self/cgroup", cgroups),
+            ("proc/1/cgroup", "1:name=systemd:/\n0::/\n"),
         ]);
         host::systemd_cgroups(root.path())
     };
@@ -113,6 +114,14 @@ fn systemd_s_v1_hierarchy_counts_where_v2_says_less() {
     assert_eq!(found(&[V2], "0::/system.slice/a.service\n"), None);
     assert_eq!(found(&[V1, V2], "1:name=systemd:/\n0::/\n"), None);
     assert_eq!(found(&[], service), None);
+
+    // A shell of its own making, beside a systemd that has no v2.
+    let root = root(&[
+        ("proc/self/mountinfo", &[V1, V2].concat()),
+        ("proc/self/cgroup", "1:name=systemd:/\n0::/\n"),
+        ("proc/1/cgroup", "1:name=systemd:/init.scope\n0::/\n"),
+    ]);
+    assert_eq!(host::systemd_cgroups(root.path()), place);
 }
 
 #[test]
