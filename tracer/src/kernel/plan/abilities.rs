@@ -47,6 +47,7 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
             lost,
             why,
             remedy: NEWER.to_owned(),
+            quiet: false,
         });
     };
     if lacks(ability::SOCKET_STORAGE) {
