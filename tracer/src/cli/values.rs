@@ -14,6 +14,7 @@ use tracer_common::ERRNO_WORDS;
 
 use super::Comm;
 use crate::event::Signal;
+use crate::kernel::plan::programs;
 
 /// Default of `--rate`, events per second and signal.
 pub const DEFAULT_RATE: u64 = 5000;
@@ -56,6 +57,15 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
         .ok()
         .filter(|n| *n > 0)
         .ok_or_else(|| "expected a whole number above 0, for example 100".to_string())
+}
+
+/// The name of a BPF program.
+pub(crate) fn program(text: &str) -> Result<String, String> {
+    if programs().any(|name| name == text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<_> = programs().collect();
+    Err(format!("expected one of: {}", names.join(", ")))
 }
 
 pub(crate) fn ring_size(text: &str) -> Result<u64, String> {

@@ -14,9 +14,9 @@ use crate::cli::{Capture, LiveFilters};
 use crate::event::Signal;
 use crate::filter::{self, Resolved, Settings};
 use crate::host::ThisHost;
-use crate::kernel::facts::{self, Facts, ProgramVerdict};
+use crate::kernel::facts::{self, Facts};
 use crate::kernel::load::{self, Loaded};
-use crate::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
+use crate::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
 use crate::names::KernelNames;
 use crate::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
 use crate::sys;
@@ -27,7 +27,6 @@ pub struct Attached {
     pub names: KernelNames,
     pub resolved: Resolved,
     pub facts: Facts,
-    pub plan: Plan,
     /// Names of the signals that are seen.
     pub signals: Vec<&'static str>,
     /// What this host does not give, one line each.
@@ -40,7 +39,8 @@ pub struct Attached {
 /// When arguments contradict each other or the host, or nothing can be attached; the text says what to do.
 pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Failure> {
     let root = Path::new("/");
-    let facts = Facts::probe(root);
+    let mut facts = Facts::probe(root);
+    facts.verdicts.withhold(&capture.without_program);
     if let Some(problem) = plan::privileges(&facts).problem() {
         return Err(anyhow!(problem).into());
     }
@@ -67,12 +67,12 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         signals: resolved.config.signals,
         follow: resolved.config.filters & bit::FOLLOW != 0,
     };
-    let plan = plan::plan(&facts, wanted)?;
     let names = KernelNames::open(root, &facts);
-    let mut loaded = load::load(&plan, &resolved, capture.ring, &names.benign_reasons())?;
-    let losses = losses(&plan, &loaded);
+    let benign = names.benign_reasons();
+    let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
+    let losses = losses(&loaded.plan);
     losses.iter().for_each(|loss| warn(loss));
-    let signals = seen(&plan, &loaded, &resolved)?;
+    let signals = seen(&loaded.plan, &facts, &resolved)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
         loaded.want(&Processes::new(root).descendants(&filters.pid))?;
@@ -82,7 +82,6 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         names,
         resolved,
         facts,
-        plan,
         signals,
         losses,
     })
@@ -124,51 +123,31 @@ pub fn settle(
     })
 }
 
-/// What this host does not give of what was planned.
-fn losses(plan: &Plan, loaded: &Loaded) -> Vec<String> {
-    let optional = |program: &str| {
-        plan.hooks()
-            .any(|hook| hook.program == program && hook.need == Need::Optional)
-    };
-    let refused: Vec<_> = loaded
-        .verdicts
-        .iter()
-        .filter(|(program, verdict)| {
-            matches!(verdict, ProgramVerdict::Refused { .. }) && !optional(program)
-        })
-        .cloned()
-        .collect();
-    plan.losses_after(&refused)
-        .into_iter()
-        .map(|loss| {
-            format!(
-                "{}: {} ({}); {}",
-                loss.serves.name(),
-                loss.lost,
-                loss.why,
-                loss.remedy
-            )
-        })
-        .collect()
+/// What this host does not give of what was wanted.
+fn losses(plan: &Plan) -> Vec<String> {
+    let told = plan.losses.iter().filter(|loss| !loss.quiet);
+    told.map(|loss| {
+        format!(
+            "{}: {} ({}); {}",
+            loss.serves.name(),
+            loss.lost,
+            loss.why,
+            loss.remedy
+        )
+    })
+    .collect()
 }
 
 /// The signals that are seen; fails when there is none.
-fn seen(plan: &Plan, loaded: &Loaded, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
+fn seen(plan: &Plan, facts: &Facts, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
     let seen: Vec<_> = (0..number::COUNT as u32)
-        .filter(|&signal| {
-            resolved.config.signals >> signal & 1 != 0 && plan.sees(signal, &loaded.verdicts)
-        })
+        .filter(|&signal| resolved.config.signals >> signal & 1 != 0 && plan.sees(signal))
         .filter_map(Signal::from_number)
         .map(Signal::name)
         .collect();
     if seen.is_empty() {
-        let why = loaded
-            .verdicts
-            .iter()
-            .find_map(|(program, verdict)| match verdict {
-                ProgramVerdict::Refused { text, .. } => Some(format!("{program}: {text}")),
-                _ => None,
-            });
+        let why = facts.verdicts.refusals().next();
+        let why = why.map(|(program, words)| format!("{program}: {words}"));
         bail!(
             "the kernel refused every hook ({}): run `sendtrace doctor` to see what this host allows",
             why.unwrap_or_else(|| "no reason given".to_owned())

@@ -137,6 +137,13 @@ impl Btf {
         Some(names)
     }
 
+    /// Number of a tracepoint's type, which programs with typed arguments name, and how many arguments it has.
+    pub fn tracepoint(&self, name: &str) -> Option<(u32, usize)> {
+        let typedef = format!("btf_trace_{name}");
+        let (id, _) = self.ids(&typedef, &[kind::TYPEDEF]).next()?;
+        Some((id, self.tracepoint_args(name)?))
+    }
+
     /// How many arguments a tracepoint has, without the leading `void *__data`.
     pub fn tracepoint_args(&self, name: &str) -> Option<usize> {
         self.tracepoint_proto(name)?.count().checked_sub(1)

@@ -14,6 +14,8 @@ use super::facts::recorded::from_json;
 use super::facts::{BtfFacts, Facts, Feature};
 use super::plan::{Plan, Wanted, plan};
 
+mod refusals;
+
 const EVERYTHING: Wanted = Wanted {
     follow: true,
     ..Wanted::ALL

@@ -260,10 +260,9 @@ impl BtfFacts {
     }
 }
 
-/// Reads and indexes BTF, and drops it again.
-pub(super) fn probe(root: &Path) -> Result<BtfFacts, String> {
+/// Reads and indexes BTF.
+pub(super) fn read(root: &Path) -> Result<Btf, String> {
     let path = root.join("sys/kernel/btf/vmlinux");
     let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let btf = Btf::parse(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(BtfFacts::extract(&btf))
+    Btf::parse(bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use tracer_common::{FIELDS, OFFSET_COUNT, UNRESOLVED};
 
-use super::{BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit};
+use super::{
+    BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit, NULLABLE, NullTest, Verdicts,
+};
 
 /// Every capability, every hook in its best form, every field.
 pub(crate) fn host() -> Facts {
@@ -71,6 +73,13 @@ pub(crate) fn host() -> Facts {
         initial_user_namespace: Some(true),
         kernel_release: Some("6.18.0-perfect".to_owned()),
         btf: Ok(btf),
+        null_tests: Some(
+            [NullTest {
+                typed: Some(true),
+                untyped: Some(true),
+            }; NULLABLE.len()],
+        ),
+        verdicts: Verdicts::default(),
         jit: Some(true),
         lockdown: Some("none".to_owned()),
         unprivileged_bpf_disabled: Some(2),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tracer_common::{FIELDS, UNRESOLVED};
 
-use super::{BtfFacts, Facts, Feature};
+use super::{BtfFacts, Facts, Feature, NULLABLE};
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
 
 /// One object, keys in a fixed order.
@@ -23,11 +23,24 @@ pub fn to_json(facts: &Facts) -> Value {
         "unprivileged_bpf_disabled": facts.unprivileged_bpf_disabled,
         "kptr_restrict": facts.kptr_restrict,
         "tick_ns": facts.tick_ns,
+        "null_tests": null_tests_to_json(facts),
         "btf": match &facts.btf {
             Ok(btf) => btf_to_json(btf),
             Err(why) => Value::String(why.clone()),
         },
     })
+}
+
+/// Whether the verifier keeps a test for null, by argument; `null` when it was not asked.
+fn null_tests_to_json(facts: &Facts) -> Value {
+    let Some(tests) = facts.null_tests else {
+        return Value::Null;
+    };
+    let entries = NULLABLE.iter().zip(tests).map(|(nullable, test)| {
+        let name = format!("{} {}", nullable.tracepoint, nullable.name);
+        (name, json!({"typed": test.typed, "untyped": test.untyped}))
+    });
+    Value::Object(Map::from_iter(entries))
 }
 
 fn btf_to_json(btf: &BtfFacts) -> Value {
@@ -91,12 +104,28 @@ pub(crate) fn from_json(record: &Value) -> Result<Facts, String> {
         unprivileged_bpf_disabled: small(&record["unprivileged_bpf_disabled"]),
         kptr_restrict: small(&record["kptr_restrict"]),
         tick_ns: number(&record["tick_ns"]),
+        null_tests: null_tests_from_json(&record["null_tests"]),
         btf: match &record["btf"] {
             Value::String(why) => Err(why.clone()),
             btf => Ok(btf_from_json(btf)?),
         },
         ..super::perfect::host()
     })
+}
+
+/// `None` also for a record that was made before the verifier was asked: that kernel's plan is the one for a kernel
+/// that keeps the tests.
+#[cfg(test)]
+fn null_tests_from_json(tests: &Value) -> Option<super::NullTests> {
+    let tests = tests.as_object()?;
+    Some(NULLABLE.map(|nullable| {
+        let test = tests.get(&format!("{} {}", nullable.tracepoint, nullable.name));
+        let kept = |how: &str| test?.get(how)?.as_bool();
+        super::NullTest {
+            typed: kept("typed"),
+            untyped: kept("untyped"),
+        }
+    }))
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
             lost,
             why,
             remedy: NEWER.to_owned(),
+            quiet: false,
         });
     };
     if lacks(ability::SOCKET_STORAGE) {

@@ -14,6 +14,7 @@ pub(super) fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> 
             lost: lost.to_owned(),
             why: why.to_owned(),
             remedy: remedy.to_owned(),
+            quiet: false,
         });
     };
     if wanted.has(signal::DROP) {

@@ -6,6 +6,8 @@ use super::*;
 use crate::kernel::facts::Limit;
 use crate::kernel::facts::perfect::{host, with_btf};
 
+mod null;
+mod refused;
 mod sends;
 mod steady;
 
@@ -48,6 +50,17 @@ fn tracepoints() -> impl Iterator<Item = &'static str> {
             .iter()
             .any(|group| group.attach == *tracepoint && !for_older(group))
     })
+}
+
+/// The host after the kernel has refused these programs.
+fn refusing(mut facts: Facts, programs: &[&str]) -> Facts {
+    for program in programs {
+        let (errno, text) = (Some(1), "Operation not permitted".to_owned());
+        facts
+            .verdicts
+            .note(program, ProgramVerdict::Refused { errno, text });
+    }
+    facts
 }
 
 fn without_field(name: &str) -> Facts {
@@ -140,6 +153,7 @@ fn each_tracepoint_that_is_gone_costs_its_own_purpose_and_no_other() {
                 lost: group.lost.to_owned(),
                 why: format!("this kernel has no tracepoint {tracepoint}"),
                 remedy: group.remedy.to_owned(),
+                quiet: false,
             }]
         );
     }
@@ -492,25 +506,4 @@ fn a_hard_limit_of_open_files_below_the_need_is_an_error_and_a_soft_one_is_not()
         plan(&limit(16, NEEDED_FILES), EVERYTHING),
         plan(&host(), EVERYTHING)
     );
-}
-
-#[test]
-fn what_the_kernel_refuses_at_load_is_a_loss_with_its_own_words() {
-    let plan = plan(&host(), EVERYTHING).unwrap();
-    let refused = ProgramVerdict::Refused {
-        errno: Some(1),
-        text: "Operation not permitted".to_owned(),
-    };
-    let verdicts = [
-        ("send_length".to_owned(), ProgramVerdict::Allowed),
-        ("drop_rx_sk".to_owned(), refused.clone()),
-    ];
-    let losses = plan.losses_after(&verdicts);
-    assert_eq!(losses.len(), 1);
-    assert_eq!(losses[0].lost, "dropped packets");
-    assert_eq!(
-        losses[0].why,
-        "the kernel refuses tp_btf/kfree_skb: Operation not permitted"
-    );
-    assert!(!plan.sees(signal::DROP, &verdicts) && plan.sees(signal::SEND_ERROR, &verdicts));
 }
