@@ -10,7 +10,7 @@ use super::catalog::ENTRIES;
 use super::checks::Check;
 use super::doctor::Doctor;
 use super::run::Finished;
-use super::{docs, say, table};
+use super::{OWN, docs, say, table};
 use crate::workspace;
 
 pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
@@ -30,6 +30,12 @@ pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
             "{}",
             table::kernel(&title, checks, &finished.record, finished.boot)
         );
+        if !finished.words.is_empty() {
+            println!("the kernel's own words:");
+        }
+        for line in &finished.words {
+            println!("    {line}");
+        }
     }
     for (id, why) in failed {
         println!("\n{id}: failed: {why}");
@@ -79,23 +85,21 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
         .collect();
     let file = workspace::root().join("docs/kernels.md");
     let complete = ids.len() == ENTRIES.len() + 1 && kernels.len() == ids.len();
+    let old = fs::read_to_string(&file).unwrap_or_default();
+    let new = || docs::document(&kernels, docs::section(&old, docs::BY_HAND));
     if write {
         if !complete {
             bail!(
                 "docs/kernels.md tells of all kernels, and not all have run: it is left as it was"
             );
         }
-        fs::write(&file, docs::document(&kernels))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(&file, new()).with_context(|| format!("cannot write {}", file.display()))?;
         say("wrote docs/kernels.md");
-    } else if complete && let Ok(old) = fs::read_to_string(&file) {
-        let new = docs::document(&kernels);
-        if docs::section(&old, docs::HOOKS) != docs::section(&new, docs::HOOKS) {
-            say(
-                "warning: the hooks chosen here differ from those in docs/kernels.md; \
-                 `cargo xtask vm --docs` writes it anew",
-            );
-        }
+    } else if complete && docs::section(&old, docs::HOOKS) != docs::section(&new(), docs::HOOKS) {
+        say(
+            "warning: the hooks chosen here differ from those in docs/kernels.md; \
+             `cargo xtask vm --docs` writes it anew",
+        );
     }
     Ok(())
 }
@@ -141,8 +145,18 @@ fn facts(finished: &Finished) -> Option<(String, String)> {
         .record
         .step("facts")
         .filter(|step| step.succeeded())?;
-    let series = series(finished.record.release.as_deref()?)?;
-    Some((format!("{series}.json"), step.stdout.join("\n") + "\n"))
+    let name = recorded_as(&finished.id, finished.record.release.as_deref()?)?;
+    Some((format!("{name}.json"), step.stdout.join("\n") + "\n"))
+}
+
+/// By series and flavour (`6.12`, `6.12-rt`); a kernel from the command line by its whole release: vendors give other
+/// types to the same series.
+fn recorded_as(id: &str, release: &str) -> Option<String> {
+    if id == OWN {
+        return Some(release.replace('/', "_"));
+    }
+    let flavour = id.find('-').map_or("", |dash| &id[dash..]);
+    Some(format!("{}{flavour}", series(release)?))
 }
 
 /// `6.12.117+deb13-cloud-amd64` is of the series 6.12.
@@ -155,6 +169,17 @@ fn series(release: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_of_another_vendor_or_flavour_have_a_file_of_their_own() {
+        let release = "6.12.0-55.24.1.el10_0.x86_64";
+        assert_eq!(recorded_as(OWN, release).as_deref(), Some(release));
+        let debian = "6.12.117+deb13-rt-amd64";
+        assert_eq!(recorded_as("6.12-rt", debian).as_deref(), Some("6.12-rt"));
+        assert_eq!(recorded_as("6.12", debian).as_deref(), Some("6.12"));
+        assert_eq!(recorded_as("7.x", "7.3.4+deb13-x").as_deref(), Some("7.3"));
+        assert_eq!(recorded_as("host", "6.18.44").as_deref(), Some("6.18"));
+    }
 
     #[test]
     fn the_series_is_the_first_two_numbers() {

@@ -15,14 +15,13 @@ use super::qemu::{Accelerator, End, Machine, Outcome};
 use super::record::Record;
 use super::{console, initramfs, kvm, say};
 
-/// For all steps of one kernel, should every one of them be slow.
-const TIME_LIMIT: Duration = Duration::from_secs(900);
-
 /// What all machines share.
 pub struct Shared {
     pub qemu: PathBuf,
     pub common: PathBuf,
     pub kvm: kvm::Trial,
+    /// More words for every kernel.
+    pub append: Vec<String>,
 }
 
 /// A kernel that has run.
@@ -31,6 +30,8 @@ pub struct Finished {
     pub record: Record,
     /// What went wrong outside of the steps.
     pub faults: Vec<String>,
+    /// What the kernel printed of its own trouble.
+    pub words: Vec<String>,
     pub boot: Option<Duration>,
     pub whole: Duration,
     pub how: &'static str,
@@ -44,8 +45,12 @@ pub fn in_machine(
     dir: &Path,
     mut each: impl FnMut(&Frame, &Record),
 ) -> Result<Finished> {
-    let modules = modules::load_order(&kernel.modules, WANTED)
-        .with_context(|| format!("{}: the modules", kernel.id))?;
+    // Everything may be built in.
+    let modules = match &kernel.modules {
+        Some(dir) => modules::load_order(dir, WANTED)
+            .with_context(|| format!("{}: the modules", kernel.id))?,
+        None => Vec::new(),
+    };
     let own = dir.join("own.cpio");
     initramfs::write_own(&own, &modules, manifest)?;
     let image = dir.join("initramfs.cpio");
@@ -64,7 +69,8 @@ pub fn in_machine(
             initramfs: &image,
             dir,
             accelerator,
-            time_limit: TIME_LIMIT,
+            manifest,
+            append: &shared.append,
         };
         let mut record = Record::default();
         let outcome = machine.run(|frame| {
@@ -96,6 +102,7 @@ pub fn in_machine(
         return Ok(Finished {
             id: kernel.id.clone(),
             faults: faults(&outcome, &record),
+            words: console::trouble(&outcome.console),
             record,
             boot: outcome.boot,
             whole: outcome.whole,
@@ -138,6 +145,7 @@ pub fn on_this_host(
         id: "host".to_owned(),
         record,
         faults,
+        words: Vec::new(),
         boot: None,
         whole: begun.elapsed(),
         how: "native",
@@ -150,7 +158,10 @@ fn faults(outcome: &Outcome, record: &Record) -> Vec<String> {
         .steps
         .last()
         .map_or("before the first step", |step| &step.name);
-    let words = last_words(&outcome.console);
+    let words = match console::headline(&outcome.console) {
+        Some(headline) => headline,
+        None => last_words(&outcome.console),
+    };
     match (outcome.end, outcome.started) {
         (End::Done, _) => {}
         (End::Died, false) => faults.push(format!("died before init: {words}")),
