@@ -90,7 +90,9 @@ impl Entry {
         let releases = packages
             .iter()
             .filter_map(|package| package.strip_prefix(self.parts[0]));
-        releases.max_by_key(|r| numbers(r)).map(str::to_owned)
+        // The flavour has a number too, which is none of the release.
+        let release = |full: &str| numbers(full.trim_end_matches(self.flavour));
+        releases.max_by_key(|full| release(full)).map(str::to_owned)
     }
 
     /// The packages of one release.
@@ -112,13 +114,17 @@ mod tests {
 
     #[test]
     fn the_newest_release_is_found_by_number_not_by_letter() {
-        let packages = [
-            "linux-image-6.12.94+deb13-cloud-amd64",
-            "linux-image-6.12.107+deb13-cloud-amd64",
-        ]
-        .map(str::to_owned);
-        let newest = ENTRIES[2].newest(&packages);
-        assert_eq!(newest.as_deref(), Some("6.12.107+deb13-cloud-amd64"));
+        let newest = |releases: [&str; 2]| {
+            let packages = releases.map(|release| format!("linux-image-{release}-cloud-amd64"));
+            ENTRIES[2].newest(&packages)
+        };
+        for (old, new) in [
+            ("6.12.94+deb13", "6.12.107+deb13"),
+            ("6.12.115+deb13", "6.12.115+deb13.1"),
+        ] {
+            let expected = format!("{new}-cloud-amd64");
+            assert_eq!(newest([new, old]), Some(expected));
+        }
     }
 
     #[test]

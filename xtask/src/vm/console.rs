@@ -51,7 +51,7 @@ pub fn trouble(console: &[String]) -> Vec<String> {
 pub fn headline(console: &[String]) -> Option<String> {
     let lines = trouble(console);
     let first = lines.first()?;
-    let place = lines.iter().find(|line| line.contains("RIP: "));
+    let place = lines.iter().find(|line| line.contains("RIP: 0010:"));
     let end = lines.iter().find(|line| line.contains("Kernel panic"));
     let mut words = vec![first.as_str()];
     words.extend(place.into_iter().chain(end).map(String::as_str));

@@ -13,27 +13,15 @@ use crate::setup::apt::{Machine, Suite, unpack_without};
 /// Until then a cached kernel is taken without asking whether there is a newer one.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Drivers of what no machine here has: four fifths of a generic kernel, which is worth it in a cache.
-const UNUSED: [&str; 20] = [
+/// Drivers of what no machine here has: half of a generic kernel.
+const UNUSED: [&str; 8] = [
     "*/kernel/sound",
-    "*/kernel/drivers/ata",
-    "*/kernel/drivers/bluetooth",
     "*/kernel/drivers/gpu",
-    "*/kernel/drivers/hid",
-    "*/kernel/drivers/hwmon",
-    "*/kernel/drivers/iio",
     "*/kernel/drivers/infiniband",
-    "*/kernel/drivers/input",
     "*/kernel/drivers/media",
-    "*/kernel/drivers/mfd",
-    "*/kernel/drivers/mmc",
-    "*/kernel/drivers/mtd",
     "*/kernel/drivers/net/ethernet",
     "*/kernel/drivers/net/wireless",
-    "*/kernel/drivers/platform",
     "*/kernel/drivers/scsi",
-    "*/kernel/drivers/staging",
-    "*/kernel/drivers/target",
     "*/kernel/drivers/usb",
 ];
 

@@ -169,8 +169,9 @@ fn faults(outcome: &Outcome, record: &Record) -> Vec<String> {
         (End::Died, true) => faults.push(format!("died at: {at}: {words}")),
         (End::Hung, true) => faults.push(format!("hung at: {at}: {words}")),
     }
-    // What came through /dev/kmsg is not told twice.
-    for line in outcome.console.iter().filter(|_| outcome.started) {
+    // What came through /dev/kmsg is not told twice, nor what it died of.
+    let survived = outcome.end == End::Done;
+    for line in outcome.console.iter().filter(|_| survived) {
         let known = || {
             record
                 .kernel
