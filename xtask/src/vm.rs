@@ -72,7 +72,10 @@ pub struct Args {
     /// Run only this test program; may be given several times
     #[arg(long = "test", value_name = "NAME", conflicts_with = "suite")]
     tests: Vec<String>,
-    /// Machines at once; each has one processor and 1 GiB
+    /// Memory of each machine: KASAN needs three times as much
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory: u32,
+    /// Machines at once; each has one processor
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     at_once: u8,
     /// Write every line that came out of the machines to this file
@@ -139,6 +142,7 @@ pub fn command(args: &Args) -> Result<()> {
                 qemu,
                 common: work.path().join("common.cpio"),
                 kvm: kvm::Trial::new(&cache),
+                memory: args.memory,
                 append: args.append.clone(),
             };
             initramfs::write_common(&shared.common, &programs)?;

@@ -10,7 +10,7 @@ use super::catalog::ENTRIES;
 use super::checks::Check;
 use super::doctor::Doctor;
 use super::run::Finished;
-use super::{OWN, docs, say, table};
+use super::{OWN, console, docs, say, table};
 use crate::workspace;
 
 pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
@@ -30,10 +30,11 @@ pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
             "{}",
             table::kernel(&title, checks, &finished.record, finished.boot)
         );
-        if !finished.words.is_empty() {
+        let words = console::trouble(&finished.console);
+        if !words.is_empty() {
             println!("the kernel's own words:");
         }
-        for line in &finished.words {
+        for line in words {
             println!("    {line}");
         }
     }
@@ -59,6 +60,10 @@ pub fn write_lines(file: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
         }
         for (step, line) in &finished.record.kernel {
             let line = serde_json::json!({"kernel": finished.id, "step": step, "kernel_log": line});
+            text.push_str(&format!("{line}\n"));
+        }
+        for line in &finished.console {
+            let line = serde_json::json!({"kernel": finished.id, "console": line});
             text.push_str(&format!("{line}\n"));
         }
     }

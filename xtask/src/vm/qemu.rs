@@ -18,7 +18,7 @@ use vm_guest::protocol::{Frame, Manifest};
 /// A reboot is an end here, and a panic a reboot. A warning is a panic: it is a failure as well, and what comes after it
 /// shows little. Warnings have level 4 and shall be on the console. The watchdogs measure how often the emulator is
 /// scheduled, not our programs.
-const COMMAND_LINE: &str = "console=ttyS0 panic=-1 panic_on_warn=1 unknown_nmi_panic=1 quiet loglevel=5 nowatchdog \
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic panic_on_warn=1 unknown_nmi_panic=1 quiet loglevel=5 nowatchdog \
      rcupdate.rcu_cpu_stall_suppress=1";
 /// How long a machine may take to its first step, and from one to the next: modules are loaded, orphans reaped.
 const BETWEEN_STEPS: Duration = Duration::from_secs(120);
@@ -72,6 +72,8 @@ pub struct Machine<'a> {
     pub manifest: &'a Manifest,
     /// More words for the kernel; the last of a kind counts.
     pub append: &'a [String],
+    /// In MiB.
+    pub memory: u32,
 }
 
 /// How a run ended.
@@ -216,8 +218,6 @@ impl Machine<'_> {
             // microvm hung now and then.
             "-machine",
             "q35",
-            "-m",
-            "1024",
             "-smp",
             "1",
             "-nodefaults",
@@ -238,6 +238,7 @@ impl Machine<'_> {
             "chardev:results",
         ];
         let mut arguments: Vec<OsString> = fixed.into_iter().map(OsString::from).collect();
+        arguments.extend(["-m".into(), self.memory.to_string().into()]);
         let words = [COMMAND_LINE].into_iter();
         let words: Vec<&str> = words
             .chain(self.append.iter().map(String::as_str))

@@ -20,6 +20,8 @@ pub struct Shared {
     pub qemu: PathBuf,
     pub common: PathBuf,
     pub kvm: kvm::Trial,
+    /// Of each, in MiB.
+    pub memory: u32,
     /// More words for every kernel.
     pub append: Vec<String>,
 }
@@ -30,8 +32,8 @@ pub struct Finished {
     pub record: Record,
     /// What went wrong outside of the steps.
     pub faults: Vec<String>,
-    /// What the kernel printed of its own trouble.
-    pub words: Vec<String>,
+    /// What the kernel printed on its console.
+    pub console: Vec<String>,
     pub boot: Option<Duration>,
     pub whole: Duration,
     pub how: &'static str,
@@ -70,6 +72,7 @@ pub fn in_machine(
             dir,
             accelerator,
             manifest,
+            memory: shared.memory,
             append: &shared.append,
         };
         let mut record = Record::default();
@@ -102,7 +105,7 @@ pub fn in_machine(
         return Ok(Finished {
             id: kernel.id.clone(),
             faults: faults(&outcome, &record),
-            words: console::trouble(&outcome.console),
+            console: outcome.console,
             record,
             boot: outcome.boot,
             whole: outcome.whole,
@@ -145,7 +148,7 @@ pub fn on_this_host(
         id: "host".to_owned(),
         record,
         faults,
-        words: Vec::new(),
+        console: Vec::new(),
         boot: None,
         whole: begun.elapsed(),
         how: "native",
