@@ -11,7 +11,7 @@ use super::checks::Check;
 use super::doctor::Doctor;
 use super::record::facts_file;
 use super::run::Finished;
-use super::{docs, say, table};
+use super::{console, docs, say, table};
 use crate::workspace;
 
 pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
@@ -31,6 +31,13 @@ pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
             "{}",
             table::kernel(&title, checks, &finished.record, finished.boot)
         );
+        let words = console::trouble(&finished.console);
+        if !words.is_empty() {
+            println!("the kernel's own words:");
+        }
+        for line in words {
+            println!("    {line}");
+        }
     }
     for (id, why) in failed {
         println!("\n{id}: failed: {why}");
@@ -54,6 +61,10 @@ pub fn write_lines(file: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
         }
         for (step, line) in &finished.record.kernel {
             let line = serde_json::json!({"kernel": finished.id, "step": step, "kernel_log": line});
+            text.push_str(&format!("{line}\n"));
+        }
+        for line in &finished.console {
+            let line = serde_json::json!({"kernel": finished.id, "console": line});
             text.push_str(&format!("{line}\n"));
         }
     }
@@ -80,23 +91,21 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
         .collect();
     let file = workspace::root().join("docs/kernels.md");
     let complete = ids.len() == ENTRIES.len() + 1 && kernels.len() == ids.len();
+    let old = fs::read_to_string(&file).unwrap_or_default();
+    let new = || docs::document(&kernels, docs::section(&old, docs::BY_HAND));
     if write {
         if !complete {
             bail!(
                 "docs/kernels.md tells of all kernels, and not all have run: it is left as it was"
             );
         }
-        fs::write(&file, docs::document(&kernels))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(&file, new()).with_context(|| format!("cannot write {}", file.display()))?;
         say("wrote docs/kernels.md");
-    } else if complete && let Ok(old) = fs::read_to_string(&file) {
-        let new = docs::document(&kernels);
-        if docs::section(&old, docs::HOOKS) != docs::section(&new, docs::HOOKS) {
-            say(
-                "warning: the hooks chosen here differ from those in docs/kernels.md; \
-                 `cargo xtask vm --docs` writes it anew",
-            );
-        }
+    } else if complete && docs::section(&old, docs::HOOKS) != docs::section(&new(), docs::HOOKS) {
+        say(
+            "warning: the hooks chosen here differ from those in docs/kernels.md; \
+             `cargo xtask vm --docs` writes it anew",
+        );
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ pub struct Step {
     pub name: String,
     pub stdout: Vec<String>,
     pub stderr: Vec<String>,
+    /// What fired while it ran and this host may keep from BPF programs.
+    pub withheld: u64,
     /// `None`: it never ended.
     pub end: Option<End>,
 }
@@ -51,6 +53,11 @@ impl Record {
                     }
                 }
             }
+            Frame::Withheld { step, firings } => {
+                if let Some(step) = self.step_mut(&step) {
+                    step.withheld += firings;
+                }
+            }
             Frame::End {
                 step,
                 code,
@@ -74,6 +81,16 @@ impl Record {
 
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Takes a step as it went later; what the kernel said meanwhile stays.
+    pub fn replace(&mut self, later: Record) {
+        for step in later.steps {
+            if let Some(known) = self.step_mut(&step.name) {
+                *known = step;
+            }
+        }
+        self.kernel.extend(later.kernel);
     }
 
     fn step_mut(&mut self, name: &str) -> Option<&mut Step> {

@@ -42,6 +42,7 @@ fn step(stdout: &[&str], stderr: &[&str], code: i32) -> Step {
         name: "x".into(),
         stdout: lines(stdout),
         stderr: lines(stderr),
+        withheld: 0,
         end: Some(End {
             code: Some(code),
             signal: None,
