@@ -152,10 +152,10 @@ fn compare(
     let mut lost = Vec::new();
     for hook in whole.hooks.iter().filter(|hook| hook.allowed()) {
         let purpose = &hook.purpose;
+        if stood_in_for(whole, left, hook) {
+            continue;
+        }
         let Some(now) = left.hook(hook) else {
-            if stood_in_for(whole, left, hook) {
-                continue;
-            }
             return Err(format!("does not mention `{purpose}` any more"));
         };
         let was_refused = |program: &str| {
@@ -175,9 +175,7 @@ fn compare(
             (true, _) => {}
             (false, _) if refused.is_none() && now.error.is_some() => lost.push(purpose.as_str()),
             (false, _) if candidates.into_iter().any(|program| was_refused(program)) => {
-                if !stood_in_for(whole, left, hook) {
-                    lost.push(purpose.as_str());
-                }
+                lost.push(purpose.as_str());
             }
             // What needs an answer of the verifier goes with the program that asks for it.
             (false, _) if was_refused(NULL_TEST) && now.status == "missing" => {

@@ -352,8 +352,7 @@ fn arguments_that_are_trusted_without_a_mark_are_named_and_what_is_done_about_it
     let (text, json) = reports(&with(true), &[]);
     assert_eq!(
         part(&text),
-        "\
-  dropped packet          ok       tp_btf/kfree_skb, program drop_rx_sk
+        "  dropped packet          ok       tp_btf/kfree_skb, program drop_rx_sk
                           null     kfree_skb: rx_sk may be null and this kernel does not say so
                                    (CVE-2025-21852); the programs test it on an untyped value, which this
                                    verifier keeps
@@ -365,8 +364,7 @@ fn arguments_that_are_trusted_without_a_mark_are_named_and_what_is_done_about_it
     let (text, json) = reports(&with(false), &[]);
     assert_eq!(
         part(&text),
-        "\
-  dropped packet          ok       tp_btf/kfree_skb, program drop_reason
+        "  dropped packet          ok       tp_btf/kfree_skb, program drop_reason
                           not      drop_rx_sk: rx_sk may be null, and this kernel's verifier deletes every
                                    test for that (CVE-2025-21852)
                           null     kfree_skb: rx_sk may be null and this kernel does not say so
