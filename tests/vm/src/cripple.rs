@@ -12,12 +12,19 @@ pub mod hide;
 pub mod supervise;
 mod trace;
 
-use attr::Kind;
+use attr::{Kind, Load};
+
+/// Before the name of a single program.
+const PROGRAM: &str = "program:";
+/// The kernel keeps that many bytes of a program's name.
+const NAME_BYTES: usize = 15;
 
 /// What to take away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
     pub kinds: Vec<Kind>,
+    /// Names of programs, as the kernel knows them.
+    pub programs: Vec<String>,
     /// All BTF but that of the kernel itself.
     pub hide_module_btf: bool,
     /// All BTF.
@@ -29,7 +36,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Parses words: names of program kinds, `module-btf`, `btf`, `capabilities`, `traced`.
+    /// Parses words: names of program kinds, `program:NAME`, `module-btf`, `btf`, `capabilities`, `traced`.
     ///
     /// # Errors
     /// The first word that is none of these.
@@ -41,6 +48,10 @@ impl Refusals {
                 "btf" => refusals.hide_btf = true,
                 "capabilities" => refusals.few_capabilities = true,
                 "traced" => refusals.traced = true,
+                word if word.starts_with(PROGRAM) => {
+                    let name = word.bytes().skip(PROGRAM.len()).take(NAME_BYTES);
+                    refusals.programs.push(name.map(char::from).collect());
+                }
                 name => match Kind::from_name(name) {
                     Some(kind) => refusals.kinds.push(kind),
                     None => return Err(name.to_owned()),
@@ -52,6 +63,11 @@ impl Refusals {
 
     pub fn refuses(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
+    }
+
+    /// Is this program refused, for its kind or its name?
+    pub fn refuses_load(&self, load: &Load) -> bool {
+        self.refuses(load.kind) || self.programs.contains(&load.name)
     }
 }
 
@@ -72,5 +88,16 @@ mod tests {
         assert!(refusals.refuses(Kind::Fexit) && !refusals.refuses(Kind::TpBtf));
         assert!(refusals.hide_module_btf && !refusals.hide_btf);
         assert_eq!(Refusals::parse(["fexits"]), Err("fexits".to_owned()));
+    }
+
+    #[test]
+    fn a_single_program_is_refused_by_the_name_that_the_kernel_keeps_of_it() {
+        let refusals = Refusals::parse(["program:reset_sent_reason"]).expect("a known word");
+        let load = |name: &str| Load {
+            kind: Kind::TpBtf,
+            name: name.to_owned(),
+        };
+        assert!(refusals.refuses_load(&load("reset_sent_reas")));
+        assert!(!refusals.refuses_load(&load("reset_sent")));
     }
 }

@@ -35,7 +35,7 @@ pub struct Variant {
 }
 
 /// What other hosts lack or refuse. Where trampolines are refused, all that need them are.
-pub const VARIANTS: [Variant; 5] = [
+pub const VARIANTS: [Variant; 6] = [
     // All three are a help and no more; so what passes without all passes without each. Looked at as on kernels
     // without notifications of seccomp, so that this way is tried on every kernel.
     Variant {
@@ -46,6 +46,18 @@ pub const VARIANTS: [Variant; 5] = [
     Variant {
         name: "no fexit",
         takes: &["fexit", "fentry", "fmod_ret", "lsm"],
+        selftest: true,
+    },
+    // A verifier that refuses single programs: each has another that takes its place.
+    Variant {
+        name: "no best forms",
+        takes: &[
+            "program:send_steady",
+            "program:send_length",
+            "program:drop_rx_sk",
+            "program:retransmit_err",
+            "program:reset_sent_reason",
+        ],
         selftest: true,
     },
     // A policy that refuses one type of program: the one that is the most.

@@ -224,7 +224,7 @@ impl Supervisor<'_> {
                     return false;
                 };
                 let load = attr::load(&bytes);
-                let refuse = self.refusals.refuses(load.kind);
+                let refuse = self.refusals.refuses_load(&load);
                 if refuse && !self.refused.contains(&load) {
                     self.refused.push(load);
                 }
