@@ -17,6 +17,7 @@ fn knows_cap_bpf() -> bool {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_live_runs_with_cap_bpf_and_cap_perfmon_alone() {
     if !requires(&[]) {
         return;

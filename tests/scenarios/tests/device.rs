@@ -4,6 +4,7 @@ use scenarios::{SOON, Tracer, World, assert_flow, assert_owner, number, requires
 
 /// A veth whose other end takes no packet of this size: `veth_xmit` frees it and returns NET_XMIT_DROP.
 #[test]
+#[ignore = "needs root"]
 fn root_a_driver_that_refuses_a_packet_is_named_with_the_sender() {
     if !requires(&[]) {
         return;
@@ -44,6 +45,7 @@ fn root_a_driver_that_refuses_a_packet_is_named_with_the_sender() {
 /// The memory of a dropped packet is given to the next one at once: what is known of the first must not be
 /// said of the second, which was only passing through.
 #[test]
+#[ignore = "needs root"]
 fn root_a_forwarded_packet_is_not_laid_at_a_local_senders_door() {
     if !requires(&["nft"]) {
         return;
@@ -78,6 +80,7 @@ fn root_a_forwarded_packet_is_not_laid_at_a_local_senders_door() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_device_error_without_a_flow_is_of_no_protocol() {
     if !requires(&[]) {
         return;

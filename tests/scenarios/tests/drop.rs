@@ -5,6 +5,7 @@ use scenarios::{
 };
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_full_queue_drops_packets_of_named_senders() {
     if !requires(&["tc"]) {
         return;
@@ -59,6 +60,7 @@ fn root_a_full_queue_drops_packets_of_named_senders() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_the_local_firewall_is_named() {
     if !requires(&["nft"]) {
         return;
@@ -92,6 +94,7 @@ fn root_the_local_firewall_is_named() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_full_receive_buffer_names_the_receiver() {
     if !requires(&[]) {
         return;
@@ -124,6 +127,7 @@ fn root_a_full_receive_buffer_names_the_receiver() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_packets_of_nobody_are_counted_by_reason() {
     if !requires(&[]) {
         return;
@@ -148,6 +152,7 @@ fn root_packets_of_nobody_are_counted_by_reason() {
 
 /// Fragments after the first have payload where the ports would be: 0x7878, which is 30840.
 #[test]
+#[ignore = "needs root"]
 fn root_fragments_are_not_given_ports_out_of_their_payload() {
     if !requires(&["tc"]) {
         return;

@@ -25,6 +25,7 @@ struct Counted {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_drops_are_counted_as_the_kernel_counts_them() {
     if !requires(&["nft", "tc"]) {
         return;

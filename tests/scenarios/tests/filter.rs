@@ -46,6 +46,7 @@ impl Sender {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_each_filter_lets_through_what_matches_and_nothing_else() {
     if !requires(&[]) {
         return;
@@ -122,6 +123,7 @@ fn root_each_filter_lets_through_what_matches_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_follow_takes_children_along() {
     if !requires(&[]) {
         return;
@@ -162,6 +164,7 @@ fn root_follow_takes_children_along() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_follow_has_room_for_children_after_thousands() {
     if !requires(&[]) {
         return;

@@ -11,6 +11,7 @@ use scenarios::{
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_tiny_ring_loses_events_and_counts_each() {
     if !requires(&[]) {
         return;
@@ -54,6 +55,7 @@ fn root_a_tiny_ring_loses_events_and_counts_each() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_beyond_the_rate_events_are_counted_per_flow() {
     if !requires(&[]) {
         return;
@@ -105,6 +107,7 @@ fn others(run: &scenarios::Run) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_flood_of_drops_does_not_push_out_retransmits() {
     if !requires(&["nft"]) {
         return;

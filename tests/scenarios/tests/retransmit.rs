@@ -13,6 +13,7 @@ fn of(signal: &'static str, pid: u32) -> impl FnMut(&serde_json::Value) -> bool 
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_random_loss_retransmits_on_the_senders_account() {
     if !requires(&["nft"]) {
         return;
@@ -85,6 +86,7 @@ fn root_random_loss_retransmits_on_the_senders_account() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_black_hole_backs_off_until_the_connection_dies() {
     if !requires(&["nft"]) {
         return;
@@ -149,6 +151,7 @@ fn root_a_black_hole_backs_off_until_the_connection_dies() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_ipv6_retransmits_name_both_ends() {
     if !requires(&["nft"]) {
         return;
@@ -168,6 +171,7 @@ fn root_ipv6_retransmits_name_both_ends() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_syn_to_nowhere_belongs_to_who_connects() {
     if !requires(&["nft"]) {
         return;
@@ -213,6 +217,7 @@ fn root_a_syn_to_nowhere_belongs_to_who_connects() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_an_unanswered_synack_belongs_to_the_listener() {
     if !requires(&["nft"]) {
         return;
@@ -242,6 +247,7 @@ fn root_an_unanswered_synack_belongs_to_the_listener() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_path_that_became_narrow_is_mtu() {
     if !requires(&[]) {
         return;
@@ -263,6 +269,7 @@ fn root_a_path_that_became_narrow_is_mtu() {
 
 /// The kernel retransmits the data of such a SYN by the same way as after an ICMP message.
 #[test]
+#[ignore = "needs root"]
 fn root_data_of_a_syn_that_was_not_taken_is_not_called_mtu() {
     if !requires(&[]) {
         return;

@@ -9,6 +9,7 @@ const SOCKETS: usize = 100;
 const UNACCEPTED: usize = 50;
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_socket_that_nobody_used_has_no_owner_of_one_before() {
     if !requires(&[]) {
         return;

@@ -33,6 +33,7 @@ fn counted(lines: &[Value], kind: &str, pid: u32) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_would_block_and_partial_sends_are_counted_not_listed() {
     if !requires(&[]) {
         return;
@@ -73,6 +74,7 @@ fn root_would_block_and_partial_sends_are_counted_not_listed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_unix_sockets_name_their_path() {
     if !requires(&[]) {
         return;
@@ -124,6 +126,7 @@ fn root_unix_sockets_name_their_path() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_raw_packet_and_netlink_sockets_are_seen() {
     if !requires(&[]) {
         return;
@@ -193,6 +196,7 @@ fn returns(run: &scenarios::Run, pid: u32) -> (Vec<u64>, Vec<i64>) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_every_send_is_one_event_when_asked_for() {
     if !requires(&[]) {
         return;
@@ -245,6 +249,7 @@ fn root_every_send_is_one_event_when_asked_for() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sends_that_succeed_are_no_events_unless_asked_for() {
     if !requires(&[]) {
         return;
@@ -262,6 +267,7 @@ fn root_sends_that_succeed_are_no_events_unless_asked_for() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sends_beyond_the_rate_are_counted_with_their_bytes() {
     if !requires(&[]) {
         return;
@@ -282,6 +288,7 @@ fn root_sends_beyond_the_rate_are_counted_with_their_bytes() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_count_and_duration_end_a_run() {
     if !requires(&[]) {
         return;

@@ -13,6 +13,7 @@ use scenarios::{Outcome, Peer, SOON, Tracer, assert_owner, check_line, number, r
 const IFF_UP: u32 = 1;
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_driver_that_hangs_is_told_as_the_kernel_counts_it() {
     if !requires(&["tc"]) {
         return;

@@ -159,6 +159,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn root_the_kernel_takes_the_filter_and_sees_nothing_of_other_processes() {
         if !nix::unistd::geteuid().is_root() {
             eprintln!("SKIPPED: the witness: needs root");

@@ -109,7 +109,12 @@ pub fn manifest(wanted: &Wanted, kernel: &str, dir: &str, lockdown: bool) -> Man
     let tests = wanted.tests.iter().chain(whole);
     let of_part = |test: &String| wanted.chosen || part.is_none_or(|part| part.contains(&&**test));
     for test in tests.filter(|test| of_part(test)) {
-        let command = [&format!("{dir}/{test}"), "--nocapture", "--test-threads=1"];
+        let command = [
+            &format!("{dir}/{test}"),
+            "--nocapture",
+            "--include-ignored",
+            "--test-threads=1",
+        ];
         let mut test = step(&format!("test {test}"), &command.map(str::to_owned), 240);
         if lockdown && test.name == "test transmit" {
             allow_warnings(&mut test);

@@ -37,7 +37,8 @@ fn main() -> Result<ExitCode> {
         let mut command = Command::new(program);
         // Where cargo starts them.
         command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        let (succeeded, _) = run(command.args(["--exact", test, "--test-threads=1"]))?;
+        let (succeeded, _) =
+            run(command.args(["--exact", test, "--include-ignored", "--test-threads=1"]))?;
         println!(
             "repeat: {test}: {}",
             if succeeded {

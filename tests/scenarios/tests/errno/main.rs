@@ -16,6 +16,7 @@ use matrix::{Ip, Matrix};
 use scenarios::{Tracer, requires};
 
 #[test]
+#[ignore = "needs root"]
 fn root_each_errno_is_reported_with_owner_and_destination() {
     if !requires(&["nft", "tc"]) {
         return;

@@ -26,6 +26,7 @@ const OWN: [&str; 8] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_replay_is_byte_for_byte_what_was_printed_and_what_live_saw() {
     if !requires(&["nft"]) {
         return;
@@ -140,6 +141,7 @@ fn without_own(event: &Value) -> Value {
 /// The traces that tests without root replay: `SENDTRACE_BLESS=1` records them anew. The recorder sits in a
 /// host of its own name and with the network of host `a`, so that they say nothing of the host of the tests.
 #[test]
+#[ignore = "needs root"]
 fn root_golden_traces_are_recorded_when_asked_for() {
     if std::env::var_os("SENDTRACE_BLESS").is_none() {
         skip("records the golden traces only with SENDTRACE_BLESS=1");

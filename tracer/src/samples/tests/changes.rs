@@ -24,6 +24,7 @@ fn wait_for<T>(changes: &mut Changes, mut is_it: impl FnMut(&What) -> Option<T>)
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_changes_of_the_network_are_heard_without_privileges() {
     in_a_namespace(&["ip"], || {
         let mut changes = Changes::open().unwrap();
@@ -84,6 +85,7 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_an_overrun_of_changes_is_told_and_the_links_are_looked_at_again() {
     in_a_namespace(&["ip"], || {
         let mut changes = Changes::open().unwrap();
@@ -126,6 +128,7 @@ fn root_an_overrun_of_changes_is_told_and_the_links_are_looked_at_again() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_routes_that_somebody_made_are_described_once_unless_there_are_too_many() {
     in_a_namespace(&["ip"], || {
         ip("route add default via 10.9.0.2 metric 7 mtu 1400");
