@@ -85,8 +85,7 @@ fn on_each_recorded_kernel_a_refused_program_costs_only_itself_and_what_can_take
             }
             for signal in 0..signal::COUNT as u32 {
                 let alone = whole.hooks().filter(|other| {
-                    other.serves.contains(&Serves::Signal(signal))
-                        && other.need == Need::Required
+                    other.serves.contains(&Serves::Signal(signal)) && other.need == Need::Required
                 });
                 let may_go = alone.count() == 1 && new.is_empty();
                 assert!(left.sees(signal) || may_go, "{about}: signal {signal}");
