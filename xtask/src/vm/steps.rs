@@ -19,7 +19,14 @@ pub struct Wanted {
 }
 
 /// Tests of the default run; the others need `--suite`.
-pub const TESTS: [&str; 5] = ["paths", "errno", "netem", "drops_counted", "transmit"];
+pub const TESTS: [&str; 6] = [
+    "paths",
+    "errno",
+    "netem",
+    "drops_counted",
+    "transmit",
+    "nulls",
+];
 
 /// Tests of what belongs to a machine as a whole, not to a kernel: they are run on one.
 pub const WHOLE: [&str; 2] = ["clock", "memory"];
