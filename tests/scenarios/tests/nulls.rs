@@ -42,6 +42,7 @@ const A: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 1);
 const B: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
 
 #[test]
+#[ignore = "needs root"]
 fn root_null_pointers_and_odd_sockets_hurt_neither_the_kernel_nor_the_numbers() {
     if !requires(&[]) {
         return;
@@ -76,6 +77,7 @@ fn root_null_pointers_and_odd_sockets_hurt_neither_the_kernel_nor_the_numbers() 
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_tracer_can_be_started_and_stopped_again_and_again_in_the_storm() {
     if !requires(&[]) {
         return;
