@@ -31,7 +31,7 @@ pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
             "{}",
             table::kernel(&title, checks, &finished.record, finished.boot)
         );
-        let words = console::trouble(&finished.console);
+        let words = console::trouble(&finished.console[finished.boot_lines..]);
         if !words.is_empty() {
             println!("the kernel's own words:");
         }
