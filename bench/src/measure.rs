@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tracer::filter::Resolved;
 use tracer::kernel::facts::Facts;
 use tracer::kernel::load::{self, Loaded};
 use tracer::kernel::plan::{self, Kind, NEEDED_FILES, Plan, Serves, Wanted};
 use tracer::names::KernelNames;
 use tracer_common::{Config, Counters, signal};
+use tracer_model::filter::Resolved;
 
 use crate::crew::Crew;
 use crate::scene::{Does, Rate, Row, SCENES, Scene};

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use tracer::event::{Event, Signal};
+use tracer_model::event::{Event, Signal};
 use tracer::trace::layout::{HEADER_BYTES, Header, MARKER};
 use tracer::trace::reader::scan::{Found, Scanner};
 use tracer::trace::reader::{Chain, Item};

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracer::event::{Detail, Event, Owner, Send};
 use tracer::sys::boot_clock_ns;
 use tracer::trace::note::Counters;
 use tracer::trace::start::Start;
 use tracer::trace::writer::{Options, Target, Writer};
 use tracer::trace::{Builder, Seal};
+use tracer_model::event::{Detail, Event, Owner, Send};
 
 const TRACE: [u8; 16] = *b"a made-up trace.";
 /// Many small blocks: more places at which to be killed.

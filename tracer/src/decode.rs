@@ -17,12 +17,12 @@ use tracer_common::{
     from_bytes, head_flag,
 };
 
-use crate::event::{
+pub use flow::flow;
+pub use tally::{Aggregated, aggregated, counted_by_code};
+use tracer_model::event::{
     CaState, Cause, Connection, Detail, Device, Direction, Drop, Event, Outcome, Owner, RawName,
     Reset, Retransmit, Send, SendError, Signal, Tcp, TcpState, Trigger,
 };
-pub use flow::flow;
-pub use tally::{Aggregated, aggregated, counted_by_code};
 
 /// What only the running kernel (or the header of a trace) can tell about a record.
 pub trait Names {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::filter::{Cgroup, Host};
 use crate::kernel::facts;
 use crate::owner::Processes;
+use tracer_model::filter::{Cgroup, Host};
 
 /// The host below a root path, which tests replace.
 pub struct ThisHost {

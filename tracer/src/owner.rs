@@ -14,7 +14,7 @@ pub use processes::Processes;
 
 use tracer_common::{Head, Holder, Owner as Stored, grade, head_flag, owner_flag};
 
-use crate::event::{Grade, Holder as EventHolder, Owner, RawName};
+use tracer_model::event::{Grade, Holder as EventHolder, Owner, RawName};
 
 /// Everything that turns a stored owner into an [`Owner`].
 pub struct Owners {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::parse::Named;
-use crate::event::{
+use tracer_model::event::{
     Cause, Detail, Direction, Endpoint, Event, Grade, Outcome, Owner, TcpState, Trigger,
 };
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{Fields, Meaning};
 use super::time::{self, LogTime};
-use crate::errno;
+use tracer_model::errno;
 
 /// No longer line is read, bytes.
 pub const LONGEST: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! Lines and events that are made for each other, or for nobody.
 
 use super::*;
-use crate::event::{
+use tracer_model::event::{
     Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError,
     TcpState, Trigger,
 };

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::ledger::{Fact, Ledger, SocketFacts, What};
 use super::matching::{BEFORE_NS, Found};
 use super::parse::Entry;
-use crate::errno;
-use crate::event::{Cause, Direction, Endpoint};
+use tracer_model::errno;
+use tracer_model::event::{Cause, Direction, Endpoint};
 
 /// What came so long before cannot have led to it: no timer is longer (TCP_RTO_MAX, 120 s), nanoseconds.
 const LED_TO_NS: i64 = 130_000_000_000;

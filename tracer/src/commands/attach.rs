@@ -11,8 +11,6 @@ use tracer_common::{filter as bit, signal as number};
 
 use super::Failure;
 use crate::cli::{Capture, LiveFilters};
-use crate::event::Signal;
-use crate::filter::{self, Resolved, Settings};
 use crate::host::ThisHost;
 use crate::kernel::facts::{self, Facts, ProgramVerdict};
 use crate::kernel::load::{self, Loaded};
@@ -20,6 +18,8 @@ use crate::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
 use crate::names::KernelNames;
 use crate::owner::{Cgroups, Holders, Owners, Processes};
 use crate::sys;
+use tracer_model::event::Signal;
+use tracer_model::filter::{self, Resolved, Settings};
 
 /// Hooks that are attached, with all privileges still there.
 pub struct Attached {
@@ -57,10 +57,11 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         follow,
     };
     let host = ThisHost::new(root, facts.cgroup2.clone());
-    let resolved = filter::resolve(filters, settings, &host).map_err(|error| match error {
-        filter::Error::Usage(message) => Failure::Usage(message),
-        filter::Error::Host(error) => Failure::Failed(error),
-    })?;
+    let resolved =
+        filter::resolve(&filters.into(), settings, &host).map_err(|error| match error {
+            filter::Error::Usage(message) => Failure::Usage(message),
+            filter::Error::Host(error) => Failure::Failed(error),
+        })?;
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {

@@ -8,7 +8,8 @@ use super::Failure;
 use super::live::renderer;
 use crate::cli::{Explain as Args, Printed};
 use crate::explain::{self, Entry};
-use crate::render::{self, Renderer, escape};
+use crate::render::{self, Renderer};
+use tracer_model::escape;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {

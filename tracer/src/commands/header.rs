@@ -13,7 +13,7 @@ use crate::commands::attach::Attached;
 use crate::commands::session::object;
 use crate::kernel::facts::ProgramVerdict;
 use crate::kernel::plan::Serves;
-use crate::samples::{About, Once};
+use crate::samples::{self, About};
 use crate::sys;
 
 /// A number that no other recording has.
@@ -45,7 +45,7 @@ pub fn facts(attached: &Attached) -> Map<String, Value> {
         zone: &TimeZone::system(),
         tz: tz.as_deref(),
     };
-    let mut facts = object(&Once::read(Path::new("/"), &about));
+    let mut facts = object(&samples::once(Path::new("/"), &about));
     facts.insert("signals".to_owned(), json!(attached.signals));
     facts.insert("hooks".to_owned(), hooks(attached));
     facts.insert("not_seen".to_owned(), json!(attached.losses));

@@ -61,7 +61,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
             }
             Step::Item(Item::Notice(notice)) => {
                 if args.strict && !(written && notice.is_torn_tail()) {
-                    let name = crate::render::escape::name(name.as_bytes());
+                    let name = tracer_model::escape::name(name.as_bytes());
                     anyhow::bail!("{name}: {notice} (--strict)");
                 }
                 collect.notice(&notice);
@@ -74,7 +74,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
         last.ended = Ended::NotYet;
     }
     if args.strict && last.malformed > 0 {
-        let name = crate::render::escape::name(name.as_bytes());
+        let name = tracer_model::escape::name(name.as_bytes());
         anyhow::bail!(
             "{name}: {} blocks are not what the format says (--strict)",
             last.malformed

@@ -23,8 +23,8 @@ use crate::sys;
 use crate::trace::flight::{Flight, Settings};
 use crate::trace::start::Start;
 use crate::trace::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
-use crate::trigger::Triggers;
 use progress::Progress;
+use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.
 const COMMANDS: Duration = Duration::from_secs(5);
@@ -140,7 +140,7 @@ fn options(args: &Record, owner: Option<Ids>) -> Options {
 fn place(args: &Record) -> String {
     match args.to_stdout() {
         true => "standard output".to_owned(),
-        false => crate::render::escape::name(args.write.as_os_str().as_encoded_bytes()),
+        false => tracer_model::escape::name(args.write.as_os_str().as_encoded_bytes()),
     }
 }
 
@@ -161,7 +161,7 @@ impl Watch {
             match notice {
                 Notice::Warning(text) => self.line(&format!("sendtrace: warning: {text}")),
                 Notice::Complete(path) => {
-                    let path = crate::render::escape::name(path.as_os_str().as_encoded_bytes());
+                    let path = tracer_model::escape::name(path.as_os_str().as_encoded_bytes());
                     self.line(&format!("sendtrace: wrote {path}"));
                 }
             }

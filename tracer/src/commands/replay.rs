@@ -9,10 +9,10 @@ use super::Failure;
 use super::live::renderer;
 use super::playback::{LOOK_AGAIN, Next, Play, Playback, Step, Wanted};
 use crate::cli::{Replay, Speed};
-use crate::event::Counted;
 use crate::interrupt::Interrupt;
 use crate::render::Renderer;
 use aggregate::Aggregate;
+use tracer_model::event::Counted;
 
 /// Runs the command.
 pub fn run(args: &Replay) -> Result<(), Failure> {

@@ -14,7 +14,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use super::doctor::Tried;
 use crate::cli::{Color, Format, Selftest};
-use crate::event::Signal;
 use crate::kernel::facts::{self, Capability, Facts};
 use crate::kernel::load;
 use crate::kernel::plan::{self, NEEDED_FILES, Wanted};
@@ -26,6 +25,7 @@ use crate::selftest::stage::Stage;
 use crate::selftest::subject::Subject;
 use crate::selftest::{actor, closing, report};
 use crate::sys;
+use tracer_model::event::Signal;
 
 /// `--rate` of the tracer under test: above what the single faults make, far below the flood.
 const RATE: u64 = 200;

@@ -20,16 +20,16 @@ use anyhow::{Context as _, Result};
 use tracer_common::{AggregateKey, AggregateValue, Head, filter as bit, signal};
 
 use crate::decode::{self, Aggregated, Record};
-use crate::event::{Event, Flow, Lost, LostAt, Signal};
-use crate::filter::Resolved;
 use crate::kernel::load::Loaded;
 use crate::names::KernelNames;
 use crate::output::FinishOutcome;
 use crate::owner::Owners;
 use crate::render::Clock;
 use crate::sys;
-use crate::tally::Tally;
 use crate::trace::writer::Report;
+use tracer_model::event::{Event, Flow, Lost, LostAt, Signal};
+use tracer_model::filter::Resolved;
+use tracer_model::tally::Tally;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
 const BATCH_RECORDS: usize = 1024;

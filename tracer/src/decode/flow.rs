@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tracer_common::{DestinationPath, Flow as WireFlow, head_flag};
 
 use super::Names;
-use crate::event::{Endpoint, Flow, RawName, proto_name};
+use tracer_model::event::{Endpoint, Flow, RawName, proto_name};
 
 /// The flow of a record; `None` where there was neither a socket nor a packet. `flags` are those of the
 /// record's head, `path` the unix address that goes with it.

@@ -5,8 +5,8 @@ use tracer_common::{AggregateKey, AggregateValue, CodeKey, code};
 use super::{
     DecodeError, Names, cause_of, direction_of, drop_reason, flow, outcome, reset_reason, trigger,
 };
-use crate::errno;
-use crate::event::{
+use tracer_model::errno;
+use tracer_model::event::{
     Connection, Counted, CountedKind, Detail, Device, Drop, Event, Outcome, Owner, Reset,
     Retransmit, Send, SendError, Signal, TcpState,
 };
@@ -178,7 +178,7 @@ fn code_name(signal: Signal, packed: u32, names: &dyn Names) -> String {
             Some(reason) => drop_reason(reason, names),
             None => "no reason given".to_owned(),
         },
-        Signal::Device => crate::event::transmit_code_name(packed as i32).into_owned(),
+        Signal::Device => tracer_model::event::transmit_code_name(packed as i32).into_owned(),
         Signal::Reset => {
             let (direction, reason) = code::reset_parts(packed);
             let direction = direction_of(u32::from(direction)).map_or("unknown", |way| way.name());

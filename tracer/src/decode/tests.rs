@@ -8,7 +8,7 @@ use std::mem::size_of;
 use tracer_common::{Flow as WireFlow, as_bytes, signal};
 
 use super::*;
-use crate::event::{Endpoint, Flow};
+use tracer_model::event::{Endpoint, Flow};
 
 struct Host;
 

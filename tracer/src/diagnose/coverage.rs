@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::Sum;
-use crate::event::{Signal, Totals};
+use tracer_model::event::{Signal, Totals};
 
 /// What was recorded, and what is missing in it.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::rule::{Confidence, Rule, Symptom};
 use super::{Peer, Sum};
-use crate::event::{Flow, Owner};
+use tracer_model::event::{Flow, Owner};
 
 /// One piece of evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::samples::{Change, InterfaceFacts, Once, Sample};
+use tracer_model::samples::{Change, InterfaceFacts, Once, Sample};
 
 /// A host that recorded.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Coverage, HostFacts, Role, Socket, Sum};
-use crate::event::{Cause, Counted, Endpoint, Owner};
+use tracer_model::event::{Cause, Counted, Endpoint, Owner};
 
 /// Everything that a rule may look at.
 #[derive(Clone, Debug, Default)]

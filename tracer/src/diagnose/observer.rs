@@ -9,9 +9,9 @@ use super::tables::HourCounts;
 use super::{
     Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
 };
-use crate::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals, proto_from_name};
-use crate::samples::{Found, SocketSample};
 use crate::trace::note::Note;
+use tracer_model::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals, proto_from_name};
+use tracer_model::samples::{Found, SocketSample};
 
 /// Sockets that are kept apart; what comes beyond is counted.
 const SOCKETS: usize = 20_000;
@@ -73,7 +73,7 @@ impl Observer {
             Note::Sample(map) => {
                 self.seen(wall_ns);
                 self.observed.coverage.samples += 1;
-                let Some(sample) = read::<crate::samples::Sample>(map) else {
+                let Some(sample) = read::<tracer_model::samples::Sample>(map) else {
                     return;
                 };
                 for one in &sample.sockets {

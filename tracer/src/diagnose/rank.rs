@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rule::{Case, Confidence, Rule};
 use super::rules::{ALL, UNKNOWN};
 use super::{Finding, Observed, Peer, Subject};
-use crate::event::{Endpoint, Flow};
+use tracer_model::event::{Endpoint, Flow};
 
 /// So many programs with the same finding are told together.
 const CROWD: usize = 4;
@@ -216,7 +216,7 @@ fn subject(observed: &Observed, case: &Case) -> Subject {
             _ => None,
         };
         Flow {
-            proto: crate::event::proto_from_name(conversation.proto.clone()),
+            proto: tracer_model::event::proto_from_name(conversation.proto.clone()),
             local,
             remote: only.and_then(|socket| socket.remote.clone()).or(remote),
             netns: conversation

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Evidence, Observed, Sum};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// How the failure shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

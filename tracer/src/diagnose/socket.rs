@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Sum;
-use crate::event::{
+use tracer_model::event::{
     Cause, Connection, Detail, Direction, Drop, Endpoint, Event, Flow, Grade, Outcome, Owner, Tcp,
     TcpState,
 };
-use crate::samples::{SocketSample, TcpInfo};
+use tracer_model::samples::{SocketSample, TcpInfo};
 
 /// Events of a socket that are kept as they are, from its beginning and from its end.
 const KEPT_FIRST: usize = 40;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Observed, Peer, Socket, Sum};
-use crate::errno;
-use crate::event::{Cause, Direction, Owner};
-use crate::samples::Change;
+use tracer_model::errno;
+use tracer_model::event::{Cause, Direction, Owner};
+use tracer_model::samples::Change;
 
 /// Rows of a table at most.
 const ROWS: usize = 20;

@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::rule::{Confidence, Rule};
 use super::{HostFacts, Observer, Report, Verdict, rules};
-use crate::event::{
+use crate::render::Renderer;
+use tracer_model::event::{
     Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, Reset, SendError,
     Tcp, TcpState, Totals,
 };
-use crate::render::Renderer;
 
 const SECOND: u64 = 1_000_000_000;
 /// The wall clock of these tests is the boot clock and this.
@@ -257,7 +257,7 @@ fn text_fits_and_json_is_one_object_per_line_with_the_totals_last() {
     assert_eq!(lines[lines.len() - 1]["type"], "totals");
     let text = Renderer::Text { colour: false }.report(&report);
     for line in text.lines() {
-        let width = crate::render::escape::width(line);
+        let width = tracer_model::escape::width(line);
         assert!(width <= crate::render::text::COLUMNS, "{width}: {line}");
     }
 }

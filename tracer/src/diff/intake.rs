@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::stall::{Key, Stalls};
 use super::values::{Cells, Values};
-use crate::event::{Cause, Detail, Event, Outcome, Signal, TcpState};
+use tracer_model::event::{Cause, Detail, Event, Outcome, Signal, TcpState};
 
 /// Errnos that are kept apart per kind.
 const ERRNOS: usize = 64;
@@ -100,7 +100,7 @@ impl Intake {
             }
             Detail::Retransmit(resent) => {
                 if matches!(resent.cause, Cause::Rto | Cause::Syn | Cause::SynAck)
-                    && resent.trigger == crate::event::Trigger::Timer
+                    && resent.trigger == tracer_model::event::Trigger::Timer
                 {
                     self.add(What::Timeouts, wall_ns, event, count);
                     let rto_us = event.tcp.as_ref().and_then(|tcp| tcp.rto_us);
@@ -110,7 +110,7 @@ impl Intake {
                             .timeout(key, wall_ns, rto_us, resent.attempt.unwrap_or(1));
                     }
                 } else if let Some(key) = key(false)
-                    && resent.trigger == crate::event::Trigger::Ack
+                    && resent.trigger == tracer_model::event::Trigger::Ack
                 {
                     // Something has been acknowledged.
                     self.stalls.end(&key, wall_ns);

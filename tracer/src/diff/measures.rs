@@ -5,7 +5,7 @@ use super::judge::{judge_rate, judge_times};
 use super::statistics::{self, Counts};
 use super::values::Values;
 use super::{Side, Verdict};
-use crate::errno;
+use tracer_model::errno;
 
 /// What is assumed of segments sent again where there are too few samples to see how they come: TCP sends them in
 /// flights.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Side;
 use crate::diagnose::TimedChange;
-use crate::samples::{Action, InterfaceFacts, Once, Route, What};
+use tracer_model::samples::{Action, InterfaceFacts, Once, Route, What};
 
 /// Recordings that differ by more than this in length or traffic are hardly comparable.
 const FACTOR: f64 = 4.0;
@@ -259,10 +259,7 @@ fn routes(
         let of = |all: &[Route]| {
             let mut these: Vec<_> = all.iter().filter(|route| key(route) == wanted).collect();
             these.sort_by_key(|route| route.metric);
-            let these: Vec<_> = these
-                .into_iter()
-                .map(crate::render::sample::route)
-                .collect();
+            let these: Vec<_> = these.into_iter().map(Route::to_string).collect();
             (!these.is_empty()).then(|| these.join("; "))
         };
         let (family, _, destination) = &wanted;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::values::Values;
-use crate::event::{Endpoint, Flow};
+use tracer_model::event::{Endpoint, Flow};
 
 /// Connections that may stand still at once and are followed.
 const OPEN: usize = 20_000;

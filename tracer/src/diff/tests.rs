@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::diagnose::{HostFacts, Observer};
-use crate::event::{
+use tracer_model::event::{
     Cause, Connection, Detail, Event, Flow, Outcome, Owner, Retransmit, SendError, Tcp, TcpState,
     Totals, Trigger,
 };

@@ -2,7 +2,7 @@
 
 use super::entry::{Entry, Kind};
 use super::{errno_caller, errno_path, errno_room};
-use crate::errno;
+use tracer_model::errno;
 
 /// Every errno that a send is known to return.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -25,7 +25,7 @@ mod verdict;
 
 pub use entry::{Entry, Kind};
 
-use crate::errno::distance;
+use tracer_model::errno::distance;
 
 /// Every entry, in the order of its kinds.
 pub fn all() -> Vec<Entry> {
@@ -39,7 +39,7 @@ pub fn all() -> Vec<Entry> {
         verdict::TABLE,
     ];
     let errnos = errno::entries().map(|entry| Entry {
-        number: crate::errno::parse(&entry.word).ok(),
+        number: tracer_model::errno::parse(&entry.word).ok(),
         ..entry.clone()
     });
     let mut all: Vec<Entry> = errnos

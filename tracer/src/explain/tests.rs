@@ -8,13 +8,14 @@ use serde_json::Value;
 use super::{Entry, Kind, all, close, errno, of};
 use crate::diagnose::rule::{Confidence, Layer, Symptom};
 use crate::diagnose::rules;
-use crate::event::{
+use crate::kernel::facts::Facts;
+use crate::render::text::COLUMNS;
+use crate::render::{self, Renderer};
+use tracer_model::escape;
+use tracer_model::event::{
     CaState, Cause, CountedKind, Device, Direction, Grade, LostAt, Outcome, Signal, TcpState,
     Trigger, transmit_code_name,
 };
-use crate::kernel::facts::Facts;
-use crate::render::text::COLUMNS;
-use crate::render::{self, Renderer, escape};
 
 const TEXT: Renderer = Renderer::Text { colour: false };
 
@@ -107,7 +108,8 @@ fn every_errno_that_the_scenarios_provoke_has_an_entry() {
     for file in ["path.rs", "room.rs", "caller.rs", "policy.rs"] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         let words = text.split(|c: char| !c.is_ascii_alphanumeric());
-        let words = words.filter(|word| word.starts_with('E') && crate::errno::parse(word).is_ok());
+        let words =
+            words.filter(|word| word.starts_with('E') && tracer_model::errno::parse(word).is_ok());
         names.extend(words.map(str::to_owned));
     }
     assert!(names.len() >= 15, "{names:?}");
@@ -214,7 +216,11 @@ fn an_errno_says_where_it_comes_from_what_it_does_not_point_to_and_what_is_next(
     for entry in errno::entries() {
         let whole = entry.from.is_some() && entry.not_layer.is_some() && entry.next.is_some();
         assert!(whole, "{}", entry.word);
-        assert!(crate::errno::parse(&entry.word).is_ok(), "{}", entry.word);
+        assert!(
+            tracer_model::errno::parse(&entry.word).is_ok(),
+            "{}",
+            entry.word
+        );
     }
 }
 

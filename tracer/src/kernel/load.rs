@@ -21,7 +21,7 @@ use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
 use super::facts::ProgramVerdict;
 use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
 use super::ring::RINGS;
-use crate::filter::Resolved;
+use tracer_model::filter::Resolved;
 
 pub use loaded::Loaded;
 use loaded::Plain;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tracer_common::START_TICK_NS;
 
-use crate::event::RawName;
+use tracer_model::event::RawName;
 
 /// Reads processes below a root path, which tests replace.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ mod text;
 use jiff::tz::{TimeZone, offset};
 
 use super::*;
-use crate::event::*;
+use tracer_model::event::*;
 
 const BOOT_NS: u64 = 81_234_567_890;
 

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::address;
-use super::change::{
-    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, RouteChange, What,
-    neighbour_state,
-};
 use super::interfaces;
 use super::link::{self, Link};
 use super::netlink::{Listener, Netlink};
 use super::route::{self, Neighbour};
+use tracer_model::samples::{
+    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, RouteChange, What,
+    neighbour_state,
+};
 
 /// `RTNLGRP_…` of linux/rtnetlink.h: links, neighbours, and addresses and routes of IPv4 and IPv6.
 const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];

@@ -1,13 +1,11 @@
 //! Counters by name, what has changed in them, and the files of `/proc/net` that hold them.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// Numbers by the kernel's own names.
-pub type Counts = BTreeMap<String, u64>;
+use tracer_model::samples::Counts;
 
 /// No file that is read here is near this long; a longer one is cut.
 const MAX_FILE: usize = 1 << 20;

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counters::{Counts, deltas};
+use super::counters::deltas;
 use super::ethtool::{Ask, Statistics};
 use super::link::Link;
+use tracer_model::samples::Counts;
 
 /// So many interfaces are asked at most.
 const ASKED: usize = 32;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::counters::Counts;
 use super::netlink::{text, u8_at, u32_at, u64_at};
 use crate::sys::ethtool::{Ethtool, ROOM};
+use tracer_model::samples::Counts;
 
 // linux/ethtool.h
 const ETHTOOL_GDRVINFO: u32 = 0x3;

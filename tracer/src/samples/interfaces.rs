@@ -3,52 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde::{Deserialize, Serialize};
-
-use super::counters::Counts;
 use super::drivers::Drivers;
 use super::link::{self, Link, STATISTICS};
 use super::netlink::Netlink;
+use tracer_model::samples::InterfaceSample;
 
 /// So many interfaces are followed at most.
 const FOLLOWED: usize = 4096;
 /// So many interfaces are listed at most in one sample; those with errors and drops first.
 pub const LISTED: usize = 256;
-
-/// An interface on which something was counted since the previous sample.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InterfaceSample {
-    pub name: String,
-    pub ifindex: u32,
-    /// `struct rtnl_link_stats64` by its names, and `carrier_changes`; only what grew.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub counters: Counts,
-    /// `ethtool -S` by the driver's names; only what grew.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ethtool: Counts,
-    /// What went backwards: a counter that was reset, or a value of the driver that is no counter.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reset: Vec<String>,
-}
-
-impl InterfaceSample {
-    /// How much of what grew means harm: what the names say.
-    pub fn harm(&self) -> u64 {
-        let grown = self.counters.iter();
-        let harm = grown.filter(|(name, _)| is_harm(name));
-        harm.fold(0, |sum, (_, delta)| sum.saturating_add(*delta))
-    }
-}
-
-/// Whether a counter of [`STATISTICS`] grows only when something went wrong.
-pub fn is_harm(name: &str) -> bool {
-    // Received on purpose, although nobody wanted it.
-    !matches!(name, "rx_nohandler" | "rx_otherhost_dropped")
-        && ["error", "drop", "missed", "collisions", "carrier"]
-            .iter()
-            .any(|word| name.contains(word))
-}
 
 /// As [`STATISTICS`] names them, and the changes of the carrier.
 type Seen = (Vec<u64>, Option<u32>);
@@ -159,6 +122,8 @@ fn between(before: &Seen, link: &Link, sample: &mut InterfaceSample) {
 
 #[cfg(test)]
 mod tests {
+    use tracer_model::samples::is_harm;
+
     use super::*;
 
     #[test]

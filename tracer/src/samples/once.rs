@@ -7,13 +7,12 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::unistd::{SysconfVar, sysconf};
-use serde::{Deserialize, Serialize};
+use tracer_model::samples::{InterfaceFacts, Once, Route, Zone};
 
 use super::ethtool::Ask;
 use super::link::{self, Link};
 use super::netlink::Netlink;
-use super::zone::Zone;
-use super::{Route, address, interfaces, route, sysctl};
+use super::{address, interfaces, route, sysctl};
 
 /// So many interfaces are described at most; the rest is counted.
 const INTERFACES: usize = 256;
@@ -25,100 +24,6 @@ const ADDRESSES: usize = 64;
 const ROUTES: usize = 256;
 /// Of a router's tables no more is looked at.
 const ROUTES_SEEN: usize = 4096;
-
-/// The host, and who recorded. What could not be read is left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Once {
-    /// `uname -n`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// `uname -r`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kernel_release: Option<String>,
-    /// `uname -v`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kernel_version: Option<String>,
-    /// `uname -m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub architecture: Option<String>,
-    /// Another one each time the host starts: CLOCK_BOOTTIME of two traces can be compared where it is the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub boot_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpus_online: Option<u32>,
-    /// How long the host had been up, CLOCK_BOOTTIME.
-    pub uptime_ns: u64,
-    /// The version of the tool.
-    pub tool_version: String,
-    /// How it was called.
-    pub arguments: Vec<String>,
-    /// As `sysctl` names them, those of [`Once::netns`].
-    pub sysctls: BTreeMap<String, String>,
-    /// Inode number of the network namespace that interfaces and settings are of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub netns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interfaces: Option<Vec<InterfaceFacts>>,
-    /// Interfaces that are not described.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interfaces_left_out: Option<u64>,
-    /// Routes of all tables, without those that the kernel makes of addresses; `None` when there are more than can be
-    /// listed, too: some of them would say nothing about the others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub routes: Option<Vec<Route>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<Zone>,
-}
-
-/// An interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InterfaceFacts {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    pub ifindex: u32,
-    /// `veth`, `bond`…; `None` for hardware.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u32>,
-    /// `UP`, `DOWN`…
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub operstate: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link_address: Option<String>,
-    /// The interface that it belongs to, by index.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub master: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub speed_mbit_per_s: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub full_duplex: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub qdisc: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tx_queue_packets: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tx_queues: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rx_queues: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gso_max_bytes: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gso_max_segments: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub carrier_changes: Option<u32>,
-    /// Offloads and other features that are on, as `ethtool -k` names them; `None` when they were not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub features_on: Option<Vec<String>>,
-}
 
 /// What the caller knows.
 pub struct About<'a> {
@@ -134,40 +39,40 @@ pub struct About<'a> {
     pub tz: Option<&'a str>,
 }
 
-impl Once {
-    /// Looks at the host of the calling thread; `root` is `/`, except in tests. Takes a few milliseconds, and
-    /// needs no privilege.
-    pub fn read(root: &Path, about: &About<'_>) -> Self {
-        let uname = nix::sys::utsname::uname().ok();
-        let uname = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-            let text = uname.as_ref().map(field)?.to_string_lossy().into_owned();
-            (!text.is_empty()).then_some(text)
-        };
-        let line = |path: &str| {
-            let bytes = std::fs::read(root.join(path)).ok()?;
-            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            (!text.is_empty()).then_some(text)
-        };
-        let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
-        let (interfaces, left_out) = interface_facts().unzip();
-        let routes = routes(interfaces.as_deref().unwrap_or_default());
-        Self {
-            host: uname(|uname| uname.nodename()),
-            kernel_release: uname(|uname| uname.release()),
-            kernel_version: uname(|uname| uname.version()),
-            architecture: uname(|uname| uname.machine()),
-            boot_id: line("proc/sys/kernel/random/boot_id"),
-            cpus_online: cpus.and_then(|cpus| u32::try_from(cpus).ok()),
-            uptime_ns: about.boot_ns,
-            tool_version: about.tool_version.to_owned(),
-            arguments: about.arguments.to_vec(),
-            sysctls: sysctl::read(root),
-            netns: super::netns(root),
-            interfaces,
-            interfaces_left_out: left_out.filter(|count| *count != 0),
-            routes,
-            zone: Some(Zone::of(about.zone, about.tz, root, about.now)),
-        }
+/// Looks at the host of the calling thread; `root` is `/`, except in tests. Takes a few milliseconds, and
+/// needs no privilege.
+pub fn read(root: &Path, about: &About<'_>) -> Once {
+    let uname = nix::sys::utsname::uname().ok();
+    let uname = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        let text = uname.as_ref().map(field)?.to_string_lossy().into_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let line = |path: &str| {
+        let bytes = std::fs::read(root.join(path)).ok()?;
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    let (interfaces, left_out) = interface_facts().unzip();
+    let routes = routes(interfaces.as_deref().unwrap_or_default());
+    Once {
+        host: uname(|uname| uname.nodename()),
+        kernel_release: uname(|uname| uname.release()),
+        kernel_version: uname(|uname| uname.version()),
+        architecture: uname(|uname| uname.machine()),
+        boot_id: line("proc/sys/kernel/random/boot_id"),
+        cpus_online: cpus.and_then(|cpus| u32::try_from(cpus).ok()),
+        uptime_ns: about.boot_ns,
+        tool_version: about.tool_version.to_owned(),
+        arguments: about.arguments.to_vec(),
+        sysctls: sysctl::read(root),
+        netns: super::netns(root),
+        interfaces,
+        interfaces_left_out: left_out.filter(|count| *count != 0),
+        routes,
+        zone: Some(Zone::of(about.zone, about.tz, about.now, |path| {
+            std::fs::read(root.join(path)).ok()
+        })),
     }
 }
 
@@ -275,7 +180,7 @@ mod tests {
             zone: &TimeZone::UTC,
             tz: None,
         };
-        let once = Once::read(Path::new("/"), &about);
+        let once = read(Path::new("/"), &about);
         assert!(
             once.kernel_release.is_some() && once.boot_id.as_ref().is_some_and(|id| id.len() == 36)
         );

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde::{Deserialize, Serialize};
-
 use super::counters::delta_u32;
 use super::netlink::{Attributes, Netlink, text, u32_at, u64_at};
+use tracer_model::samples::QdiscSample;
 
 /// `struct tcmsg`.
 const FIXED: usize = 20;
@@ -22,53 +21,6 @@ const TC_H_ROOT: u32 = u32::MAX;
 const FOLLOWED: usize = 8192;
 /// So many are listed at most in one sample, those with drops and requeues first.
 pub const LISTED: usize = 128;
-
-/// A queueing discipline in which something happened since the previous sample, or something waits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct QdiscSample {
-    /// Name of the interface; `None` when it was not listed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    pub ifindex: u32,
-    /// `fq_codel`, `tbf`…
-    pub kind: String,
-    /// As `tc` writes it: `8001:`.
-    pub handle: String,
-    /// `root`, or the class that it hangs from: `8001:1`.
-    pub parent: String,
-    /// Sent since the previous sample, as are the next four.
-    pub bytes: u64,
-    pub packets: u64,
-    pub drops: u64,
-    pub overlimits: u64,
-    pub requeues: u64,
-    /// Waiting now.
-    pub backlog_bytes: u32,
-    /// Waiting now.
-    pub qlen_packets: u32,
-    /// Some counters went backwards, and stand as 0: they were reset.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub reset: bool,
-}
-
-impl QdiscSample {
-    /// What was dropped, or had to be put back because the interface did not take it.
-    pub fn harm(&self) -> u64 {
-        self.drops.saturating_add(self.requeues)
-    }
-
-    /// Below the root only what is in trouble is worth a line: the root has the sums.
-    fn is_listed(&self) -> bool {
-        let waits = self.backlog_bytes != 0 || self.qlen_packets != 0;
-        let busy = self.bytes != 0 || self.packets != 0;
-        self.reset
-            || waits
-            || self.harm() != 0
-            || self.overlimits != 0
-            || (busy && self.parent == "root")
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -124,7 +76,7 @@ impl Qdiscs {
             let mut listed: Vec<_> = now
                 .iter()
                 .filter_map(|(key, counters)| Some(between(key, before.get(key)?, counters)))
-                .filter(QdiscSample::is_listed)
+                .filter(|one| is_listed(one))
                 .collect();
             if listed.len() > LISTED {
                 left_out += (listed.len() - LISTED) as u64;
@@ -230,6 +182,17 @@ fn handle(handle: u32) -> String {
         (0, minor) => format!(":{minor:x}"),
         (major, minor) => format!("{major:x}:{minor:x}"),
     }
+}
+
+/// Below the root only what is in trouble is worth a line: the root has the sums.
+fn is_listed(qdisc: &QdiscSample) -> bool {
+    let waits = qdisc.backlog_bytes != 0 || qdisc.qlen_packets != 0;
+    let busy = qdisc.bytes != 0 || qdisc.packets != 0;
+    qdisc.reset
+        || waits
+        || qdisc.harm() != 0
+        || qdisc.overlimits != 0
+        || (busy && qdisc.parent == "root")
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::change::Route;
 use super::netlink::{Attributes, address, link_address, u8_at, u16_at, u32_at};
+use tracer_model::samples::Route;
 
 /// `struct rtmsg` and `struct ndmsg` alike.
 const FIXED: usize = 12;

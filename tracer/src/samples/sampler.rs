@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use super::Sample;
-use super::counters::{self, Counts, Source, deltas};
+use super::counters::{self, Source, deltas};
 use super::interfaces::Interfaces;
 use super::netlink::Netlink;
 use super::qdisc::Qdiscs;
-use super::sockets::{self, ASKED, SocketKey, SocketSample};
+use super::sockets::{self, ASKED};
 use super::softnet::{self, Table};
+use tracer_model::samples::{Counts, Sample, SocketKey, SocketSample};
 
 /// The counters of the network stack, from one look to the next. What cannot be opened or read is missing in
 /// the samples, which say so; nothing fails.

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
+use std::collections::BTreeMap;
+
+use tracer_model::samples::{Found, Sample, SocketKey, SocketProto};
+
 use super::*;
 
 mod changes;

@@ -134,7 +134,7 @@ fn said(reply: Reply) -> String {
 }
 
 fn name(errno: i32) -> String {
-    crate::errno::display(errno.unsigned_abs()).into_owned()
+    tracer_model::errno::display(errno.unsigned_abs()).into_owned()
 }
 
 impl Drop for Actor {

@@ -8,7 +8,7 @@ use super::layout::{HEADER_BYTES, Header};
 use super::note::{CountedRow, Note};
 use super::tables::{self, Interner, Texts};
 use super::wire::{Cursor, Malformed, put_varint};
-use crate::event::{Counted, Event, Flow, Owner, Signal};
+use tracer_model::event::{Counted, Event, Flow, Owner, Signal};
 
 /// A block is closed when its columns are this long, bytes.
 pub const FULL_BYTES: usize = 256 << 10;

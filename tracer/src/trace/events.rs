@@ -10,7 +10,7 @@ mod tcp;
 use super::column::{Column, Columns, Unpacked, Writer};
 use super::tables::{Interner, Texts};
 use super::wire::Malformed;
-use crate::event::{Event, Flow, Owner, Signal};
+use tracer_model::event::{Event, Flow, Owner, Signal};
 
 /// Which columns hold the detail of an event: the number of its signal in the format.
 pub const fn signal_number(signal: Signal) -> u64 {

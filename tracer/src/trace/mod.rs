@@ -9,8 +9,6 @@ pub mod column;
 pub mod events;
 pub mod flight;
 pub mod layout;
-#[cfg(test)]
-pub mod made;
 pub mod note;
 pub mod reader;
 pub mod start;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::events::{signal_number, signal_of};
-use crate::event::{CountedKind, Signal, SignalTotals, Totals};
+use tracer_model::event::{CountedKind, Signal, SignalTotals, Totals};
 
 /// A note. `note` in the JSON says which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,7 +157,7 @@ pub struct Fired {
     pub expression: String,
 }
 
-/// See [`crate::event::Counted`]; owner and flow are rows of the block's tables.
+/// See [`tracer_model::event::Counted`]; owner and flow are rows of the block's tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct CountedRow {
@@ -174,7 +174,11 @@ pub struct CountedRow {
 
 impl CountedRow {
     /// A row, with its owner and flow as rows of tables.
-    pub fn new(counted: &crate::event::Counted, owner: Option<u64>, flow: Option<u64>) -> Self {
+    pub fn new(
+        counted: &tracer_model::event::Counted,
+        owner: Option<u64>,
+        flow: Option<u64>,
+    ) -> Self {
         Self {
             signal: signal_number(counted.signal),
             kind: counted.kind.name().to_owned(),

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 
 use super::column::{Column, Columns, Unpacked, Writer, optional, small};
 use super::wire::Malformed;
-use crate::event::{Endpoint, Flow, Grade, Holder, Owner, RawName};
+use tracer_model::event::{Endpoint, Flow, Grade, Holder, Owner, RawName};
 
 /// What [`Endpoint`] it is. The numbers are the format.
 mod kind {
@@ -394,7 +394,7 @@ pub fn flows(columns: &Columns, texts: &Texts) -> Result<Vec<Flow>, Malformed> {
         let number = proto.number()?;
         let proto = match &last_proto {
             Some((known, Cow::Borrowed(name))) if *known == number => Cow::Borrowed(*name),
-            _ => crate::event::proto_from_name(texts.string(number)?),
+            _ => tracer_model::event::proto_from_name(texts.string(number)?),
         };
         last_proto = Some((number, proto.clone()));
         last_socket = last_socket.wrapping_add(socket.signed()? as u64);

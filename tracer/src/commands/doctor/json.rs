@@ -7,7 +7,7 @@ use super::limits::{limits, serves};
 use super::{Examination, Summary};
 use crate::kernel::facts::{Facts, Limit, ProgramVerdict};
 use crate::kernel::plan::{Choice, Loss, Need, Plan};
-use crate::render::escape;
+use tracer_model::escape;
 
 /// One line: `{"type":"doctor",...}`.
 pub fn render(examination: &Examination) -> String {

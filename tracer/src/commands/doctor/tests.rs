@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::kernel::facts::Capabilities;
 use crate::kernel::facts::perfect::{host, with_btf};
-use crate::render::escape;
+use tracer_model::escape;
 
 fn allowed(plan: &Result<Plan, PlanError>) -> Vec<(String, ProgramVerdict)> {
     let hooks = plan.iter().flat_map(Plan::hooks);

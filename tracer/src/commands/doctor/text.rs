@@ -9,7 +9,7 @@ use super::limits::limits;
 use super::{Examination, Summary};
 use crate::kernel::facts::{Facts, Limit, ProgramVerdict};
 use crate::kernel::plan::{Choice, Need, Plan};
-use crate::render::escape;
+use tracer_model::escape;
 
 /// Widest line.
 pub const COLUMNS: usize = 108;

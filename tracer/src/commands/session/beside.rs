@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::object;
 use crate::commands::attach::warn;
-use crate::event::{Detail, Event, Flow};
-use crate::samples::{ASKED, Changes, Sampler, SocketKey};
+use crate::samples::{ASKED, Changes, Sampler};
 use crate::trace::note::Note;
+use tracer_model::event::{Detail, Event, Flow};
+use tracer_model::samples::SocketKey;
 
 /// Looks at the host beside the events.
 pub struct Beside {

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Beside;
 use crate::diagnose::{HostFacts, Observer, Report};
-use crate::event::{Counted, Event, Flow, Totals};
 use crate::render::Clock;
+use tracer_model::event::{Counted, Event, Flow, Totals};
 
 /// Watches a run.
 pub struct Witness {

@@ -3,7 +3,7 @@
 use tracer_common::{AggregateKey, AggregateValue, CodeKey, NO_U32, code, signal};
 
 use super::*;
-use crate::event::{Counted, CountedKind};
+use tracer_model::event::{Counted, CountedKind};
 
 fn aggregate(signal: u32, code: u32, list_would_block: bool) -> Aggregated {
     let key = AggregateKey {

@@ -3,7 +3,7 @@
 use super::common::{resent, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Role, Socket, Sum};
-use crate::event::{Cause, Direction, Signal};
+use tracer_model::event::{Cause, Direction, Signal};
 
 const LEAST: u64 = 3;
 

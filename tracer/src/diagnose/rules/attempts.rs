@@ -1,7 +1,7 @@
 //! When connections to one destination were asked for in vain: shared by the rules about retries.
 
 use crate::diagnose::{Conversation, Observed, Role, Socket};
-use crate::event::{Cause, TcpState};
+use tracer_model::event::{Cause, TcpState};
 
 /// Times at which connections began that came to nothing, nanoseconds of the wall clock, in order, each with its
 /// socket.

@@ -3,7 +3,7 @@
 use super::common::{of_host, resent, seconds};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 /// Growth that no delayed ACK explains, microseconds (delayed ACKs: at most 200 ms, usually 40).
 const GROWN_US: u64 = 250_000;

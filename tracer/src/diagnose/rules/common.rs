@@ -2,7 +2,7 @@
 
 use crate::diagnose::rule::Case;
 use crate::diagnose::{Conversation, Observed, Socket, Sum};
-use crate::event::Cause;
+use tracer_model::event::Cause;
 
 /// The sockets of a conversation for which this is true.
 pub fn sockets(

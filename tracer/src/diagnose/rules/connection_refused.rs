@@ -2,7 +2,7 @@
 
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Role, Socket, Sum};
-use crate::event::{Cause, Signal, TcpState};
+use tracer_model::event::{Cause, Signal, TcpState};
 
 /// Health checks: refused at a steady pace, at most once a second, and never taken.
 const STEADY_NS: i64 = 900_000_000;

@@ -4,7 +4,7 @@ use super::common::{resent, times};
 use super::loss::{Losses, Lossy, losses};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 /// So many segments sent again were to be expected elsewhere, and did not come.
 const SURELY: f64 = 30.0;

@@ -4,7 +4,7 @@ use super::common::sockets;
 use super::link::downs;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 const LEAST: u64 = 3;
 

@@ -3,7 +3,7 @@
 use super::common::{errors, sockets};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 pub static RULE: Rule = Rule {
     cause: "ecomm",

@@ -5,7 +5,7 @@ use super::idle_timeout::IDLE_US;
 use super::peer_crashed::idle_before_reset_us;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Sum};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 pub static RULE: Rule = Rule {
     cause: "idle_reset",

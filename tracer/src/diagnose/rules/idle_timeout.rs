@@ -4,7 +4,7 @@ use super::common::{ended, many, resent, seconds, sockets};
 use super::path_blackhole::went_silent;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 /// Shorter pauses are part of any conversation, microseconds.
 pub const IDLE_US: u64 = 5_000_000;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::diagnose::{HostFacts, Socket};
-use crate::samples::{LinkChange, What};
+use tracer_model::samples::{LinkChange, What};
 
 /// How often an interface went down, when first, and when it came back for good.
 #[derive(Clone, Debug, Default)]

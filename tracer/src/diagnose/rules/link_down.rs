@@ -4,7 +4,7 @@ use super::common::{of_host, resent, times};
 use super::link::downs;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 /// More often than this it flaps.
 pub const FLAPS: u64 = 3;

@@ -2,7 +2,7 @@
 
 use super::link_down::{self, FLAPS};
 use crate::diagnose::rule::{Layer, Rule, Symptom};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 pub static RULE: Rule = Rule {
     cause: "link_flapping",

@@ -3,7 +3,7 @@
 use super::common::{by_address, dropped, ended, errors, many, resent, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
-use crate::event::{Cause, Direction, Signal};
+use tracer_model::event::{Cause, Direction, Signal};
 
 pub static RULE: Rule = Rule {
     cause: "local_firewall",

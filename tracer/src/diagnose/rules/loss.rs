@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::common::sockets;
 use super::path_blackhole::went_silent;
 use crate::diagnose::{Observed, Socket};
-use crate::event::Cause;
+use tracer_model::event::Cause;
 
 /// Less is how TCP finds its rate.
 const LEAST_PART: f64 = 0.015;

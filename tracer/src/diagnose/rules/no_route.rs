@@ -3,8 +3,8 @@
 use super::common::{by_address, dropped, errors, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::Signal;
-use crate::samples::{Action, What};
+use tracer_model::event::Signal;
+use tracer_model::samples::{Action, What};
 
 pub static RULE: Rule = Rule {
     cause: "no_route",

@@ -2,7 +2,7 @@
 
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// The largest datagrams that probe: jumbo frames.
 const PROBES_BYTES: u64 = 9216;

@@ -3,7 +3,7 @@
 use super::common::many;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
-use crate::event::{Cause, Detail, Outcome, Signal};
+use tracer_model::event::{Cause, Detail, Outcome, Signal};
 
 /// Time-outs in a row that only silence explains: with 10 % of random loss, three in a row come once in a thousand.
 const IN_A_ROW: u32 = 3;

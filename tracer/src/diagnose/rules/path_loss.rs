@@ -4,7 +4,7 @@ use super::common::resent;
 use super::loss::losses;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 pub static RULE: Rule = Rule {
     cause: "path_loss",

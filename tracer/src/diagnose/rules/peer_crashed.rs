@@ -3,7 +3,7 @@
 use super::common::many;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
-use crate::event::{Cause, Detail, Direction, Signal};
+use tracer_model::event::{Cause, Detail, Direction, Signal};
 
 /// A connection that was at work had an ACK no longer ago than this when the RST came, microseconds.
 const AT_WORK_US: i64 = 5_000_000;

@@ -5,8 +5,8 @@ use super::neighbour_failed::is_neighbour;
 use super::no_route::is_route;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Conversation, Observed, Socket};
-use crate::event::{Cause, Signal};
-use crate::samples::What;
+use tracer_model::event::{Cause, Signal};
+use tracer_model::samples::What;
 
 const UNREACHABLE: &[i32] = &[libc::EHOSTUNREACH, libc::EHOSTDOWN, libc::ENETUNREACH];
 

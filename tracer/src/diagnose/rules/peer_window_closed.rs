@@ -3,7 +3,7 @@
 use super::common::{seconds, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// A reader that only takes its time opens the window again and again; microseconds.
 const CLOSED_US: i64 = 2_500_000;

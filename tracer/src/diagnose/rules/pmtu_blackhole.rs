@@ -3,7 +3,7 @@
 use super::common::{resent, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::{Cause, Detail, Signal};
+use tracer_model::event::{Cause, Detail, Signal};
 
 /// Segments of full size that were sent again without success.
 const LEAST: u64 = 3;

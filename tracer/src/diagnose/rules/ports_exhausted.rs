@@ -3,7 +3,7 @@
 use super::common::sockets;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Role, Socket, Sum};
-use crate::event::{Cause, Signal, TcpState};
+use tracer_model::event::{Cause, Signal, TcpState};
 
 pub static RULE: Rule = Rule {
     cause: "ports_exhausted",

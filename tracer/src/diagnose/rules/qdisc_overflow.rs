@@ -3,7 +3,7 @@
 use super::common::{dropped, errors, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// A few at the start of a transfer are how TCP finds the size of the queue.
 const LEAST: u64 = 5;

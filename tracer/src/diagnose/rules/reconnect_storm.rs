@@ -3,7 +3,7 @@
 use super::attempts::failed;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// Attempts in vain, and how many per second.
 const LEAST: usize = 20;

@@ -3,7 +3,7 @@
 use super::common::{errors, seconds, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::{CountedKind, Signal};
+use tracer_model::event::{CountedKind, Signal};
 
 /// Time that the connection was limited by its buffer, microseconds, and as part of the time that it was busy.
 const LIMITED_US: u64 = 300_000;

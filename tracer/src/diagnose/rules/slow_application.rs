@@ -3,7 +3,7 @@
 use super::common::{seconds, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Pause, Role, Socket};
-use crate::event::{Detail, Signal};
+use tracer_model::event::{Detail, Signal};
 
 /// Shorter pauses are nothing, nanoseconds.
 const LEAST_NS: i64 = 2_000_000_000;

@@ -3,7 +3,7 @@
 use super::common::{of_host, resent, sockets};
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Socket};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 /// Of what was sent; below it is the noise of a fast path.
 const LEAST_PART: f64 = 0.02;

@@ -2,7 +2,7 @@
 
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Role, Socket, Sum};
-use crate::event::{Cause, Signal};
+use tracer_model::event::{Cause, Signal};
 
 pub static RULE: Rule = Rule {
     cause: "syn_blackhole",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::attempts::failed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::diagnose::{Observed, Peer};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// Clients that begin within this time begin together, nanoseconds.
 const TOGETHER_NS: i64 = 200_000_000;

@@ -3,7 +3,7 @@
 use super::common::{errors, of_host};
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 pub static RULE: Rule = Rule {
     cause: "tcp_memory",

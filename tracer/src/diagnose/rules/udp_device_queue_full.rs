@@ -4,7 +4,7 @@ use super::common::{dropped, errors, sockets};
 use super::qdisc_overflow::is_queue;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 pub static RULE: Rule = Rule {
     cause: "udp_device_queue_full",

@@ -4,7 +4,7 @@ use super::common::{errors, sockets};
 use super::qdisc_overflow::overflowed;
 use crate::diagnose::Observed;
 use crate::diagnose::rule::{Case, Confidence, Layer, Rule, Symptom};
-use crate::event::{CountedKind, Signal};
+use tracer_model::event::{CountedKind, Signal};
 
 /// An event loop that fills its buffer now and then is healthy.
 const LEAST: u64 = 20;

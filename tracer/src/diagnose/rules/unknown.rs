@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::diagnose::rule::{Case, Confidence, Rule, Symptom};
 use crate::diagnose::{Observed, Socket, Sum};
-use crate::errno;
-use crate::event::{Cause, Signal};
+use tracer_model::errno;
+use tracer_model::event::{Cause, Signal};
 
 /// Less trouble than this in a conversation is no finding.
 const LEAST: u64 = 3;

@@ -7,10 +7,11 @@ use anstyle::{AnsiColor, Style};
 use super::{hours, since_1970};
 use crate::diagnose::rule::Confidence;
 use crate::diagnose::{Evidence, Finding, Happening, Report, Verdict};
-use crate::errno;
-use crate::event::{Direction, Owner};
 use crate::render::text::COLUMNS;
-use crate::render::{Clock, escape, sample};
+use crate::render::{Clock, sample};
+use tracer_model::errno;
+use tracer_model::escape;
+use tracer_model::event::{Direction, Owner};
 
 /// A time of day is ambiguous beyond this.
 const DAY_NS: i64 = 20 * 3600 * 1_000_000_000;

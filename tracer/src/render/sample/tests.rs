@@ -1,7 +1,7 @@
 use jiff::tz::{TimeZone, offset};
 
 use super::*;
-use crate::samples::{
+use tracer_model::samples::{
     Action, AddressChange, InterfaceSample, LostChanges, QdiscSample, Softnet, TcpInfo,
 };
 

@@ -1,5 +1,7 @@
 use std::fs;
 
+use tracer_model::samples::SocketProto;
+
 use super::*;
 
 /// A root with the files of `/proc/net` that a host has.
@@ -65,7 +67,7 @@ fn this_hosts_sample_comes_back_from_json_as_it_was() {
     let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let mut sample = sampler.sample(2).unwrap();
     let key = SocketKey {
-        proto: sockets::SocketProto::Tcp,
+        proto: SocketProto::Tcp,
         local: client.local_addr().unwrap(),
         remote: client.peer_addr().unwrap(),
         cookie: None,

@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::*;
+use tracer_model::samples::{Action, What};
 
 /// Drains until `is_it` finds what it looks for.
 fn wait_for<T>(changes: &mut Changes, mut is_it: impl FnMut(&What) -> Option<T>) -> T {
@@ -139,13 +140,9 @@ fn root_routes_that_somebody_made_are_described_once_unless_there_are_too_many()
                 zone: &jiff::tz::TimeZone::UTC,
                 tz: None,
             };
-            Once::read(Path::new("/"), &about).routes
+            once(Path::new("/"), &about).routes
         };
-        let told: Vec<_> = once()
-            .unwrap()
-            .iter()
-            .map(crate::render::sample::route)
-            .collect();
+        let told: Vec<_> = once().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [

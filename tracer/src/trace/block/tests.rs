@@ -1,8 +1,8 @@
 use super::*;
-use crate::event::{CountedKind, Signal};
 use crate::trace::layout::flag;
-use crate::trace::made::{self, Dice};
 use crate::trace::note::Gap;
+use tracer_model::event::{CountedKind, Signal};
+use tracer_model::made::{self, Dice};
 
 fn opened(bytes: &[u8]) -> Block {
     let (header, payload) = bytes.split_first_chunk().expect("longer than a header");

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::event::{
-    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, RawName, Reset,
-    Retransmit, Send, SendError, Signal, TcpState, Trigger, transmit_code_name,
-};
 use crate::trace::column::{Column, Columns, Unpacked, Writer, optional, small};
 use crate::trace::events::{signal_number, signal_of};
 use crate::trace::tables::{Interner, Texts};
 use crate::trace::wire::{Malformed, unzigzag};
+use tracer_model::event::{
+    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, RawName, Reset,
+    Retransmit, Send, SendError, Signal, TcpState, Trigger, transmit_code_name,
+};
 
 /// The numbers are the format.
 const CAUSES: [Cause; 7] = [
@@ -251,7 +251,7 @@ pub fn code_name(
     code: u64,
     texts: &Texts,
 ) -> Result<Option<Cow<'static, str>>, Malformed> {
-    let errno = |number: u64| small(number).map(crate::errno::display);
+    let errno = |number: u64| small(number).map(tracer_model::errno::display);
     Ok(match signal {
         Signal::Retransmit => Some(pick(&CAUSES, code)?.name().into()),
         Signal::SendError => Some(errno(code)?),

@@ -1,8 +1,8 @@
 //! The TCP socket of an event: differences to the last event of the same flow.
 
-use crate::event::{CaState, Tcp, TcpState};
 use crate::trace::column::{Column, Columns, Unpacked, Writer, optional, small};
 use crate::trace::wire::Malformed;
+use tracer_model::event::{CaState, Tcp, TcpState};
 
 /// Columns of [`Fields`], in their order.
 const COLUMNS: [Column; 17] = [

@@ -355,7 +355,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> anyhow::Error {
-    let path = crate::render::escape::name(path.as_os_str().as_encoded_bytes());
+    let path = tracer_model::escape::name(path.as_os_str().as_encoded_bytes());
     match error.kind() {
         io::ErrorKind::PermissionDenied => anyhow::anyhow!(
             "{path}: {error}: traces are only for the user who recorded them; give it to yourself \
@@ -367,7 +367,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> anyhow::Error {
 }
 
 fn name_of(path: &Path) -> String {
-    crate::render::escape::name(path.as_os_str().as_encoded_bytes())
+    tracer_model::escape::name(path.as_os_str().as_encoded_bytes())
 }
 
 #[cfg(test)]

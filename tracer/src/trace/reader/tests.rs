@@ -2,10 +2,10 @@
 
 use super::chain::{Chain, Item, Notice, What};
 use super::scan::Scanner;
-use crate::event::Event;
 use crate::trace::block::{Builder, Seal};
 use crate::trace::layout::flag;
-use crate::trace::made::{self, Dice};
+use tracer_model::event::Event;
+use tracer_model::made::{self, Dice};
 
 /// What a file holds, as a reader sees it.
 #[derive(Debug, Default)]

@@ -6,10 +6,10 @@
 
 use std::io;
 
-use crate::event::Signal;
 use crate::trace::block::{Builder, Seal, Sealed};
 use crate::trace::layout::Header;
 use crate::trace::note::{Gap, Note};
+use tracer_model::event::Signal;
 
 /// No more reasons than these are listed for one gap: each is different from the others.
 const MOST_REASONS: usize = 4;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::gap::Loss;
 use super::status::{Notice, Status, add};
-use crate::event::Signal;
 use crate::trace::block::Sealed;
 use crate::trace::note::Counters;
+use tracer_model::event::Signal;
 
 /// An empty queue has room for no more than these: memory is bounded.
 pub const IDLE_ITEMS: usize = 64;

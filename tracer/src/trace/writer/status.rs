@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::event::Signal;
+use tracer_model::event::Signal;
 
 /// The same warning is not repeated within this time, nanoseconds.
 const QUIET_NS: u64 = 60_000_000_000;

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use super::*;
 use crate::trace::block::{Builder, Seal};
 use crate::trace::layout::flag;
-use crate::trace::made::{self, Dice};
 use crate::trace::reader::chain::Notice;
+use tracer_model::made::{self, Dice};
 
 const SECOND: u64 = 1_000_000_000;
 /// The wall clock at CLOCK_BOOTTIME 0.

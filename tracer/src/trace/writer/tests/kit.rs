@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::event::Signal;
 use crate::trace::block::{Block, Builder, Seal, Sealed};
 use crate::trace::layout::{HEADER_BYTES, Header, MARKER};
-use crate::trace::made::{self, Dice};
 use crate::trace::note::{Counters, Gap, Note, SignalCounters};
 use crate::trace::start::Start;
 use crate::trace::writer::Writer;
@@ -16,6 +14,8 @@ use crate::trace::writer::queue::{Budget, Entry};
 use crate::trace::writer::recorder::{Place, Recorder, Shape};
 use crate::trace::writer::retention::{Keep, Retention};
 use crate::trace::writer::status::add;
+use tracer_model::event::Signal;
+use tracer_model::made::{self, Dice};
 
 pub type Events = [u64; Signal::ALL.len()];
 

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use tracer_common::filter as bit;
 
-use super::{Resolved, TICK_NS};
-use crate::cli::Proto;
+use super::{Proto, Resolved, TICK_NS};
 use crate::event::{Counted, Detail, Endpoint, Event, Flow, Owner, RawName, Signal};
 
 impl Resolved {

@@ -1,7 +1,5 @@
 //! The time zone of the host that records, whole: replay prints its times wherever it runs.
 
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -31,7 +29,13 @@ pub struct Zone {
 impl Zone {
     /// Describes `zone`, in which times are printed on this host. `tz` is the environment's `TZ`, which comes
     /// before the host's own setting (tzset(3)). Rules are only taken when they agree with `zone` at `now`.
-    pub fn of(zone: &TimeZone, tz: Option<&str>, root: &Path, now: Timestamp) -> Self {
+    /// `read` gives a file of the host by its path below the root.
+    pub fn of(
+        zone: &TimeZone,
+        tz: Option<&str>,
+        now: Timestamp,
+        read: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Self {
         let offset = zone.to_offset(now);
         let name = zone.iana_name().map(str::to_owned);
         let posix = tz
@@ -42,7 +46,7 @@ impl Zone {
         let tzif = database
             .chain(own)
             .filter(|_| posix.is_none())
-            .filter_map(|path| std::fs::read(root.join(path)).ok())
+            .filter_map(|path| read(&path))
             .filter(|bytes| bytes.len() <= LONGEST)
             .find(|bytes| {
                 TimeZone::tzif(name.as_deref().unwrap_or_default(), bytes)
@@ -80,8 +84,6 @@ impl Zone {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -106,11 +108,9 @@ mod tests {
 
     #[test]
     fn the_rules_of_the_hosts_zone_come_back_without_a_database() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("etc")).unwrap();
-        fs::write(root.path().join("etc/localtime"), tzif("JST-9")).unwrap();
+        let read = |path: &str| (path == "etc/localtime").then(|| tzif("JST-9"));
         let tokyo = TimeZone::tzif("", &tzif("JST-9")).unwrap();
-        let zone = Zone::of(&tokyo, None, root.path(), NOW);
+        let zone = Zone::of(&tokyo, None, NOW, read);
         assert!(zone.tzif.is_some());
         let text = serde_json::to_string(&zone).unwrap();
         let back: Zone = serde_json::from_str(&text).unwrap();
@@ -120,10 +120,8 @@ mod tests {
 
     #[test]
     fn rules_that_disagree_with_the_zone_in_use_are_not_taken() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("etc")).unwrap();
-        fs::write(root.path().join("etc/localtime"), tzif("JST-9")).unwrap();
-        let zone = Zone::of(&TimeZone::UTC, None, root.path(), NOW);
+        let read = |path: &str| (path == "etc/localtime").then(|| tzif("JST-9"));
+        let zone = Zone::of(&TimeZone::UTC, None, NOW, read);
         assert_eq!(zone.tzif, None);
         assert_eq!(zone.time_zone().unwrap().to_offset(NOW).seconds(), 0);
     }
@@ -132,7 +130,7 @@ mod tests {
     fn a_rule_of_the_environment_comes_back() {
         let rule = "EST5EDT,M3.2.0,M11.1.0";
         let posix = TimeZone::posix(rule).unwrap();
-        let zone = Zone::of(&posix, Some(rule), Path::new("/nowhere"), NOW);
+        let zone = Zone::of(&posix, Some(rule), NOW, |_| None);
         assert_eq!(
             (zone.posix.as_deref(), zone.utc_offset_s),
             (Some(rule), -18_000)
@@ -162,8 +160,8 @@ mod tests {
         let zone = Zone::of(
             &here,
             std::env::var("TZ").ok().as_deref(),
-            Path::new("/"),
             Timestamp::now(),
+            |path| std::fs::read(format!("/{path}")).ok(),
         );
         let back = zone.time_zone().unwrap();
         assert_eq!(

@@ -96,7 +96,7 @@ fn close_names(word: &str) -> Vec<&'static str> {
 }
 
 /// Levenshtein distance in bytes.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];

@@ -1,5 +1,7 @@
 //! What changed in the network's configuration: the types of a trace.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A change that the kernel announced (rtnetlink(7)).
@@ -152,6 +154,38 @@ pub struct Route {
     /// How many ways there are, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hops: Option<u32>,
+}
+
+/// As `ip route` prints it.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.route_type != "unicast" {
+            write!(f, "{} ", self.route_type)?;
+        }
+        f.write_str(&self.destination)?;
+        if let Some(gateway) = &self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        match (&self.interface, self.ifindex) {
+            (Some(name), _) => write!(f, " dev {name}")?,
+            (None, Some(index)) => write!(f, " ifindex {index}")?,
+            (None, None) => {}
+        }
+        if self.table != 254 {
+            write!(f, " table {}", self.table)?;
+        }
+        write!(f, " proto {}", self.protocol)?;
+        if let Some(metric) = self.metric {
+            write!(f, " metric {metric}")?;
+        }
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
+        }
+        if let Some(count) = self.next_hops {
+            write!(f, " next hops {count}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A neighbour that failed, came back, or has another link-layer address now.

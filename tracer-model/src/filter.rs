@@ -9,10 +9,85 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tracer_common::{Config, filter as bit, signal as number};
 
-use crate::cli::{Filters, Proto};
 use crate::event::Signal;
 
 mod matching;
+
+/// Which events are wanted, as typed. Values of one kind are alternatives, kinds must all match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Processes, by id.
+    pub pid: Vec<u32>,
+    /// Processes, by name.
+    pub comm: Vec<Comm>,
+    /// Processes in a cgroup (v2) or below it.
+    pub cgroup: Option<String>,
+    /// Network namespace: a name of ip-netns(8), a path, `pid:N`, or its inode number.
+    pub netns: Option<String>,
+    /// Ports, local or remote.
+    pub port: Vec<u16>,
+    /// Remote addresses or networks.
+    pub remote: Vec<IpNet>,
+    /// Protocols.
+    pub proto: Vec<Proto>,
+    /// Signals.
+    pub signal: Vec<Signal>,
+    /// Errors of sends and connections.
+    pub errno: Vec<u32>,
+}
+
+/// What `--proto` knows. `tcp` includes MPTCP, `icmp` ICMPv6; `raw` is raw sockets of IP,
+/// whatever their protocol, `unix` every type of unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Proto {
+    Tcp,
+    Udp,
+    Udplite,
+    Sctp,
+    Icmp,
+    Raw,
+    Unix,
+    Packet,
+    Netlink,
+    Can,
+}
+
+impl Proto {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 10] = [
+        Self::Tcp,
+        Self::Udp,
+        Self::Udplite,
+        Self::Sctp,
+        Self::Icmp,
+        Self::Raw,
+        Self::Unix,
+        Self::Packet,
+        Self::Netlink,
+        Self::Can,
+    ];
+
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Udplite => "udplite",
+            Self::Sctp => "sctp",
+            Self::Icmp => "icmp",
+            Self::Raw => "raw",
+            Self::Unix => "unix",
+            Self::Packet => "packet",
+            Self::Netlink => "netlink",
+            Self::Can => "can",
+        }
+    }
+}
+
+/// `comm` of a process, NUL-padded as the kernel keeps it (`TASK_COMM_LEN`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comm(pub [u8; 16]);
 
 /// What only the host knows.
 pub trait Host {

@@ -1,13 +1,9 @@
 //! The words of a trigger, read with the parsers of the filters.
 
-use std::ffi::OsStr;
-
-use clap::ValueEnum as _;
-
 use super::{Limit, Trigger, Window};
-use crate::cli::{Filters, Proto, values};
 use crate::event::{Cause, Signal};
-use crate::filter;
+use crate::filter::{self, Filters};
+use crate::values;
 
 /// Words that stand before `=`.
 const KEYS: &str = "signal, errno, remote, port, proto, comm, pid, cgroup, cause, reason";
@@ -83,11 +79,11 @@ impl Reader {
                 "port"
             }
             "proto" => {
-                filters.proto = list(value, proto)?;
+                filters.proto = list(value, values::proto)?;
                 "proto"
             }
             "comm" => {
-                filters.comm = list(value, |name| values::comm(OsStr::new(name)))?;
+                filters.comm = list(value, |name| values::comm(name.as_bytes()))?;
                 "comm"
             }
             "pid" => {
@@ -176,16 +172,6 @@ fn signal(name: &str) -> Result<Signal, String> {
         return Err("lost events are no trigger".to_string());
     }
     values::signal(name)
-}
-
-fn proto(name: &str) -> Result<Proto, String> {
-    Proto::from_str(name, false).map_err(|_| {
-        let names: Vec<_> = Proto::value_variants()
-            .iter()
-            .filter_map(|proto| Some(proto.to_possible_value()?.get_name().to_owned()))
-            .collect();
-        format!("expected one of {}", names.join(", "))
-    })
 }
 
 fn cause(name: &str) -> Result<Cause, String> {

@@ -26,7 +26,7 @@ pub struct Trigger {
 
 impl Trigger {
     /// Reads an expression: terms separated by blanks, of which all must hold. The words and values are those
-    /// of the filters; [`crate::cli::Record`] lists them in its help.
+    /// of the filters; the help of `record` lists them.
     ///
     /// # Errors
     /// The word that is wrong, and what was expected instead.

@@ -1,8 +1,5 @@
 use std::net::SocketAddr;
 
-use clap::ValueEnum as _;
-
-use crate::cli::Comm;
 use crate::event::{
     Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Holder, Lost, LostAt, Outcome, Owner,
     Retransmit, SendError, Trigger,
@@ -607,7 +604,7 @@ fn protocols_cover_their_variants() {
     ] {
         let mut event = retransmit();
         event.flow.as_mut().unwrap().proto = name.into();
-        for other in Proto::value_variants() {
+        for other in &Proto::ALL {
             assert_eq!(
                 resolved(&proto(*other)).matches(&event),
                 *other == word,
