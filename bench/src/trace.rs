@@ -13,8 +13,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tracer::trace::reader::Item;
-use tracer::trace::reader::recording::{Recording, Step};
+use tracer_format::reader::Item;
+use tracer_format::reader::recording::{Recording, Step};
 
 use flows::Traffic;
 use process::Recorder;

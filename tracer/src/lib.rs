@@ -22,4 +22,3 @@ pub mod render;
 pub mod samples;
 pub mod selftest;
 pub mod sys;
-pub mod trace;

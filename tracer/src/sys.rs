@@ -79,16 +79,6 @@ pub fn needed_for(mut works: impl FnMut() -> bool) -> Vec<Capability> {
     vec![Capability::CAP_SYS_ADMIN]
 }
 
-/// Does something as the calling thread could do it once privileges are dropped; they come back afterwards.
-pub fn without_capabilities<T>(does: impl FnOnce() -> T) -> T {
-    let effective = caps::read(None, CapSet::Effective).unwrap_or_default();
-    // Lowering one's own effective set is always allowed; raising it to what is permitted as well.
-    let _ = caps::clear(None, CapSet::Effective);
-    let answer = does();
-    let _ = caps::set(None, CapSet::Effective, &effective);
-    answer
-}
-
 /// Whether the calling thread is the only one.
 ///
 /// `unshare(CLONE_THREAD)` does nothing for a process with one thread and is refused with EINVAL otherwise

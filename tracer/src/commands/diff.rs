@@ -15,7 +15,7 @@ use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::diff::{Capture, Diff, Intake, Side, Verdict};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
-use crate::trace::note::Note;
+use tracer_format::note::Note;
 use tracer_model::errno;
 use tracer_model::filter::{Comm, Proto};
 use tracer_model::when::When;

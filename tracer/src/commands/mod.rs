@@ -17,6 +17,23 @@ mod run_loop;
 pub mod selftest;
 mod session;
 
+use std::io::{self, IsTerminal as _};
+
+use tracer_format::reader::Recording;
+
+use crate::interrupt::Stdin;
+
+/// Opens a trace, or standard input for `-`.
+fn open_trace(name: &str, follow: bool) -> anyhow::Result<Recording> {
+    if name != "-" {
+        return Recording::open(name, follow);
+    }
+    if io::stdin().is_terminal() {
+        anyhow::bail!("standard input is a terminal: pipe a trace into it, or name a file");
+    }
+    Ok(Recording::from_reader(name, Box::new(Stdin(io::stdin()))))
+}
+
 /// Why a command did not do its job.
 #[derive(Debug)]
 pub enum Failure {

@@ -16,8 +16,8 @@ use super::Failure;
 use super::attach::warn;
 use crate::cli::Filters;
 use crate::render::Clock;
-use crate::trace::note::Note;
-use crate::trace::reader::{Notice, Recording};
+use tracer_format::note::Note;
+use tracer_format::reader::{Notice, Recording};
 use tracer_model::event::{Counted, Event, Totals};
 use tracer_model::filter::{self, Resolved};
 use tracer_model::when::{self, When};
@@ -143,7 +143,7 @@ impl Playback {
 
 /// Opens one trace.
 fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, Failure> {
-    let mut recording = Recording::open(name, wanted.follow)?;
+    let mut recording = super::open_trace(name, wanted.follow)?;
     let (mut since, mut until) = (None, None);
     recording.take_first()?;
     let facts = track::header(&recording).unwrap_or_default();

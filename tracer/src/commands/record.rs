@@ -20,10 +20,10 @@ use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
 use crate::kernel::facts;
 use crate::sys;
-use crate::trace::flight::{Flight, Settings};
-use crate::trace::start::Start;
-use crate::trace::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
 use progress::Progress;
+use tracer_format::flight::{Flight, Settings};
+use tracer_format::start::Start;
+use tracer_format::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
 use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.

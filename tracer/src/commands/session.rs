@@ -26,7 +26,7 @@ use crate::output::FinishOutcome;
 use crate::owner::Owners;
 use crate::render::Clock;
 use crate::sys;
-use crate::trace::writer::Report;
+use tracer_format::writer::Report;
 use tracer_model::event::{Event, Flow, Lost, LostAt, Signal};
 use tracer_model::filter::Resolved;
 use tracer_model::tally::Tally;

@@ -9,7 +9,7 @@ use super::tables::HourCounts;
 use super::{
     Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
 };
-use crate::trace::note::Note;
+use tracer_format::note::Note;
 use tracer_model::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals, proto_from_name};
 use tracer_model::samples::{Found, SocketSample};
 

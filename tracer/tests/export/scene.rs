@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tracer::trace::layout::flag;
-use tracer::trace::note::{Counters, Fired, Note};
-use tracer::trace::{Builder, Seal};
+use tracer_format::layout::flag;
+use tracer_format::note::{Counters, Fired, Note};
+use tracer_format::{Builder, Seal};
 use tracer_model::event::{
     Cause, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError, Signal,
     SignalTotals, Totals, Trigger,

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use crate::render::Clock;
-use crate::trace::note::Gap;
+use tracer_format::note::Gap;
 use tracer_model::event::{Signal, Totals};
 
 /// So many gaps and pieces of damage are listed; the rest is counted.

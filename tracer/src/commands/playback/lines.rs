@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Play, Playback};
 use crate::render::{Clock, Renderer};
-use crate::trace::Note;
+use tracer_format::Note;
 
 impl Playback {
     /// The line of an event or note, with its host where there are several traces; empty for a note of a newer

@@ -8,7 +8,7 @@ use anyhow::Result;
 use foldhash::fast::RandomState;
 
 use crate::commands::playback::Track;
-use crate::trace::{Block, Malformed};
+use tracer_format::{Block, Malformed};
 use tracer_model::event::{Counted, CountedKind, Signal};
 use tracer_model::tally::Tally;
 

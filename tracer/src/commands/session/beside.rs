@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::object;
 use crate::commands::attach::warn;
 use crate::samples::{ASKED, Changes, Sampler};
-use crate::trace::note::Note;
+use tracer_format::note::Note;
 use tracer_model::event::{Detail, Event, Flow};
 use tracer_model::samples::SocketKey;
 

@@ -2,7 +2,7 @@ use jiff::tz::{TimeZone, offset};
 
 use super::*;
 use tracer_model::samples::{
-    Action, AddressChange, InterfaceSample, LostChanges, QdiscSample, Softnet, TcpInfo,
+    Action, AddressChange, InterfaceSample, LostChanges, QdiscSample, Route, Softnet, TcpInfo,
 };
 
 fn clock() -> Clock {

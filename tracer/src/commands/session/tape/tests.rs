@@ -1,9 +1,9 @@
 use super::*;
-use crate::trace::Block;
-use crate::trace::reader::recording::Step;
-use crate::trace::reader::{Item, Recording};
-use crate::trace::start::Start;
-use crate::trace::writer::{Options, Target, Writer};
+use tracer_format::Block;
+use tracer_format::reader::recording::Step;
+use tracer_format::reader::{Item, Recording};
+use tracer_format::start::Start;
+use tracer_format::writer::{Options, Target, Writer};
 use tracer_model::event::Event;
 use tracer_model::made::{self, Dice};
 
