@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::events::{signal_number, signal_of};
 use tracer_model::event::{CountedKind, Signal, SignalTotals, Totals};
+use tracer_model::samples::{Change, Sample};
 
 /// A note. `note` in the JSON says which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +20,9 @@ pub enum Note {
     /// What has been counted since the recording began.
     Counters(Counters),
     /// Counters of the host, as differences.
-    Sample(Map<String, Value>),
+    Sample(Box<Sample>),
     /// A route, neighbour, link or address changed.
-    Change(Map<String, Value>),
+    Change(Box<Change>),
     /// Blocks that could not be written.
     Gap(Gap),
     /// A trigger of the flight recorder fired.
@@ -31,20 +32,21 @@ pub enum Note {
     /// The totals of the recording.
     Totals(Counters),
     /// A note of a newer tool.
-    #[serde(other)]
-    Unknown,
+    #[serde(untagged)]
+    Unknown(Map<String, Value>),
 }
 
 impl Note {
     /// When it was made, nanoseconds of CLOCK_BOOTTIME, where it says so.
     pub fn boot_ns(&self) -> Option<u64> {
         match self {
-            Self::Sample(map) | Self::Change(map) => map.get("boot_ns").and_then(Value::as_u64),
+            Self::Sample(sample) => Some(sample.boot_ns).filter(|boot_ns| *boot_ns != 0),
+            Self::Change(change) => Some(change.boot_ns),
             Self::Anchor(anchor) => Some(anchor.boot_ns),
             Self::Counters(counters) | Self::Totals(counters) => Some(counters.boot_ns),
             Self::Gap(gap) => Some(gap.last_boot_ns),
             Self::Trigger(fired) => Some(fired.boot_ns),
-            Self::Header(_) | Self::Counted(_) | Self::Unknown => None,
+            Self::Header(_) | Self::Counted(_) | Self::Unknown(_) => None,
         }
     }
 }

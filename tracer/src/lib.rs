@@ -3,14 +3,10 @@
 //! The line that data walks: `kernel::ring` → [`decode`] → [`owner`] → [`render`]; [`commands`] compose it.
 //! Imports go one way, and `cargo xtask lint` checks the borders.
 
-pub mod applog;
 pub mod cli;
 pub mod commands;
 pub mod decode;
-pub mod diagnose;
-pub mod diff;
 pub mod exec;
-pub mod explain;
 pub mod export;
 pub mod host;
 pub mod interrupt;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use tracer::diagnose::rule::{Layer, Rule};
-use tracer::diagnose::rules::{ALL, UNKNOWN};
+use tracer_diagnose::rule::{Layer, Rule};
+use tracer_diagnose::rules::{ALL, UNKNOWN};
 
 const HEAD: &str = "\
 # Rules

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A change that the kernel announced (rtnetlink(7)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +25,8 @@ pub enum What {
     /// Changes that are not in the trace.
     Lost(LostChanges),
     /// What a newer tool wrote.
-    #[serde(other)]
-    Unknown,
+    #[serde(untagged)]
+    Unknown(Map<String, Value>),
 }
 
 impl What {
@@ -37,7 +38,7 @@ impl What {
             Self::Route(_) => "route",
             Self::Neighbour(_) => "neighbour",
             Self::Lost(_) => "lost",
-            Self::Unknown => "unknown",
+            Self::Unknown(_) => "unknown",
         }
     }
 }
@@ -99,6 +100,9 @@ pub struct LinkChange {
     /// `veth`, `bond`…; `None` for hardware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_kind: Option<String>,
+    /// What a newer tool added.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// An address of an interface.
@@ -114,6 +118,9 @@ pub struct AddressChange {
     /// `tentative`, `dadfailed`, `deprecated`, `optimistic`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+    /// What a newer tool added.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// A route that came, went or is another one.
@@ -154,6 +161,9 @@ pub struct Route {
     /// How many ways there are, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hops: Option<u32>,
+    /// What a newer tool added.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// As `ip route` prints it.
@@ -207,6 +217,9 @@ pub struct NeighbourChange {
     /// Where it was before, when that is not the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_address_was: Option<String>,
+    /// What a newer tool added.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// Changes that are missing here.
@@ -221,6 +234,9 @@ pub struct LostChanges {
     /// `None` when the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// What a newer tool added.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// As `ip neigh` writes `NUD_…`.
@@ -276,11 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_from_the_future_is_unknown_and_new_keys_are_skipped() {
-        let text = r#"{"boot_ns":5,"kind":"nexthop","action":"new","id":7}"#;
-        let change: Change = serde_json::from_str(text).unwrap();
-        assert_eq!((change.boot_ns, change.what), (5, What::Unknown));
-        let text = r#"{"boot_ns":5,"kind":"lost","why":"overrun","colour":"red"}"#;
-        assert!(serde_json::from_str::<Change>(text).is_ok());
+    fn a_kind_from_the_future_and_new_keys_are_kept() {
+        for text in [
+            r#"{"boot_ns":5,"kind":"nexthop","action":"new","id":7}"#,
+            r#"{"boot_ns":5,"kind":"lost","why":"overrun","colour":"red"}"#,
+        ] {
+            let change: Change = serde_json::from_str(text).unwrap();
+            assert_eq!(change.boot_ns, 5);
+            assert_eq!(serde_json::to_string(&change).unwrap(), text);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod zone;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub use change::{
     Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, Route, RouteChange,
@@ -68,4 +69,7 @@ pub struct Sample {
     /// What could not be read, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
+    /// What a newer tool added.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }

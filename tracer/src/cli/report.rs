@@ -9,7 +9,7 @@ use super::filters::of_a_trace;
 use super::replay::standard_input_once;
 use super::values::signed_duration;
 use super::{Filters, Printed};
-use crate::applog::Fields;
+use tracer_diagnose::applog::Fields;
 use tracer_model::when::When;
 
 const HELP: &str = "\

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use super::Failure;
 use super::live::renderer;
 use crate::cli::{Explain as Args, Printed};
-use crate::explain::{self, Entry};
 use crate::render::{self, Renderer};
+use tracer_diagnose::explain::{self, Entry};
 use tracer_model::escape;
 
 /// Runs the command.

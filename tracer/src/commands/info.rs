@@ -13,8 +13,8 @@ use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
 use collect::Collect;
 use found::{Ended, Found};
+use tracer_format::reader::Item;
 use tracer_format::reader::recording::Step;
-use tracer_format::reader::{Item, Recording};
 
 /// Runs the command.
 pub fn run(args: &Info) -> Result<(), Failure> {

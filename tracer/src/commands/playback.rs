@@ -17,7 +17,7 @@ use super::attach::warn;
 use crate::cli::Filters;
 use crate::render::Clock;
 use tracer_format::note::Note;
-use tracer_format::reader::{Notice, Recording};
+use tracer_format::reader::Notice;
 use tracer_model::event::{Counted, Event, Totals};
 use tracer_model::filter::{self, Resolved};
 use tracer_model::when::{self, When};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::json::{self as lines, line};
 use super::report::{part, safe, since_1970};
 use super::{Clock, Renderer};
-use crate::applog::{AppLog, Found, IN_TIMELINE, Matched, SocketFacts};
+use tracer_diagnose::applog::{AppLog, Found, IN_TIMELINE, Matched, SocketFacts};
 use tracer_model::errno;
 use tracer_model::event::{Flow, Owner};
 

@@ -18,7 +18,7 @@ mod time;
 
 pub use time::Clock;
 
-use crate::diagnose::Report;
+use tracer_diagnose::Report;
 use tracer_model::escape;
 use tracer_model::event::{Counted, Event, Totals};
 use tracer_model::samples::{Change, Sample};

@@ -134,7 +134,7 @@ fn words_of(change: &Change) -> String {
                 .map_or_else(String::new, |of| format!(" of {of}"));
             format!("{count} changes{of} ({})", lost.why)
         }
-        What::Unknown => "of a kind that this version does not know".to_owned(),
+        What::Unknown(_) => "of a kind that this version does not know".to_owned(),
     }
 }
 

@@ -150,6 +150,7 @@ impl Known {
                     ifindex: address.ifindex,
                     address: address.address,
                     flags: address::flags(address.flags),
+                    ..AddressChange::default()
                 }))
             }
             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
@@ -250,6 +251,7 @@ impl Known {
                 state_was: old.map(|(state, _)| neighbour_state(state)),
                 link_address: neighbour.link_address.clone(),
                 link_address_was: link_was.filter(|_| moved || has_failed),
+                ..NeighbourChange::default()
             })
         })
     }
@@ -273,6 +275,7 @@ fn told(link: &Link, action: Action, changed: Vec<String>) -> LinkChange {
         qdisc: link.qdisc.clone(),
         carrier_changes: link.carrier_changes,
         link_kind: link.kind.clone(),
+        ..LinkChange::default()
     }
 }
 
@@ -312,6 +315,7 @@ impl Rate {
                         why: "rate".to_owned(),
                         of: Some(of.to_owned()),
                         count: Some(count),
+                        ..LostChanges::default()
                     }));
                 }
             }

@@ -268,11 +268,10 @@ impl Track {
                 return self.counted.extend(counted);
             }
             Note::Gap(gap) => return self.gap(block, gap),
-            Note::Sample(map) | Note::Change(map) => {
-                let boot_ns = map.get("boot_ns").and_then(Value::as_u64);
+            Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {
+                let boot_ns = note.boot_ns();
                 (boot_ns.unwrap_or(block.header.sealed_boot_ns), note.clone())
             }
-            Note::Trigger(fired) => (fired.boot_ns, note.clone()),
             _ => return,
         };
         let wall_ns = block.header.wall_ns(boot_ns);

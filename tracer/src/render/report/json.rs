@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{clock, hours, since_1970};
-use crate::diagnose::{Evidence, Finding, Happening, Report};
 use crate::render::json::{self as lines, line};
 use crate::render::{Clock, sample};
+use tracer_diagnose::{Evidence, Finding, Happening, Report};
 use tracer_model::errno;
 use tracer_model::event::{Direction, Owner};
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{hours, since_1970};
-use crate::diagnose::rule::Confidence;
-use crate::diagnose::{Evidence, Finding, Happening, Report, Verdict};
 use crate::render::text::COLUMNS;
 use crate::render::{Clock, sample};
+use tracer_diagnose::rule::Confidence;
+use tracer_diagnose::{Evidence, Finding, Happening, Report, Verdict};
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{Direction, Owner};
@@ -295,7 +295,7 @@ fn tables(report: &Report, text: &mut String) {
 /// The hours of the day, where there were more than one.
 fn histogram(report: &Report, text: &mut String) {
     let rows = hours(report);
-    let all = |row: &crate::diagnose::HourCounts| row.errors + row.timeouts + row.disconnects;
+    let all = |row: &tracer_diagnose::HourCounts| row.errors + row.timeouts + row.disconnects;
     let most = rows.iter().map(|(_, row)| all(row)).max().unwrap_or(0);
     if most == 0 {
         return;

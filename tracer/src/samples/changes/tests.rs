@@ -142,6 +142,7 @@ fn a_flood_is_cut_and_counted_when_its_second_is_over() {
         why: "rate".to_owned(),
         of: Some("route".to_owned()),
         count: Some(100),
+        ..LostChanges::default()
     };
     assert_eq!(told, [What::Lost(lost)]);
     assert_eq!(rate.limit(Vec::new(), 3 * SECOND_NS), []);
