@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tracer::kernel::facts::Facts;
-use tracer::kernel::load::{self, Loaded};
-use tracer::kernel::plan::{self, Kind, NEEDED_FILES, Plan, Serves, Wanted};
-use tracer::names::KernelNames;
+use tracer_capture::kernel::facts::Facts;
+use tracer_capture::kernel::load::{self, Loaded};
+use tracer_capture::kernel::plan::{self, Kind, NEEDED_FILES, Plan, Serves, Wanted};
+use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, signal};
 use tracer_model::filter::Resolved;
 
@@ -86,8 +86,8 @@ impl Bench {
         let facts = Facts::probe(root);
         let plan = plan::plan(&facts, Wanted::ALL)?;
         let benign = KernelNames::open(root, &facts).benign_reasons();
-        tracer::sys::raise_nofile(NEEDED_FILES.max(4096))?;
-        tracer::sys::raise_memlock();
+        tracer_capture::sys::raise_nofile(NEEDED_FILES.max(4096))?;
+        tracer_capture::sys::raise_memlock();
         let mut bench = Self {
             plan,
             benign,

@@ -81,7 +81,7 @@ enum Part {
 
 /// Measures.
 pub fn run(args: &Args) -> Result<()> {
-    tracer::sys::raise_nofile(4 * FLOWS as u64)?;
+    tracer_capture::sys::raise_nofile(4 * FLOWS as u64)?;
     let mut files = Files::new(&args.folder);
     let bench = Bench {
         args,

@@ -5,16 +5,9 @@
 
 pub mod cli;
 pub mod commands;
-pub mod decode;
 pub mod exec;
 pub mod export;
-pub mod host;
 pub mod interrupt;
-pub mod kernel;
-pub mod names;
 pub mod output;
-pub mod owner;
 pub mod render;
-pub mod samples;
 pub mod selftest;
-pub mod sys;

@@ -81,7 +81,7 @@ fn without_a_word_everything_is_listed() {
 
 #[test]
 fn every_reason_of_this_kernel_is_explained() {
-    match tracer::kernel::facts::Facts::probe(Path::new("/")).btf {
+    match tracer_capture::kernel::facts::Facts::probe(Path::new("/")).btf {
         Ok(btf) => {
             let values = |names: Option<BTreeMap<u32, String>>| -> Vec<String> {
                 names.into_iter().flat_map(BTreeMap::into_values).collect()

@@ -11,13 +11,13 @@ use tracer_common::{filter as bit, signal as number};
 
 use super::Failure;
 use crate::cli::{Capture, LiveFilters};
-use crate::host::ThisHost;
-use crate::kernel::facts::{self, Facts, ProgramVerdict};
-use crate::kernel::load::{self, Loaded};
-use crate::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
-use crate::names::KernelNames;
-use crate::owner::{Cgroups, Holders, Owners, Processes};
-use crate::sys;
+use tracer_capture::host::ThisHost;
+use tracer_capture::kernel::facts::{self, Facts, ProgramVerdict};
+use tracer_capture::kernel::load::{self, Loaded};
+use tracer_capture::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
+use tracer_capture::names::KernelNames;
+use tracer_capture::owner::{Cgroups, Holders, Owners, Processes};
+use tracer_capture::sys;
 use tracer_model::event::Signal;
 use tracer_model::filter::{self, Resolved, Settings};
 

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::attach::Attached;
 use crate::commands::session::object;
-use crate::kernel::facts::ProgramVerdict;
-use crate::kernel::plan::Serves;
-use crate::samples::{self, About};
-use crate::sys;
+use tracer_capture::kernel::facts::ProgramVerdict;
+use tracer_capture::kernel::plan::Serves;
+use tracer_capture::samples::{self, About};
+use tracer_capture::sys;
 
 /// A number that no other recording has.
 ///

@@ -14,7 +14,7 @@ use super::session::{Beside, Printer, Session, Witness};
 use crate::cli::{Color, Format, Live, Printed};
 use crate::output::{FinishOutcome, Output};
 use crate::render::{Clock, Renderer};
-use crate::sys;
+use tracer_capture::sys;
 
 /// How often counters are looked at for a report.
 const SAMPLES: Duration = Duration::from_secs(5);

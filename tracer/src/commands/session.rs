@@ -19,13 +19,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracer_common::{AggregateKey, AggregateValue, Head, filter as bit, signal};
 
-use crate::decode::{self, Aggregated, Record};
-use crate::kernel::load::Loaded;
-use crate::names::KernelNames;
 use crate::output::FinishOutcome;
-use crate::owner::Owners;
 use crate::render::Clock;
-use crate::sys;
+use tracer_capture::decode::{self, Aggregated, Record};
+use tracer_capture::kernel::load::Loaded;
+use tracer_capture::names::KernelNames;
+use tracer_capture::owner::Owners;
+use tracer_capture::sys;
 use tracer_format::writer::Report;
 use tracer_model::event::{Event, Flow, Lost, LostAt, Signal};
 use tracer_model::filter::Resolved;

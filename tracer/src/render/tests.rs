@@ -1,5 +1,6 @@
 //! What events look like: fixtures, and golden lines of JSON.
 
+mod decoded;
 mod text;
 
 use jiff::tz::{TimeZone, offset};

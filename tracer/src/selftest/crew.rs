@@ -12,8 +12,8 @@ use anyhow::{Context as _, bail};
 
 use super::expect::Who;
 use super::order::{Order, Reply};
-use crate::kernel::facts;
-use crate::owner::Processes;
+use tracer_capture::kernel::facts;
+use tracer_capture::owner::Processes;
 
 /// Longer than any order takes, on the slowest host.
 const PATIENCE: Duration = Duration::from_secs(60);

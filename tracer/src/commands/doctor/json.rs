@@ -5,8 +5,8 @@ use tracer_common::OFFSET_COUNT;
 
 use super::limits::{limits, serves};
 use super::{Examination, Summary};
-use crate::kernel::facts::{Facts, Limit, ProgramVerdict};
-use crate::kernel::plan::{Choice, Loss, Need, Plan};
+use tracer_capture::kernel::facts::{Facts, Limit, ProgramVerdict};
+use tracer_capture::kernel::plan::{Choice, Loss, Need, Plan};
 use tracer_model::escape;
 
 /// One line: `{"type":"doctor",...}`.

@@ -3,8 +3,8 @@ use std::cell::Cell;
 use serde_json::Value;
 
 use super::*;
-use crate::kernel::facts::Capabilities;
-use crate::kernel::facts::perfect::{host, with_btf};
+use tracer_capture::kernel::facts::Capabilities;
+use tracer_capture::kernel::facts::perfect::{host, with_btf};
 use tracer_model::escape;
 
 fn allowed(plan: &Result<Plan, PlanError>) -> Vec<(String, ProgramVerdict)> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::commands::attach::warn;
-use crate::samples::{ASKED, Changes, Sampler};
+use tracer_capture::samples::{ASKED, Changes, Sampler};
 use tracer_format::note::Note;
 use tracer_model::event::{Detail, Event, Flow};
 use tracer_model::samples::SocketKey;

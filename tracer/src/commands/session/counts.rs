@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use tracer_common::{BEYOND_MAP, CodeKey, Counters, signal};
 
 use super::Session;
-use crate::decode;
+use tracer_capture::decode;
 use tracer_model::event::{Counted, CountedKind, Totals};
 
 impl Session {

@@ -66,7 +66,7 @@ impl Witness {
 
     /// The end.
     pub fn finish(mut self, counted: &[Counted], totals: &Totals, clock: &Clock) -> Report {
-        let now_boot_ns = crate::sys::boot_clock_ns();
+        let now_boot_ns = tracer_capture::sys::boot_clock_ns();
         let now_ns = wall(clock, now_boot_ns);
         let notes = self.beside.last(now_boot_ns);
         self.take(notes, now_ns);

@@ -7,14 +7,14 @@
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
 //! use std::path::Path;
-//! use tracer::samples::Sampler;
+//! use tracer_capture::samples::Sampler;
 //!
 //! let mut sampler = Sampler::open(Path::new("/"));
-//! tracer::sys::drop_privileges(&[])?;
-//! assert!(sampler.sample(tracer::sys::boot_clock_ns()).is_none(), "the first only takes the base");
+//! tracer_capture::sys::drop_privileges(&[])?;
+//! assert!(sampler.sample(tracer_capture::sys::boot_clock_ns()).is_none(), "the first only takes the base");
 //! // …an interval later, with the flows that had trouble:
 //! let troubled = [];
-//! if let Some(mut sample) = sampler.sample(tracer::sys::boot_clock_ns()) {
+//! if let Some(mut sample) = sampler.sample(tracer_capture::sys::boot_clock_ns()) {
 //!     sample.sockets = sampler.sample_sockets(&troubled);
 //!     let note = serde_json::to_string(&sample)?;
 //! }

@@ -142,7 +142,7 @@ impl Facts {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod perfect;
+#[cfg(any(test, feature = "testing"))]
+pub mod perfect;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 //! Loads and commands the kernel half of the self-test (`tracer-ebpf/src/selftest.rs`): faults that are made and
-//! counted in the kernel. Beside `kernel/load` and `kernel/ring` the only place that knows aya.
+//! counted in the kernel.
 
 use std::fs::File;
 
