@@ -1,21 +1,137 @@
 //! The only place that reads kernel memory.
 //!
-//! `load!` reads through a typed pointer (an argument of a `tp_btf` program, or what another load gave) at
-//! an offset that the verifier knows as a constant: it checks the type and the offset, a null or stale
-//! pointer reads as 0, and the load costs what a load costs. `probe` is for pointers that carry no type.
+//! `load!` reads a number through a typed pointer (an argument of a `tp_btf` program, or what [`load_ptr!`]
+//! gave) at an offset that the verifier knows as a constant: it checks the type and the offset, and the load
+//! costs what a load costs. `probe` is for pointers that carry no type.
+//!
+//! # Null
+//!
+//! Most typed loads have an exception entry, through which a null or stale pointer reads as 0. Loads through a
+//! pointer that the verifier *trusts* have none: a null pointer there is a kernel panic. Which pointers are
+//! trusted differs by kernel: the arguments of `tp_btf` programs since 6.3 (and in RHEL since 9.4), and some
+//! fields (`socket.sk`, `file.f_inode`, `task.group_leader`). Those kernels also take a trusted pointer for never
+//! null and delete a comparison of it with the constant 0, although the tracepoints `kfree_skb` and
+//! `tcp_send_reset` pass null (CVE-2025-21852; later kernels mark such arguments `__nullable`). So a pointer can
+//! only be had through [`Arg::get`] and [`load_ptr!`], which decide with [`non_null`] on the value as a number.
+//! A test over the object file follows every program and proves it.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{
+        bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
+    },
 };
 use core::mem::MaybeUninit;
 use tracer_common::{TYPED_CALL, ability};
 
-use crate::maps::config;
+use crate::maps::{ZERO, config};
 
-/// A pointer into the kernel whose type only the verifier knows.
+/// A pointer into the kernel whose type only the verifier knows. Not null, unless a comment says otherwise.
 pub type Ptr = *const u8;
 
-/// `load!(pointer, field: type)` is `Some(value)`, or `None` when this kernel has no such field.
+/// Numbers, and arrays of them, that can be loaded from a field. Pointers are not among them: [`load_ptr!`].
+///
+/// # Safety
+/// All bit patterns are values.
+pub unsafe trait Number: Copy {}
+// SAFETY: every bit pattern is a value of an integer.
+unsafe impl Number for u8 {}
+// SAFETY: as for u8.
+unsafe impl Number for u16 {}
+// SAFETY: as for u8.
+unsafe impl Number for u32 {}
+// SAFETY: as for u8.
+unsafe impl Number for u64 {}
+// SAFETY: an array has no padding of its own.
+unsafe impl<T: Number, const N: usize> Number for [T; N] {}
+
+/// A pointer argument of a program, as the kernel passed it: it may be null, whatever the verifier believes.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Arg(Ptr);
+
+impl Arg {
+    /// Stands for an argument that this form of the hook does not have.
+    pub const NONE: Self = Self(core::ptr::null());
+
+    /// The pointer, `None` when the kernel passed null.
+    #[inline(always)]
+    pub fn get(self) -> Option<Ptr> {
+        non_null(self.0)
+    }
+
+    /// The address alone, which says which object it is; nothing can be read through it.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+/// What a program can take as an argument.
+pub trait Argument {
+    fn from_register(value: u64) -> Self;
+}
+
+impl Argument for Arg {
+    #[inline(always)]
+    fn from_register(value: u64) -> Self {
+        Self(value as Ptr)
+    }
+}
+
+macro_rules! number_argument {
+    ($($ty:ty),*) => {$(
+        impl Argument for $ty {
+            #[inline(always)]
+            fn from_register(value: u64) -> Self {
+                value as Self
+            }
+        }
+    )*};
+}
+number_argument!(i32, u32, i64, u64);
+
+/// The `n`th argument of a `tp_btf` or fexit program (the result of a function follows its last argument), or the
+/// `n`th word of an iterator's context. Read once: the verifier forgets of a second read what it learnt of the first.
+#[inline(always)]
+pub fn arg<T: Argument>(ctx: &impl EbpfContext, n: usize) -> T {
+    // SAFETY: the kernel passes an array of words, and the verifier checks the index.
+    T::from_register(unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<u64>().add(n)) })
+}
+
+/// Decides whether a typed pointer is null in a way that no verifier can decide beforehand: it is compared with a
+/// zero of which the verifier does not know that it is one. The second comparison, with the constant 0, is for
+/// verifiers that mark the pointer as nullable and want to see just that; the others delete it.
+#[inline(always)]
+pub fn non_null(ptr: Ptr) -> Option<Ptr> {
+    // SAFETY: a read of a static that nobody writes.
+    let zero = unsafe { core::ptr::read_volatile(&raw const ZERO) };
+    if ptr as u64 == zero {
+        return None;
+    }
+    let mut ptr = ptr;
+    // SAFETY: copies a register to itself. The compiler must not know that this is the pointer that was compared: it
+    // would put the comparison that may be deleted before the one that decides, or leave one of them out.
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) ptr, options(nomem, nostack, preserves_flags));
+    }
+    if ptr.is_null() {
+        return None;
+    }
+    Some(ptr)
+}
+
+/// Loads a number through a typed pointer.
+///
+/// # Safety
+/// The verifier proves pointer, offset and size, or refuses the program; `ptr` was found to be not null.
+#[inline(always)]
+pub unsafe fn read<T: Number>(ptr: Ptr, offset: u32) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::read_volatile(ptr.add(offset as usize).cast::<T>()) }
+}
+
+/// `load!(pointer, field: type)` is `Some(number)`, or `None` when this kernel has no such field.
 macro_rules! load {
     ($ptr:expr, $field:ident: $ty:ty) => {{
         // SAFETY: a read of a static that nobody writes after loading.
@@ -24,13 +140,22 @@ macro_rules! load {
             None
         } else {
             // SAFETY: the verifier proves pointer, offset and size, or refuses the program.
-            Some(unsafe {
-                core::ptr::read_volatile(($ptr as *const u8).add(offset as usize) as *const $ty)
-            })
+            Some(unsafe { $crate::kernel::read::<$ty>($ptr, offset) })
         }
     }};
 }
 pub(crate) use load;
+
+/// `load_ptr!(pointer, field)` is the pointer in a field, `None` when it is null or this kernel has no such field.
+macro_rules! load_ptr {
+    ($ptr:expr, $field:ident) => {
+        match $crate::kernel::load!($ptr, $field: u64) {
+            Some(address) => $crate::kernel::non_null(address as $crate::kernel::Ptr),
+            None => None,
+        }
+    };
+}
+pub(crate) use load_ptr;
 
 /// As `load!` by a probe read: for pointers that carry no type.
 macro_rules! load_probed {
@@ -81,6 +206,22 @@ macro_rules! load_task {
 }
 pub(crate) use load_task;
 
+/// As `load_ptr!` from the current task and what is reached from it.
+macro_rules! load_task_ptr {
+    ($ptr:expr, $field:ident) => {
+        $crate::kernel::load_task_ptr!(
+            $crate::kernel::can(tracer_common::ability::CURRENT_TASK), $ptr, $field
+        )
+    };
+    ($typed:expr, $ptr:expr, $field:ident) => {
+        match $crate::kernel::load_task!($typed, $ptr, $field: u64) {
+            Some(address) => $crate::kernel::non_null(address as $crate::kernel::Ptr),
+            None => None,
+        }
+    };
+}
+pub(crate) use load_task_ptr;
+
 /// Does this kernel give all of these abilities?
 #[inline(always)]
 pub fn can(abilities: u64) -> bool {
@@ -96,9 +237,7 @@ macro_rules! load_bits {
             None
         } else {
             // SAFETY: the verifier proves pointer, offset and size, or refuses the program.
-            let byte = unsafe {
-                core::ptr::read_volatile(($ptr as *const u8).add((slot & 0xffff) as usize))
-            };
+            let byte = unsafe { $crate::kernel::read::<u8>($ptr, slot & 0xffff) };
             let width = slot >> 24;
             let mask = if width == 0 || width >= 8 {
                 0xff
@@ -127,23 +266,9 @@ pub fn probe<T: Copy>(address: u64) -> Option<T> {
     (result == 0).then(|| unsafe { value.assume_init() })
 }
 
-/// A type of which all zeroes are a value.
-///
-/// # Safety
-/// They are.
-pub unsafe trait Zero: Copy {}
-// SAFETY: numbers, a raw pointer, and arrays of numbers.
-unsafe impl Zero for u32 {}
-// SAFETY: as above.
-unsafe impl Zero for u64 {}
-// SAFETY: as above.
-unsafe impl Zero for Ptr {}
-// SAFETY: as above.
-unsafe impl<T: Zero, const N: usize> Zero for [T; N] {}
-
 /// As [`probe`], all zeroes where nothing can be read.
 #[inline(always)]
-pub fn probe_or_zero<T: Zero>(address: u64) -> T {
+pub fn probe_or_zero<T: Number>(address: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes all of it: zeroes, when it fails.
     unsafe {

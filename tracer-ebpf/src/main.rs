@@ -7,6 +7,8 @@
 // The bpf target has no atomics in core::sync::atomic for lack of compare-and-swap on old kernels; the plain
 // atomic add that every kernel has is only reachable as an intrinsic.
 #![feature(core_intrinsics)]
+// A move in assembly hides from the compiler what a comparison has shown, see `kernel::non_null`.
+#![feature(asm_experimental_arch)]
 // What fills a record must not become a function, see below.
 #![feature(stmt_expr_attributes)]
 #![allow(internal_features)]

@@ -36,6 +36,11 @@ pub static CONFIG: Config = Config {
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::from_array([UNRESOLVED; OFFSET_COUNT]);
 
+/// 0, never written. The verifier does not know: it takes any value for possible in a map that is not frozen. See
+/// [`crate::kernel::non_null`].
+#[unsafe(no_mangle)]
+pub static mut ZERO: u64 = 0;
+
 /// Reads a setting; volatile, so that the compiler does not fold the placeholder in.
 macro_rules! config {
     ($field:ident) => {

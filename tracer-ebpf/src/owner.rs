@@ -15,7 +15,8 @@ use tracer_common::{Owner, ability, filter, grade, owner_flag};
 
 use crate::{
     kernel::{
-        Ptr, Words, can, clear, current_task, load, load_bits, load_probed, load_task, probe, put,
+        Ptr, Words, can, clear, current_task, load, load_bits, load_probed, load_ptr, load_task,
+        load_task_ptr, probe, put,
     },
     maps::{SENDER_PLACES, SENDERS, config},
 };
@@ -73,7 +74,7 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
     }
     owner.pid = load_task!(task, task_tgid: u32).unwrap_or(0);
     owner.tid = load_task!(task, task_pid: u32).unwrap_or(0);
-    if let Some(leader) = load_task!(task, task_leader: Ptr) {
+    if let Some(leader) = load_task_ptr!(task, task_leader) {
         owner.start_ns = load_task!(leader, task_start: u64).unwrap_or(0);
         put(
             &mut owner.comm,
@@ -93,7 +94,7 @@ pub fn describe(task: Ptr, grade: u8, owner: &mut Owner) {
 /// Real user id, `u32::MAX` when unreadable.
 #[inline(always)]
 fn uid(typed: bool, task: Ptr) -> u32 {
-    let uid = match load_task!(typed, task, task_cred: Ptr) {
+    let uid = match load_task_ptr!(typed, task, task_cred) {
         Some(cred) if typed => load!(cred, cred_uid: u32),
         // Unlike elsewhere, 0 would say something that may not be so.
         Some(cred) => load_probed!(cred, cred_uid: u32),
@@ -105,14 +106,14 @@ fn uid(typed: bool, task: Ptr) -> u32 {
 /// The task's cgroup (v2).
 #[inline(always)]
 fn cgroup(task: Ptr) -> Option<Ptr> {
-    let set = load_task!(task, task_cgroups: Ptr)?;
-    load_task!(set, css_set_dfl_cgrp: Ptr)
+    let set = load_task_ptr!(task, task_cgroups)?;
+    load_task_ptr!(set, css_set_dfl_cgrp)
 }
 
 /// Its id: the inode number of its directory, 0 when unreadable.
 #[inline(always)]
 fn cgroup_id(cgroup: Ptr) -> u64 {
-    match load_task!(cgroup, cgroup_kn: Ptr) {
+    match load_task_ptr!(cgroup, cgroup_kn) {
         Some(kn) => load_task!(kn, kernfs_id: u64).unwrap_or(0),
         None => 0,
     }
@@ -292,8 +293,8 @@ pub fn born(sk: Ptr) {
 
 /// The socket ends; its address may be given to another one next.
 #[inline(always)]
-pub fn ended(sk: Ptr) {
-    by_address::forget(sk as u64);
+pub fn ended(address: u64) {
+    by_address::forget(address);
 }
 
 /// The process that connects or listens, seen in process context; the kernel itself when the socket has no
@@ -345,10 +346,8 @@ pub fn closed(sk: Ptr) {
 /// A socket that has a `struct socket` but no file was made by the kernel for itself.
 #[inline(always)]
 pub fn kernel_owned(sk: Ptr) -> bool {
-    match load!(sk, sk_socket: Ptr) {
-        Some(socket) if !socket.is_null() => {
-            load!(socket, socket_file: Ptr).is_some_and(|file| file.is_null())
-        }
-        _ => false,
+    match load_ptr!(sk, sk_socket) {
+        Some(socket) => load!(socket, socket_file: u64) == Some(0),
+        None => false,
     }
 }

@@ -3,7 +3,7 @@
 use tracer_common::{Flow, direction};
 
 use crate::{
-    kernel::{Ptr, Words, load, probe, put},
+    kernel::{Ptr, Words, load, load_ptr, probe, put},
     socket::{AF_INET, AF_INET6, SOCK_RAW, mapped_v4, v4},
 };
 
@@ -160,13 +160,10 @@ pub fn complete(flow: &mut Flow, packet: &Addresses, direction: u32) {
 /// Inode number of the network namespace of the packet's device, 0 without one.
 #[inline(always)]
 pub fn netns(skb: Ptr) -> u32 {
-    let Some(dev) = load!(skb, skb_dev: Ptr) else {
+    let Some(dev) = load_ptr!(skb, skb_dev) else {
         return 0;
     };
-    if dev.is_null() {
-        return 0;
-    }
-    match load!(dev, dev_net: Ptr) {
+    match load_ptr!(dev, dev_net) {
         Some(net) => load!(net, net_inum: u32).unwrap_or(0),
         None => 0,
     }
@@ -184,12 +181,9 @@ pub fn device(dev: Ptr) -> (u32, Words) {
 #[inline(always)]
 pub fn interface(skb: Ptr) -> (u32, Words) {
     let received_on = load!(skb, skb_iif: u32).unwrap_or(0);
-    let Some(dev) = load!(skb, skb_dev: Ptr) else {
+    let Some(dev) = load_ptr!(skb, skb_dev) else {
         return (received_on, [0; 4]);
     };
-    if dev.is_null() {
-        return (received_on, [0; 4]);
-    }
     let (index, name) = device(dev);
     if received_on != 0 && index != received_on {
         return (received_on, [0; 4]);

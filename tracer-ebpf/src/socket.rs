@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc
 use tracer_common::{Head, NO_U32, TcpState, ability, head_flag};
 
 use crate::{
-    kernel::{Ptr, Words, can, clear, load, load_bits, probe, put},
+    kernel::{Ptr, Words, can, clear, load, load_bits, load_ptr, non_null, probe, put},
     maps::config,
 };
 
@@ -116,24 +116,24 @@ pub fn describe_borrowed(sk: Ptr, head: &mut Head) {
 #[inline(always)]
 fn describe_file(sk: Ptr, head: &mut Head) {
     head.file_refs = NO_U32;
-    let Some(socket) = load!(sk, sk_socket: Ptr) else {
+    let Some(socket) = load!(sk, sk_socket: u64) else {
         return;
     };
-    if socket.is_null() {
+    let Some(socket) = non_null(socket as Ptr) else {
         head.flags |= head_flag::ORPHAN;
         return;
-    }
-    let Some(file) = load!(socket, socket_file: Ptr) else {
+    };
+    let Some(file) = load!(socket, socket_file: u64) else {
         return;
     };
-    if file.is_null() {
+    let Some(file) = non_null(file as Ptr) else {
         // A socket without a file was made by the kernel for itself.
         head.file_refs = 0;
         return;
-    }
+    };
     // The inode tells a socket without a cookie; with one it is not worth the cache line.
     if head.flow.cookie == 0
-        && let Some(inode) = load!(file, file_inode: Ptr)
+        && let Some(inode) = load_ptr!(file, file_inode)
     {
         head.flow.inode = load!(inode, inode_ino: u64).unwrap_or(0);
     }
@@ -148,7 +148,7 @@ fn describe_file(sk: Ptr, head: &mut Head) {
 /// Inode number of the socket's network namespace.
 #[inline(always)]
 pub fn netns(sk: Ptr) -> u32 {
-    match load!(sk, sk_net: Ptr) {
+    match load_ptr!(sk, sk_net) {
         Some(net) => load!(net, net_inum: u32).unwrap_or(0),
         None => 0,
     }

@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use tracer_common::{NO_U64, ability};
 
 use crate::{
-    kernel::{Ptr, can, load, load_probed, load_task, probe, probe_user},
+    kernel::{Ptr, can, load, load_probed, load_task, load_task_ptr, probe, probe_user},
     maps::config,
     owner::is_kernel_thread,
 };
@@ -28,15 +28,28 @@ const SENDMMSG: u64 = 307;
 /// How many parts of a message are added up.
 const MAX_PARTS: u64 = 8;
 
-/// The caller's view of one send.
+/// The caller's view of one send. Always a whole value, never an `Option`: the compiler copies the undefined inside
+/// of a `None`, and some kernels refuse a program that reads stack which it has not written (RHEL 9.4).
 #[derive(Clone, Copy)]
 pub struct Request {
+    /// Whether the request could be told for sure; else all else is as in [`Request::UNKNOWN`].
+    pub visible: bool,
     /// Bytes to send, [`NO_U64`] when not visible.
     pub bytes: u64,
     /// User address of the destination, 0 when none was named.
     pub name: u64,
     /// Its length.
     pub name_len: u32,
+}
+
+impl Request {
+    /// Nothing is visible of it.
+    pub const UNKNOWN: Self = Self {
+        visible: false,
+        bytes: NO_U64,
+        name: 0,
+        name_len: 0,
+    };
 }
 
 /// Can the send that returned `sent` bytes have been partial? Only where the send buffer was full, of which a
@@ -80,9 +93,17 @@ fn registers(task: Ptr) -> Option<Ptr> {
     Some((stack + offset) as Ptr)
 }
 
-/// Reads the request of the send on `sk` that `task`, the current one, makes; `None` when it cannot be told for sure.
+/// Reads the request of the send on `sk` that `task`, the current one, makes.
 #[inline(always)]
-pub fn request(task: Ptr, sk: Ptr) -> Option<Request> {
+pub fn request(task: Ptr, sk: Ptr) -> Request {
+    let mut request = Request::UNKNOWN;
+    read(task, sk, &mut request);
+    request
+}
+
+/// Fills the request, and marks it as visible, once all of it is known.
+#[inline(always)]
+fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
     if is_kernel_thread(task) {
         return None;
     }
@@ -98,37 +119,31 @@ pub fn request(task: Ptr, sk: Ptr) -> Option<Request> {
     let second = reg!(regs, regs_si)?;
     let third = reg!(regs, regs_dx)?;
     match number {
-        WRITE => Some(Request {
-            bytes: third,
-            name: 0,
-            name_len: 0,
-        }),
-        WRITEV | PWRITEV2 => Some(Request {
-            bytes: sum_parts(second, third),
-            name: 0,
-            name_len: 0,
-        }),
-        SENDTO => Some(Request {
-            bytes: third,
-            name: reg!(regs, regs_r8)?,
-            name_len: reg!(regs, regs_r9)? as u32,
-        }),
-        SENDMSG => message(second),
+        WRITE => request.bytes = third,
+        WRITEV | PWRITEV2 => request.bytes = sum_parts(second, third),
+        SENDTO => {
+            let name = reg!(regs, regs_r8)?;
+            request.name_len = reg!(regs, regs_r9)? as u32;
+            request.name = name;
+            request.bytes = third;
+        }
+        SENDMSG => message(second, request)?,
         // Of several messages it is not visible which one failed.
-        SENDMMSG if third as u32 == 1 => message(second),
-        _ => None,
+        SENDMMSG if third as u32 == 1 => message(second, request)?,
+        _ => return None,
     }
+    request.visible = true;
+    Some(())
 }
 
 /// `struct user_msghdr`: name, namelen, iov, iovlen.
 #[inline(always)]
-fn message(address: u64) -> Option<Request> {
+fn message(address: u64, request: &mut Request) -> Option<()> {
     let header = probe_user::<[u64; 4]>(address)?;
-    Some(Request {
-        bytes: sum_parts(header[2], header[3]),
-        name: header[0],
-        name_len: if header[0] == 0 { 0 } else { header[1] as u32 },
-    })
+    request.bytes = sum_parts(header[2], header[3]);
+    request.name = header[0];
+    request.name_len = if header[0] == 0 { 0 } else { header[1] as u32 };
+    Some(())
 }
 
 /// Adds up the lengths of an iovec.
@@ -160,10 +175,10 @@ fn descriptor_is(task: Ptr, fd: u32, sk: Ptr) -> bool {
     let Some(socket) = load!(sk, sk_socket: u64) else {
         return false;
     };
-    let Some(files) = load_task!(task, task_files: Ptr) else {
+    let Some(files) = load_task_ptr!(task, task_files) else {
         return false;
     };
-    let Some(table) = load_task!(files, files_fdt: Ptr) else {
+    let Some(table) = load_task_ptr!(files, files_fdt) else {
         return false;
     };
     let Some(max) = load_task!(table, fdt_max_fds: u32) else {

@@ -5,7 +5,7 @@ use tracer_common::{ConnectionRecord, code, grade};
 
 use crate::{
     emit::{self, CONNECTION, Weight},
-    kernel::{Ptr, copy, load},
+    kernel::{Arg, Ptr, arg, copy, load},
     maps::{EVENTS_CONNECTION, Place},
     owner,
     socket::{
@@ -21,11 +21,14 @@ use crate::{
 /// only ever taken by the process that calls connect, listen, close or shutdown: there `current` is the owner.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state(ctx: BtfTracePointContext) -> i32 {
-    state_set(ctx.arg(0), ctx.arg(1), ctx.arg(2))
+    state_set(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2))
 }
 
 #[inline(never)]
-fn state_set(sk: Ptr, from: u32, to: u32) -> i32 {
+fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
+    let Some(sk) = sk.get() else {
+        return 0;
+    };
     // Each way of keeping an owner stands here once: the verifier walks through every copy.
     let open = from == TCP_ESTABLISHED as u32 || from == TCP_CLOSE_WAIT as u32;
     if to == TCP_SYN_SENT as u32 || to == TCP_LISTEN as u32 {

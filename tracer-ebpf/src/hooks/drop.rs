@@ -7,7 +7,7 @@ use tracer_common::{DropRecord, Head, NO_U32, direction, head_flag};
 
 use crate::{
     emit::{self, DROP, Pass, Weight},
-    kernel::{Ptr, copy, load, put},
+    kernel::{Arg, Ptr, arg, copy, load, load_ptr, put},
     maps::{BENIGN_REASONS, EVENTS_DROP, LAST_DROP, Place},
     owner, packet,
     socket::{self, IPPROTO_TCP, TCP_LISTEN},
@@ -17,26 +17,29 @@ use crate::{
 /// since 6.11.
 #[btf_tracepoint(function = "kfree_skb")]
 pub fn drop_rx_sk(ctx: BtfTracePointContext) -> i32 {
-    dropped(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3));
+    dropped(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2), arg(&ctx, 3));
     0
 }
 
 /// `void kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason)`, since 5.17.
 #[btf_tracepoint(function = "kfree_skb")]
 pub fn drop_reason(ctx: BtfTracePointContext) -> i32 {
-    dropped(ctx.arg(0), ctx.arg(1), ctx.arg(2), core::ptr::null());
+    dropped(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2), Arg::NONE);
     0
 }
 
 /// `void kfree_skb(struct sk_buff *skb, void *location)`: no reason.
 #[btf_tracepoint(function = "kfree_skb")]
 pub fn drop_location(ctx: BtfTracePointContext) -> i32 {
-    dropped(ctx.arg(0), ctx.arg(1), NO_U32, core::ptr::null());
+    dropped(arg(&ctx, 0), arg(&ctx, 1), NO_U32, Arg::NONE);
     0
 }
 
 #[inline(always)]
-fn dropped(skb: Ptr, location: u64, reason: u32, rx_sk: Ptr) {
+fn dropped(skb: Arg, location: u64, reason: u32, rx_sk: Arg) {
+    let Some(skb) = skb.get() else {
+        return;
+    };
     let Some((pass, head)) = emit::see(DROP, Place::Drop) else {
         return;
     };
@@ -45,12 +48,11 @@ fn dropped(skb: Ptr, location: u64, reason: u32, rx_sk: Ptr) {
     let benign =
         // SAFETY: a lookup of a plain value.
         load!(skb, skb_len: u32) == Some(0) || unsafe { BENIGN_REASONS.get(reason) }.is_some();
-    if !rx_sk.is_null() {
+    if let Some(rx_sk) = rx_sk.get() {
         if !benign && socket::is_full(rx_sk) {
             return of_socket(pass, head, skb, location, reason, rx_sk, true);
         }
-    } else if let Some(sk) = load!(skb, skb_sk: Ptr)
-        && !sk.is_null()
+    } else if let Some(sk) = load_ptr!(skb, skb_sk)
         && !benign
         && socket::is_full(sk)
     {

@@ -4,14 +4,17 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::START_TICK_NS;
 
 use crate::{
-    kernel::{Ptr, load},
+    kernel::{Arg, Ptr, arg, load, load_ptr},
     maps::PIDS,
 };
 
 /// `void sched_process_fork(struct task_struct *parent, struct task_struct *child)`
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn fork(ctx: BtfTracePointContext) -> i32 {
-    let (parent, child): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(1));
+    let (parent, child): (Arg, Arg) = (arg(&ctx, 0), arg(&ctx, 1));
+    let (Some(parent), Some(child)) = (parent.get(), child.get()) else {
+        return 0;
+    };
     let pid = load!(parent, task_tgid: u32).unwrap_or(0);
     let child_pid = load!(child, task_tgid: u32).unwrap_or(0);
     if pid == child_pid {
@@ -28,7 +31,7 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn start_of(task: Ptr) -> u64 {
-    match load!(task, task_leader: Ptr) {
+    match load_ptr!(task, task_leader) {
         Some(leader) => load!(leader, task_start: u64).unwrap_or(0) / START_TICK_NS,
         None => 0,
     }

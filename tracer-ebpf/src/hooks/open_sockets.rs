@@ -1,13 +1,16 @@
 //! Walks the open files of all tasks (`iter/task_file`): seeds the owners of sockets that are older than
 //! the tracer, and tells user space on demand who holds which socket.
 
-use core::mem::MaybeUninit;
+use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_seq_write, bpf_sock_from_file},
+};
 use tracer_common::{Holder, Owner, ability, grade};
 
 use crate::{
-    kernel::{Ptr, can, load, load_probed},
+    kernel::{self, Arg, Ptr, arg, can, load, load_probed, load_ptr, non_null},
     owner::{self, by_address},
     socket,
 };
@@ -15,37 +18,35 @@ use crate::{
 /// `SOCKFS_MAGIC` of linux/magic.h.
 const SOCKFS_MAGIC: u64 = 0x534f_434b;
 
-/// `struct bpf_iter_meta`.
-#[repr(C)]
-struct Meta {
-    seq: Ptr,
-}
+/// `struct bpf_iter__task_file`, each member of which takes a word.
+struct TaskFile(*mut c_void);
 
-/// `struct bpf_iter__task_file`.
-#[repr(C)]
-pub struct TaskFile {
-    meta: *const Meta,
-    task: Ptr,
-    fd: u32,
-    file: Ptr,
+impl EbpfContext for TaskFile {
+    fn as_ptr(&self) -> *mut c_void {
+        self.0
+    }
 }
 
 /// One open file of one task; every socket gives one [`Holder`].
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
-pub extern "C" fn open_sockets(ctx: *const TaskFile) -> i32 {
-    // SAFETY: the kernel passes a context of this shape.
-    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
-    open_file(meta, task, fd, file)
+pub extern "C" fn open_sockets(ctx: *mut c_void) -> i32 {
+    let ctx = TaskFile(ctx);
+    // struct bpf_iter_meta *meta, struct task_struct *task, u32 fd, struct file *file
+    open_file(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2), arg(&ctx, 3))
 }
 
 #[inline(never)]
-fn open_file(meta: *const Meta, task: Ptr, fd: u32, file: Ptr) -> i32 {
-    if task.is_null() || file.is_null() {
+fn open_file(meta: Arg, task: Arg, fd: u32, file: Arg) -> i32 {
+    // At the end of the walk there is neither a task nor a file.
+    let (Some(meta), Some(task), Some(file)) = (meta.get(), task.get(), file.get()) else {
         return 0;
-    }
-    let inode = load!(file, file_inode: Ptr)
-        .and_then(|inode| load!(inode, inode_ino: u64))
+    };
+    let inode = load_ptr!(file, file_inode)
+        .and_then(
+            #[inline(always)]
+            |inode| load!(inode, inode_ino: u64),
+        )
         .unwrap_or(0);
     let mut place = MaybeUninit::uninit();
     let owner = owner::nobody(&mut place);
@@ -55,10 +56,10 @@ fn open_file(meta: *const Meta, task: Ptr, fd: u32, file: Ptr) -> i32 {
         if sock.is_null() {
             return 0;
         }
-        let Some(sk) = load!(sock, socket_sk: Ptr) else {
+        let Some(sk) = load_ptr!(sock, socket_sk) else {
             return 0;
         };
-        if sk.is_null() || !describe(task, owner) {
+        if !describe(task, owner) {
             return 0;
         }
         if socket::is_ip(socket::family(sk)) {
@@ -95,10 +96,14 @@ fn open_file(meta: *const Meta, task: Ptr, fd: u32, file: Ptr) -> i32 {
         fd,
         pad: 0,
     };
+    // SAFETY: `struct bpf_iter_meta` starts with the sequence file, which the helper wants as it was loaded.
+    let Some(seq) = non_null(unsafe { kernel::read::<u64>(meta, 0) } as Ptr) else {
+        return 0;
+    };
     // SAFETY: the sequence file comes from the context; the data is this stack's.
     unsafe {
         bpf_seq_write(
-            (*meta).seq as *mut _,
+            seq as *mut _,
             (&raw const holder).cast_mut().cast(),
             size_of::<Holder>() as u32,
         );
@@ -117,8 +122,8 @@ fn describe(task: Ptr, owner: &mut Owner) -> bool {
 /// that it names is that of this very file. (A descriptor opened with O_PATH names none.)
 #[inline(always)]
 fn sock_of(file: Ptr) -> Option<u64> {
-    let inode = load!(file, file_inode: Ptr)?;
-    let sb = load!(inode, inode_sb: Ptr)?;
+    let inode = load_ptr!(file, file_inode)?;
+    let sb = load_ptr!(inode, inode_sb)?;
     if load!(sb, sb_magic: u64)? != SOCKFS_MAGIC {
         return None;
     }

@@ -5,7 +5,7 @@ use tracer_common::{Head, NO_U32, ResetRecord, code, direction, head_flag};
 
 use crate::{
     emit::{self, Pass, RESET, Weight},
-    kernel::{Ptr, copy},
+    kernel::{Arg, Ptr, arg, copy},
     maps::{EVENTS_RESET, Place},
     owner, packet,
     socket::{self, TCP_LISTEN},
@@ -15,21 +15,23 @@ use crate::{
 /// const enum sk_rst_reason reason)`, since 6.10. `skb` is what is answered.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn reset_sent_reason(ctx: BtfTracePointContext) -> i32 {
-    sent(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    sent(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2));
     0
 }
 
 /// `void tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub fn reset_sent(ctx: BtfTracePointContext) -> i32 {
-    sent(ctx.arg(0), ctx.arg(1), NO_U32);
+    sent(arg(&ctx, 0), arg(&ctx, 1), NO_U32);
     0
 }
 
 /// `void tcp_receive_reset(struct sock *sk)`
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
-    let sk: Ptr = ctx.arg(0);
+    let Some(sk) = arg::<Arg>(&ctx, 0).get() else {
+        return 0;
+    };
     let Some((pass, head)) = emit::see(RESET, Place::ResetReceived) else {
         return 0;
     };
@@ -40,21 +42,26 @@ pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn sent(sk: Ptr, skb: Ptr, reason: u32) {
+fn sent(sk: Arg, skb: Arg, reason: u32) {
     let Some((pass, head)) = emit::see(RESET, Place::ResetSent) else {
         return;
     };
     let mut of_socket = core::ptr::null();
-    if !sk.is_null() && socket::is_full(sk) {
+    let mut listener = false;
+    if let Some(sk) = sk.get()
+        && socket::is_full(sk)
+    {
         of_socket = sk;
+        listener = socket::state(sk) == TCP_LISTEN;
         socket::describe(sk, head);
         socket::keep_local_port(socket::tcp_sock(sk), head);
         owner::stored(sk, &mut head.owner);
     } else {
         head.flags |= head_flag::NO_SOCKET;
     }
-    let listener = !of_socket.is_null() && socket::state(sk) == TCP_LISTEN;
-    if (of_socket.is_null() || listener) && !skb.is_null() {
+    if (of_socket.is_null() || listener)
+        && let Some(skb) = skb.get()
+    {
         head.flow.netns = packet::netns(skb);
         let answered = packet::addresses(skb);
         if answered.known() {

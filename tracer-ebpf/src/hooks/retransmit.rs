@@ -5,7 +5,7 @@ use tracer_common::{Head, NO_U32, RetransmitRecord, cause, code};
 
 use crate::{
     emit::{self, RETRANSMIT, Weight},
-    kernel::{Ptr, Words, clear, copy, load, load_bits, put},
+    kernel::{self, Arg, Ptr, Words, arg, clear, copy, load, load_bits, put},
     maps::{EVENTS_RETRANSMIT, Place},
     owner,
     socket::{self, AF_INET6, TCP_SYN_SENT},
@@ -20,14 +20,14 @@ const PENDING_LOSS_PROBE: u32 = 5;
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, int err)`, since 6.17.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub fn retransmit_err(ctx: BtfTracePointContext) -> i32 {
-    retransmitted(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    retransmitted(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2));
     0
 }
 
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb)`: only successes.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub fn retransmit(ctx: BtfTracePointContext) -> i32 {
-    retransmitted(ctx.arg(0), ctx.arg(1), 0);
+    retransmitted(arg(&ctx, 0), arg(&ctx, 1), 0);
     0
 }
 
@@ -69,7 +69,10 @@ fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
 }
 
 #[inline(always)]
-fn retransmitted(sk: Ptr, skb: Ptr, err: i32) {
+fn retransmitted(sk: Arg, skb: Arg, err: i32) {
+    let (Some(sk), Some(skb)) = (sk.get(), skb.get()) else {
+        return;
+    };
     if !emit::wanted(RETRANSMIT) {
         return;
     }
@@ -130,17 +133,20 @@ fn segments(skb: Ptr) -> u32 {
     if cb == tracer_common::UNRESOLVED || inner == tracer_common::UNRESOLVED {
         return NO_U32;
     }
-    // SAFETY: the verifier proves pointer, offset and size.
-    unsafe { core::ptr::read_volatile(skb.add((cb + inner) as usize) as *const u16) as u32 }
+    // SAFETY: the verifier proves pointer, offset and size; the skb is not null.
+    u32::from(unsafe { kernel::read::<u16>(skb, cb + inner) })
 }
 
 /// `void tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`: `sk` is the listener.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 pub fn synack(ctx: BtfTracePointContext) -> i32 {
-    let (sk, req): (Ptr, Ptr) = (ctx.arg(0), ctx.arg(1));
+    let (sk, req): (Arg, Arg) = (arg(&ctx, 0), arg(&ctx, 1));
     if !emit::wanted(RETRANSMIT) {
         return 0;
     }
+    let (Some(sk), Some(req)) = (sk.get(), req.get()) else {
+        return 0;
+    };
     let Some((pass, head)) = emit::see(RETRANSMIT, Place::Synack) else {
         return 0;
     };

@@ -24,9 +24,11 @@ const SOCK_SEQPACKET: u16 = 5;
 /// `MAX_ERRNO` of the kernel.
 const MAX_ERRNO: u32 = 4095;
 
-/// What was asked of one send.
+/// What was asked of one send. A whole value for the reason of [`Request`].
 #[derive(Clone, Copy)]
 struct Asked {
+    /// Whether it is visible at all.
+    visible: bool,
     /// Bytes to send, [`NO_U64`] when not visible.
     bytes: u64,
     /// Address of the destination, 0 when none was named.
@@ -38,10 +40,20 @@ struct Asked {
 }
 
 impl Asked {
+    /// Nothing was looked at.
+    const UNKNOWN: Self = Self {
+        visible: false,
+        bytes: NO_U64,
+        name: 0,
+        name_len: 0,
+        in_kernel: false,
+    };
+
     /// As the registers of the system call tell it.
     #[inline(always)]
     fn by_caller(request: Request) -> Self {
         Self {
+            visible: request.visible,
             bytes: request.bytes,
             name: request.name,
             name_len: request.name_len,
@@ -55,6 +67,7 @@ impl Asked {
         let name = load!(msg, msghdr_name: u64).unwrap_or(0);
         let len = load!(msg, msghdr_namelen: u32).unwrap_or(0);
         Self {
+            visible: true,
             bytes,
             name,
             name_len: if name == 0 { 0 } else { len },
@@ -75,7 +88,7 @@ fn partial<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, pla
     if emit::errno_unwanted(0) {
         return pass.filtered();
     }
-    describe::<TRUSTED>(sk, task, Some(asked), head);
+    describe::<TRUSTED>(sk, task, asked, head);
     if emit::unwanted(head) {
         return pass.filtered();
     }
@@ -89,7 +102,7 @@ fn partial<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, pla
 
 /// One send that succeeded.
 #[inline(always)]
-fn sent<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Option<Asked>, place: Place) {
+fn sent<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
     let Some((pass, head)) = emit::see(SEND, place) else {
         return;
     };
@@ -110,7 +123,7 @@ fn sent<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Option<Asked>
         #[inline(always)]
         |record: &mut SendRecord| {
             copy(&mut record.head, head);
-            record.requested_bytes = asked.map_or(NO_U64, |asked| asked.bytes);
+            record.requested_bytes = asked.bytes;
             record.sent_bytes = sent;
             clear(&mut record.path);
             if !matches!(place, Place::OtherSend) && head.flow.family == AF_UNIX {
@@ -128,7 +141,7 @@ fn would_block(errno: u32) -> bool {
 
 /// One failed send.
 #[inline(always)]
-fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Option<Asked>, place: Place) {
+fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Asked, place: Place) {
     if errno > MAX_ERRNO {
         return;
     }
@@ -143,7 +156,7 @@ fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Option<Ask
         return pass.filtered();
     }
     head.boot_ns = emit::now();
-    let requested = asked.map_or(NO_U64, |asked| asked.bytes);
+    let requested = asked.bytes;
     if would_block(errno) || !pass.within_rate(head.boot_ns) {
         let bytes = if requested == NO_U64 { 0 } else { requested };
         return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
@@ -182,7 +195,7 @@ fn tcp_sock<const TRUSTED: bool>(sk: Ptr) -> Ptr {
 
 /// Owner, flow and destination of a send by current. `TRUSTED`: the verifier lets helpers have the socket.
 #[inline(always)]
-fn describe<const TRUSTED: bool>(sk: Ptr, task: Ptr, asked: Option<Asked>, head: &mut Head) {
+fn describe<const TRUSTED: bool>(sk: Ptr, task: Ptr, asked: Asked, head: &mut Head) {
     if TRUSTED {
         socket::describe(sk, head);
     } else {
@@ -208,17 +221,15 @@ fn describe<const TRUSTED: bool>(sk: Ptr, task: Ptr, asked: Option<Asked>, head:
         }
         return;
     }
-    match asked {
-        Some(asked) if asked.name != 0 && asked.name_len >= 2 => {
-            if name::named(&asked, flow) {
-                head.flags |= head_flag::NAMED_REMOTE;
-            } else if flow.family != AF_UNIX {
-                head.flags |= head_flag::NO_REMOTE;
-            }
+    if asked.name != 0 && asked.name_len >= 2 {
+        if name::named(&asked, flow) {
+            head.flags |= head_flag::NAMED_REMOTE;
+        } else if flow.family != AF_UNIX {
+            head.flags |= head_flag::NO_REMOTE;
         }
-        Some(_) if is_connected(flow) => {}
+    } else if !asked.visible || !is_connected(flow) {
         // Neither named nor connected, or not visible what was named: the peer would be a guess.
-        _ => head.flags |= head_flag::NO_REMOTE,
+        head.flags |= head_flag::NO_REMOTE;
     }
     if flow.family == AF_NETLINK {
         // SAFETY: a read of a static that nobody writes after loading.

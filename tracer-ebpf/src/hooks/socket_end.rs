@@ -6,13 +6,17 @@ use aya_ebpf::{
 };
 use tracer_common::owner_end;
 
-use crate::{maps::OWNER_ENDS, owner};
+use crate::{
+    kernel::{Arg, arg},
+    maps::OWNER_ENDS,
+    owner,
+};
 
 /// `void inet_sock_destruct(struct sock *sk)`: the last that every IP socket goes through, `sk->sk_destruct`,
 /// once nothing refers to it and before it is freed.
 #[fexit(function = "inet_sock_destruct")]
 pub fn socket_end(ctx: FExitContext) -> i32 {
-    owner::ended(ctx.arg(0));
+    owner::ended(arg::<Arg>(&ctx, 0).address());
     0
 }
 
@@ -21,7 +25,7 @@ pub fn socket_end(ctx: FExitContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub fn tcp_socket_end(ctx: BtfTracePointContext) -> i32 {
     if OWNER_ENDS.get(0).copied().unwrap_or(0) & owner_end::IP == 0 {
-        owner::ended(ctx.arg(0));
+        owner::ended(arg::<Arg>(&ctx, 0).address());
     }
     0
 }

@@ -7,7 +7,7 @@ use tracer_common::{DeviceRecord, Head, NO_U32, head_flag};
 
 use crate::{
     emit::{self, DEVICE, Pass, Weight},
-    kernel::{Ptr, clear, copy, load, put},
+    kernel::{Arg, Ptr, arg, clear, copy, load, load_ptr, put},
     maps::{EVENTS_DEVICE, LAST_DROP, Place},
     owner, packet, socket,
 };
@@ -21,17 +21,19 @@ const JUST_BEFORE_NS: u64 = 10_000_000;
 /// `void net_dev_xmit(struct sk_buff *skb, int rc, struct net_device *dev, unsigned int skb_len)`
 #[btf_tracepoint(function = "net_dev_xmit")]
 pub fn xmit(ctx: BtfTracePointContext) -> i32 {
-    let rc: i32 = ctx.arg(1);
+    let rc: i32 = arg(&ctx, 1);
     if rc == 0 {
         return 0;
     }
-    refused(ctx.arg(0), rc, ctx.arg(2), ctx.arg(3));
-    0
+    refused(arg(&ctx, 0), rc, arg(&ctx, 2), arg(&ctx, 3))
 }
 
 /// Its own function, so that a packet that was taken needs no registers saved.
 #[inline(never)]
-fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
+fn refused(skb: Arg, rc: i32, dev: Arg, bytes: u32) -> i32 {
+    let Some(dev) = dev.get() else {
+        return 0;
+    };
     let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else {
         return 0;
     };
@@ -39,8 +41,8 @@ fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
     head.flow.netns = netns(dev);
     if rc == NETDEV_TX_BUSY {
         // The packet goes back to the queue, so it still exists.
-        if let Some(sk) = load!(skb, skb_sk: Ptr)
-            && !sk.is_null()
+        if let Some(skb) = skb.get()
+            && let Some(sk) = load_ptr!(skb, skb_sk)
             && socket::is_full(sk)
         {
             head.flags &= !head_flag::NO_SOCKET;
@@ -48,7 +50,7 @@ fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
             owner::stored(sk, &mut head.owner);
         }
     } else {
-        recall(skb, head);
+        recall(skb.address(), head);
     }
     deliver(pass, head, rc, dev, bytes, NO_U32);
     0
@@ -56,14 +58,14 @@ fn refused(skb: Ptr, rc: i32, dev: Ptr, bytes: u32) -> i32 {
 
 /// The packet is freed by now: its drop, just before on this CPU, told whose it was.
 #[inline(always)]
-fn recall(skb: Ptr, head: &mut Head) {
+fn recall(skb: u64, head: &mut Head) {
     let Some(last) = LAST_DROP.get_ptr_mut(0) else {
         return;
     };
     // SAFETY: this CPU's own place.
     unsafe {
         let write = read_volatile(&raw const (*last).begun);
-        if (*last).skb != skb as u64
+        if (*last).skb != skb
             || emit::now().wrapping_sub((*last).at_ns) > JUST_BEFORE_NS
             || read_volatile(&raw const (*last).finished) != write
         {
@@ -89,8 +91,10 @@ fn recall(skb: Ptr, head: &mut Head) {
 /// `void net_dev_xmit_timeout(struct net_device *dev, int queue_index)`
 #[btf_tracepoint(function = "net_dev_xmit_timeout")]
 pub fn xmit_timeout(ctx: BtfTracePointContext) -> i32 {
-    let dev: Ptr = ctx.arg(0);
-    let queue: u32 = ctx.arg(1);
+    let queue: u32 = arg(&ctx, 1);
+    let Some(dev) = arg::<Arg>(&ctx, 0).get() else {
+        return 0;
+    };
     let Some((pass, head)) = emit::see(DEVICE, Place::XmitTimeout) else {
         return 0;
     };
@@ -102,7 +106,7 @@ pub fn xmit_timeout(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn netns(dev: Ptr) -> u32 {
-    match load!(dev, dev_net: Ptr) {
+    match load_ptr!(dev, dev_net) {
         Some(net) => load!(net, net_inum: u32).unwrap_or(0),
         None => 0,
     }

@@ -11,7 +11,7 @@ use core::{mem::MaybeUninit, ptr::read_volatile};
 use tracer_common::{Owner, OwnerByAddress, grade, owner_end, owner_flag};
 
 use crate::{
-    kernel::{Ptr, clear, copy, load, probe},
+    kernel::{Ptr, clear, copy, load, load_ptr, probe},
     maps::{OWNER_ENDS, OWNERS_BY_ADDRESS},
     socket::{IPPROTO_TCP, SOCK_STREAM},
 };
@@ -46,30 +46,17 @@ pub fn identify(sk: Ptr) -> Identity {
 }
 
 /// Inode of the socket's file, 0 without one. Never given twice while anybody may remember the first.
-///
-/// Each pointer is checked: a load through a null pointer reads as 0 only where the kernel finds the program's
-/// table of exceptions, and before 6.4 (and its backports) it may not, for a program that calls functions of
-/// its own. Then the kernel itself dies of it.
 #[inline(always)]
 pub fn inode(sk: Ptr) -> u64 {
-    let Some(socket) = load!(sk, sk_socket: Ptr) else {
+    let Some(socket) = load_ptr!(sk, sk_socket) else {
         return 0;
     };
-    if socket.is_null() {
-        return 0;
-    }
-    let Some(file) = load!(socket, socket_file: Ptr) else {
+    let Some(file) = load_ptr!(socket, socket_file) else {
         return 0;
     };
-    if file.is_null() {
-        return 0;
-    }
-    let Some(inode) = load!(file, file_inode: Ptr) else {
+    let Some(inode) = load_ptr!(file, file_inode) else {
         return 0;
     };
-    if inode.is_null() {
-        return 0;
-    }
     load!(inode, inode_ino: u64).unwrap_or(0)
 }
 

@@ -5,7 +5,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use super::{Asked, failed, partial, sent, would_block};
 use crate::{
     emit::{SEND, SEND_ERROR},
-    kernel::{Ptr, current_task, load},
+    kernel::{Arg, Ptr, arg, current_task, load},
     maps::{Place, config},
     owner,
     socket::{self, SOCK_STREAM},
@@ -15,11 +15,14 @@ use crate::{
 /// `void sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: the return of every send.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn send_length(ctx: BtfTracePointContext) -> i32 {
-    returned(ctx.arg(0), ctx.arg(1))
+    returned(arg(&ctx, 0), arg(&ctx, 1))
 }
 
 #[inline(never)]
-fn returned(sk: Ptr, ret: i32) -> i32 {
+fn returned(sk: Arg, ret: i32) -> i32 {
+    let Some(sk) = sk.get() else {
+        return 0;
+    };
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
     }
@@ -50,9 +53,9 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
     let errno = ret.unsigned_abs();
     // What would block is counted, and a stream has one destination: nothing to ask the caller for.
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
-        None
+        Asked::UNKNOWN
     } else {
-        syscall::request(task, sk).map(Asked::by_caller)
+        Asked::by_caller(syscall::request(task, sk))
     };
     failed::<true>(sk, errno, task, asked, Place::Send);
     0
@@ -61,7 +64,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
-    let asked = syscall::request(task, sk).map(Asked::by_caller);
+    let asked = Asked::by_caller(syscall::request(task, sk));
     sent::<true>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -69,8 +72,7 @@ fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn partly_sent(sk: Ptr, sent: u64) -> i32 {
     let task = current_task();
-    if let Some(request) = syscall::request(task, sk) {
-        partial::<true>(sk, sent, task, Asked::by_caller(request), Place::Send);
-    }
+    let asked = Asked::by_caller(syscall::request(task, sk));
+    partial::<true>(sk, sent, task, asked, Place::Send);
     0
 }

@@ -59,16 +59,8 @@ pub(super) fn named(asked: &Asked, flow: &mut Flow) -> bool {
 
 /// Where a unix send went: what the caller named, else the name that the peer is bound to.
 #[inline(always)]
-pub(super) fn unix_path(
-    sk: Ptr,
-    asked: Option<Asked>,
-    head: &mut Head,
-    path: &mut DestinationPath,
-) {
-    if let Some(asked) = asked
-        && asked.name != 0
-        && asked.name_len > 2
-    {
+pub(super) fn unix_path(sk: Ptr, asked: Asked, head: &mut Head, path: &mut DestinationPath) {
+    if asked.name != 0 && asked.name_len > 2 {
         let len = (asked.name_len - 2).min(108);
         let (to, from) = (path.path.as_mut_ptr().cast(), (asked.name + 2) as *const _);
         // SAFETY: writes at most the 108 bytes of the path, or fails.

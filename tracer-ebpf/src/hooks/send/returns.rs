@@ -11,7 +11,7 @@ use aya_ebpf::{macros::fexit, programs::FExitContext};
 use super::{Asked, SOCK_SEQPACKET, failed, partial, sent};
 use crate::{
     emit::{SEND, SEND_ERROR},
-    kernel::{Ptr, current_task, load},
+    kernel::{Arg, Ptr, arg, current_task, load, load_ptr},
     maps::{Place, config},
     owner,
     socket::{
@@ -29,10 +29,10 @@ const NETIF_F_SG: u64 = 1;
 #[fexit(function = "inet_sendmsg")]
 pub fn inet_send(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::InetSend,
     )
 }
@@ -41,10 +41,10 @@ pub fn inet_send(ctx: FExitContext) -> i32 {
 #[fexit(function = "inet6_sendmsg")]
 pub fn inet6_send(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::Inet6Send,
     )
 }
@@ -53,10 +53,10 @@ pub fn inet6_send(ctx: FExitContext) -> i32 {
 #[fexit(function = "unix_stream_sendmsg")]
 pub fn unix_send(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::UnixSend,
     )
 }
@@ -65,10 +65,10 @@ pub fn unix_send(ctx: FExitContext) -> i32 {
 #[fexit(function = "unix_dgram_sendmsg")]
 pub fn unix_dgram(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::UnixDgram,
     )
 }
@@ -77,10 +77,10 @@ pub fn unix_dgram(ctx: FExitContext) -> i32 {
 #[fexit(function = "unix_seqpacket_sendmsg")]
 pub fn unix_seq(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::UnixSeq,
     )
 }
@@ -89,10 +89,10 @@ pub fn unix_seq(ctx: FExitContext) -> i32 {
 #[fexit(function = "packet_sendmsg")]
 pub fn packet_send(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::PacketSend,
     )
 }
@@ -101,10 +101,10 @@ pub fn packet_send(ctx: FExitContext) -> i32 {
 #[fexit(function = "packet_sendmsg_spkt")]
 pub fn packet_old(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::PacketOld,
     )
 }
@@ -113,10 +113,10 @@ pub fn packet_old(ctx: FExitContext) -> i32 {
 #[fexit(function = "netlink_sendmsg")]
 pub fn netlink_send(ctx: FExitContext) -> i32 {
     message(
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
+        arg(&ctx, 0),
+        arg(&ctx, 1),
+        arg(&ctx, 2),
+        arg(&ctx, 3),
         Place::NetlinkSend,
     )
 }
@@ -125,21 +125,21 @@ pub fn netlink_send(ctx: FExitContext) -> i32 {
 /// sendfile(2) and splice(2), piece by piece.
 #[fexit(function = "inet_sendpage")]
 pub fn inet_page(ctx: FExitContext) -> i32 {
-    page(ctx.arg(0), ctx.arg(3), ctx.arg(5), Place::InetPage)
+    page(arg(&ctx, 0), arg(&ctx, 3), arg(&ctx, 5), Place::InetPage)
 }
 
 /// `ssize_t unix_stream_sendpage(…)`. The other unix sockets, packet and netlink have none: the kernel calls
 /// their `sendmsg` instead.
 #[fexit(function = "unix_stream_sendpage")]
 pub fn unix_page(ctx: FExitContext) -> i32 {
-    page(ctx.arg(0), ctx.arg(3), ctx.arg(5), Place::UnixPage)
+    page(arg(&ctx, 0), arg(&ctx, 3), arg(&ctx, 5), Place::UnixPage)
 }
 
 /// Was this piece not passed on to `inet_sendmsg` or `inet6_sendmsg` (by `sock_no_sendpage`), which has counted
 /// it?
 #[inline(always)]
 fn is_page_of_its_own(sk: Ptr, ret: i64) -> bool {
-    let Some(prot) = load!(sk, sk_prot: Ptr) else {
+    let Some(prot) = load_ptr!(sk, sk_prot) else {
         return false;
     };
     if load!(prot, proto_sendpage: u64).unwrap_or(0) == 0 {
@@ -151,18 +151,12 @@ fn is_page_of_its_own(sk: Ptr, ret: i64) -> bool {
         return true;
     }
     // UDP passes on what the device would not take in pieces.
-    let Some(route) = load!(sk, sk_dst_cache: Ptr) else {
+    let Some(route) = load_ptr!(sk, sk_dst_cache) else {
         return true;
     };
-    if route.is_null() {
-        return true;
-    }
-    let Some(device) = load!(route, dst_dev: Ptr) else {
+    let Some(device) = load_ptr!(route, dst_dev) else {
         return true;
     };
-    if device.is_null() {
-        return true;
-    }
     load!(device, dev_features: u64).is_none_or(|features| features & NETIF_F_SG != 0)
 }
 
@@ -171,15 +165,15 @@ fn is_page_of_its_own(sk: Ptr, ret: i64) -> bool {
 /// are among its results, so [`super::refusal`] leaves these families out when this program is there.
 #[fexit(function = "__sock_sendmsg")]
 pub fn other_send(ctx: FExitContext) -> i32 {
-    other(ctx.arg(0), ctx.arg(2))
+    other(arg(&ctx, 0), arg(&ctx, 2))
 }
 
 #[inline(never)]
-fn other(sock: Ptr, ret: i32) -> i32 {
-    let Some(sk) = load!(sock, socket_sk: Ptr) else {
+fn other(sock: Arg, ret: i32) -> i32 {
+    let Some(sk) = socket_of(sock) else {
         return 0;
     };
-    if sk.is_null() || has_program(socket::family(sk)) {
+    if has_program(socket::family(sk)) {
         return 0;
     }
     let signals = config!(signals);
@@ -203,8 +197,7 @@ pub(super) fn has_program(family: u16) -> bool {
 fn other_returned(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
     let signals = config!(signals);
-    let request = syscall::request(task, sk);
-    let asked = request.map(Asked::by_caller);
+    let asked = Asked::by_caller(syscall::request(task, sk));
     if ret < 0 {
         if signals & (1 << SEND_ERROR) != 0 {
             failed::<true>(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
@@ -215,25 +208,25 @@ fn other_returned(sk: Ptr, ret: i32) -> i32 {
     if signals & (1 << SEND) != 0 {
         sent::<true>(sk, taken, task, asked, Place::OtherSend);
     }
-    if signals & (1 << SEND_ERROR) != 0
-        && load!(sk, sk_type: u16) == Some(SOCK_STREAM)
-        && let Some(request) = request
-    {
-        let asked = Asked::by_caller(request);
+    if signals & (1 << SEND_ERROR) != 0 && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         partial::<true>(sk, taken, task, asked, Place::OtherSend);
     }
     0
 }
 
+/// `sock->sk`.
+#[inline(always)]
+fn socket_of(sock: Arg) -> Option<Ptr> {
+    let sock = sock.get()?;
+    load_ptr!(sock, socket_sk)
+}
+
 /// The return of a `sendmsg`.
 #[inline(never)]
-fn message(sock: Ptr, msg: Ptr, size: u64, ret: i32, place: Place) -> i32 {
-    let Some(sk) = load!(sock, socket_sk: Ptr) else {
+fn message(sock: Arg, msg: Arg, size: u64, ret: i32, place: Place) -> i32 {
+    let (Some(sk), Some(msg)) = (socket_of(sock), msg.get()) else {
         return 0;
     };
-    if sk.is_null() {
-        return 0;
-    }
     // The function of SOCK_SEQPACKET calls that of datagrams.
     if matches!(place, Place::UnixDgram) && load!(sk, sk_type: u16) == Some(SOCK_SEQPACKET) {
         return 0;
@@ -243,11 +236,11 @@ fn message(sock: Ptr, msg: Ptr, size: u64, ret: i32, place: Place) -> i32 {
 
 /// The return of a `sendpage`, which names no destination.
 #[inline(never)]
-fn page(sock: Ptr, size: u64, ret: i64, place: Place) -> i32 {
-    let Some(sk) = load!(sock, socket_sk: Ptr) else {
+fn page(sock: Arg, size: u64, ret: i64, place: Place) -> i32 {
+    let Some(sk) = socket_of(sock) else {
         return 0;
     };
-    if sk.is_null() || (matches!(place, Place::InetPage) && !is_page_of_its_own(sk, ret)) {
+    if matches!(place, Place::InetPage) && !is_page_of_its_own(sk, ret) {
         return 0;
     }
     returned::<false>(sk, core::ptr::null(), size, ret, place)
@@ -283,6 +276,7 @@ fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
         Asked::by_message(msg, bytes)
     } else {
         Asked {
+            visible: true,
             bytes,
             name: 0,
             name_len: 0,
@@ -295,7 +289,7 @@ fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
 fn send_failed<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: Place) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
     let errno = (ret as i32).unsigned_abs();
-    failed::<true>(sk, errno, current_task(), Some(asked), place);
+    failed::<true>(sk, errno, current_task(), asked, place);
     0
 }
 
@@ -308,7 +302,7 @@ fn send_succeeded<const MESSAGE: bool>(
     place: Place,
 ) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
-    sent::<true>(sk, ret as u64, current_task(), Some(asked), place);
+    sent::<true>(sk, ret as u64, current_task(), asked, place);
     0
 }
 

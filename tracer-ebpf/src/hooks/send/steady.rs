@@ -17,7 +17,7 @@ use tracer_common::{RET_IN_EVENT, SK_IN_EVENT};
 use super::{Asked, failed, partial, sent, would_block};
 use crate::{
     emit::{SEND, SEND_ERROR},
-    kernel::{Ptr, current_task, load, typed},
+    kernel::{Arg, Ptr, arg, current_task, load, typed},
     maps::{Place, config},
     owner,
     socket::{self, IPPROTO_TCP, SOCK_STREAM},
@@ -42,11 +42,14 @@ pub fn send_steady(ctx: TracePointContext) -> u32 {
 /// The owner that goes with it, `void sock_send_length(struct sock *sk, int ret, int flags)`.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn send_owner(ctx: BtfTracePointContext) -> i32 {
-    own(ctx.arg(0))
+    own(arg(&ctx, 0))
 }
 
 #[inline(never)]
-fn own(sk: Ptr) -> i32 {
+fn own(sk: Arg) -> i32 {
+    let Some(sk) = sk.get() else {
+        return 0;
+    };
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
     } else if config!(signals) & (1 << SEND_ERROR | 1 << SEND) != 0
@@ -100,9 +103,9 @@ fn send_failed(address: u64, ret: i32) -> i32 {
     let errno = ret.unsigned_abs();
     // What would block is counted, and a stream has one destination: nothing to ask the caller for.
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
-        None
+        Asked::UNKNOWN
     } else {
-        syscall::request(task, sk).map(Asked::by_caller)
+        Asked::by_caller(syscall::request(task, sk))
     };
     failed::<false>(sk, errno, task, asked, Place::Send);
     0
@@ -112,7 +115,7 @@ fn send_failed(address: u64, ret: i32) -> i32 {
 fn send_succeeded(address: u64, ret: i32) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
-    let asked = syscall::request(task, sk).map(Asked::by_caller);
+    let asked = Asked::by_caller(syscall::request(task, sk));
     sent::<false>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -121,8 +124,7 @@ fn send_succeeded(address: u64, ret: i32) -> i32 {
 fn partly_sent(address: u64, sent: u64) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
-    if let Some(request) = syscall::request(task, sk) {
-        partial::<false>(sk, sent, task, Asked::by_caller(request), Place::Send);
-    }
+    let asked = Asked::by_caller(syscall::request(task, sk));
+    partial::<false>(sk, sent, task, asked, Place::Send);
     0
 }
