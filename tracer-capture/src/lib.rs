@@ -3,6 +3,8 @@
 //!
 //! The only crate that knows aya, and that reads `/proc` and `/sys`, through a root path that tests replace.
 
+#![deny(unsafe_code)]
+
 pub mod decode;
 pub mod faults;
 pub mod host;
@@ -10,4 +12,5 @@ pub mod kernel;
 pub mod names;
 pub mod owner;
 pub mod samples;
+#[allow(unsafe_code)]
 pub mod sys;

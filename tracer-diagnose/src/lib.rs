@@ -6,6 +6,8 @@
 //! explains is not explained twice, and what no rule explains is said to be unknown. [`Report`] is what a renderer
 //! is given.
 
+#![forbid(unsafe_code)]
+
 pub mod applog;
 mod coverage;
 pub mod diff;

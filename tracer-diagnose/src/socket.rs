@@ -1,6 +1,7 @@
 //! One socket towards one remote end, and all that was seen of it.
 
 use std::collections::BTreeMap;
+use tracer_model::linux;
 
 use super::Sum;
 use tracer_model::event::{
@@ -350,7 +351,7 @@ impl Socket {
 
     /// Sends that failed. Would-block is no failure: an event loop lives on it.
     pub fn failures(&self) -> u64 {
-        let again = libc::EAGAIN.unsigned_abs();
+        let again = linux::EAGAIN.unsigned_abs();
         let errors = self.errors.iter().filter(|(errno, _)| **errno != again);
         errors.map(|(_, sum)| sum.count).sum()
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use tracer_model::linux;
 
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -76,7 +77,7 @@ fn refused(at: u64, comm: &str, pid: u32, remote: &str, socket: u64) -> Vec<Even
         event(Detail::Connection(Connection {
             from: Some(TcpState::SynSent),
             to: Some(TcpState::Close),
-            errno: Some(libc::ECONNREFUSED.unsigned_abs()),
+            errno: Some(linux::ECONNREFUSED.unsigned_abs()),
         })),
     ]
 }
@@ -216,10 +217,13 @@ fn what_no_rule_explains_is_unknown_and_would_block_is_no_failure() {
             })
             .collect()
     };
-    let report = report_of(&header(), &failed(libc::EIO), 10);
+    let report = report_of(&header(), &failed(linux::EIO), 10);
     assert_eq!(causes(&report), [("unknown", Confidence::Low)]);
     assert_eq!(report.findings[0].rule.layer, None);
-    assert_eq!(causes(&report_of(&header(), &failed(libc::EAGAIN), 10)), []);
+    assert_eq!(
+        causes(&report_of(&header(), &failed(linux::EAGAIN), 10)),
+        []
+    );
 }
 
 #[test]

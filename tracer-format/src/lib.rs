@@ -4,9 +4,12 @@
 //! out: [`wire`] (integers), [`column`] (the same field of many events), [`tables`] (owners, flows and texts of
 //! a block), [`events`] and [`note`] (what a block holds), [`layout`] (its header), [`block`] (the whole).
 
+#![forbid(unsafe_code)]
+
 pub mod block;
 pub mod column;
 pub mod events;
+#[cfg(feature = "write")]
 pub mod flight;
 pub mod layout;
 pub mod note;
@@ -14,6 +17,7 @@ pub mod reader;
 pub mod start;
 pub mod tables;
 pub mod wire;
+#[cfg(feature = "write")]
 pub mod writer;
 
 pub use block::{Block, Builder, Seal, Sealed};

@@ -270,6 +270,7 @@ pub fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux;
 
     #[test]
     fn names_lead_to_numbers_and_back() {
@@ -278,7 +279,7 @@ mod tests {
             assert_eq!(parse(&number.to_string()), Ok(*number));
             assert!(super::name(*number).is_some());
         }
-        assert_eq!(name(libc::ECOMM as u32), Some("ECOMM"));
+        assert_eq!(name(linux::ECOMM as u32), Some("ECOMM"));
         assert_eq!(name(512), Some("ERESTARTSYS"));
         assert_eq!(name(0), None);
         assert_eq!(name(u32::MAX), None);
@@ -287,14 +288,14 @@ mod tests {
 
     #[test]
     fn ewouldblock_is_another_name_of_eagain() {
-        assert_eq!(parse("EWOULDBLOCK"), Ok(libc::EAGAIN as u32));
-        assert_eq!(name(libc::EAGAIN as u32), Some("EAGAIN"));
-        assert_eq!(name(libc::EOPNOTSUPP as u32), Some("EOPNOTSUPP"));
+        assert_eq!(parse("EWOULDBLOCK"), Ok(linux::EAGAIN as u32));
+        assert_eq!(name(linux::EAGAIN as u32), Some("EAGAIN"));
+        assert_eq!(name(linux::EOPNOTSUPP as u32), Some("EOPNOTSUPP"));
     }
 
     #[test]
     fn case_does_not_matter() {
-        assert_eq!(parse(" ecomm "), Ok(libc::ECOMM as u32));
+        assert_eq!(parse(" ecomm "), Ok(linux::ECOMM as u32));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`resolve`] is pure; what only the host can answer comes through [`Host`]. [`Resolved::matches`] is the
 //! same filter in user space, for what the kernel could not decide.
 
+use crate::linux;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -188,7 +189,7 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
     let config = &mut resolved.config;
     config.rate = settings.rate;
     config.list_would_block =
-        u64::from(settings.would_block || filters.errno.contains(&(libc::EAGAIN as u32)));
+        u64::from(settings.would_block || filters.errno.contains(&(linux::EAGAIN as u32)));
     if settings.follow && !filters.pid.is_empty() {
         config.filters |= bit::FOLLOW;
     }
@@ -269,7 +270,7 @@ fn common(filters: &Filters, unless_named: u64) -> Result<Resolved, Error> {
 
     for errno in &filters.errno {
         set(&mut config.errnos, *errno);
-        if *errno == libc::EINTR as u32 {
+        if *errno == linux::EINTR as u32 {
             RESTARTS
                 .iter()
                 .for_each(|errno| set(&mut config.errnos, *errno));
@@ -336,17 +337,17 @@ fn signal_bit(signal: Signal) -> Option<u64> {
 /// Sets the bits of a protocol: of IP protocols by number, of other families by family. Bit 0 of the families
 /// (AF_UNSPEC) stands for raw sockets of IP, whatever their protocol.
 fn select(proto: Proto, config: &mut Config) {
-    let (families, protocols): (&[libc::c_int], &[libc::c_int]) = match proto {
-        Proto::Tcp => (&[], &[libc::IPPROTO_TCP]),
-        Proto::Udp => (&[], &[libc::IPPROTO_UDP]),
-        Proto::Udplite => (&[], &[libc::IPPROTO_UDPLITE]),
-        Proto::Sctp => (&[], &[libc::IPPROTO_SCTP]),
-        Proto::Icmp => (&[], &[libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6]),
-        Proto::Raw => (&[libc::AF_UNSPEC], &[]),
-        Proto::Unix => (&[libc::AF_UNIX], &[]),
-        Proto::Packet => (&[libc::AF_PACKET], &[]),
-        Proto::Netlink => (&[libc::AF_NETLINK], &[]),
-        Proto::Can => (&[libc::AF_CAN], &[]),
+    let (families, protocols): (&[i32], &[i32]) = match proto {
+        Proto::Tcp => (&[], &[linux::IPPROTO_TCP]),
+        Proto::Udp => (&[], &[linux::IPPROTO_UDP]),
+        Proto::Udplite => (&[], &[linux::IPPROTO_UDPLITE]),
+        Proto::Sctp => (&[], &[linux::IPPROTO_SCTP]),
+        Proto::Icmp => (&[], &[linux::IPPROTO_ICMP, linux::IPPROTO_ICMPV6]),
+        Proto::Raw => (&[linux::AF_UNSPEC], &[]),
+        Proto::Unix => (&[linux::AF_UNIX], &[]),
+        Proto::Packet => (&[linux::AF_PACKET], &[]),
+        Proto::Netlink => (&[linux::AF_NETLINK], &[]),
+        Proto::Can => (&[linux::AF_CAN], &[]),
     };
     families
         .iter()

@@ -1,13 +1,18 @@
 //! sendtrace: who cannot send, to whom, and why.
 //!
-//! The line that data walks: `kernel::ring` → [`decode`] → [`owner`] → [`render`]; [`commands`] compose it.
-//! Imports go one way, and `cargo xtask lint` checks the borders.
+//! The program: command line, [`commands`], [`render`] and [`export`]. What it is about is in `tracer-model`, what
+//! asks the host in `tracer-capture`, traces in `tracer-format`, rules in `tracer-diagnose`; docs/architecture.md.
+
+#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod commands;
+#[cfg(feature = "capture")]
 pub mod exec;
 pub mod export;
 pub mod interrupt;
+#[cfg(feature = "capture")]
 pub mod output;
 pub mod render;
+#[cfg(feature = "capture")]
 pub mod selftest;

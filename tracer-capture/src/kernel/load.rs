@@ -5,6 +5,7 @@
 //! own head) per open IP socket, freed with the socket. Nothing is pinned: when the process ends, however it
 //! ends, its descriptors are closed and the kernel detaches and frees everything.
 
+#[allow(unsafe_code)]
 mod loaded;
 mod patch;
 

@@ -6,6 +6,7 @@ pub mod btf;
 pub mod facts;
 pub mod load;
 pub mod plan;
+#[allow(unsafe_code)]
 pub mod ring;
 
 #[cfg(test)]

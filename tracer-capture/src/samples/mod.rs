@@ -34,7 +34,7 @@ mod drivers;
 mod ethtool;
 mod interfaces;
 mod link;
-mod netlink;
+pub mod netlink;
 mod once;
 mod qdisc;
 mod route;

@@ -128,6 +128,21 @@ impl Netlink {
         Ok(answer.body)
     }
 
+    /// Has something made or changed; `flags` are those of `NLM_F_…` beside that of the answer.
+    ///
+    /// # Errors
+    /// What the kernel refuses with.
+    pub fn tell(&mut self, kind: u16, flags: i32, body: &[u8]) -> io::Result<()> {
+        self.send(kind, (flags | libc::NLM_F_ACK) as u16, body)?;
+        loop {
+            self.receive()?;
+            let mut messages = Messages(&self.buffer);
+            if let Some(answer) = messages.find(|message| message.sequence == self.sequence) {
+                return error_of(answer.body);
+            }
+        }
+    }
+
     fn send(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let length = u32::try_from(HEADER + body.len()).map_err(io::Error::other)?;
@@ -308,21 +323,21 @@ pub fn link_address(bytes: &[u8]) -> Option<String> {
     (!bytes.is_empty() && bytes.len() <= 32).then(|| digits.join(":"))
 }
 
+/// One attribute with its padding; a value has less than 64 KiB.
+pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
 #[cfg(test)]
 pub mod build {
     //! Messages for tests.
 
-    /// One attribute with its padding.
-    pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = u16::try_from(value.len() + 4)
-            .unwrap()
-            .to_ne_bytes()
-            .to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    pub use super::attribute;
 
     /// Each prefix of a message, and the message with each byte turned over: a parser must survive them all.
     pub fn hostile(message: &[u8]) -> impl Iterator<Item = Vec<u8>> {

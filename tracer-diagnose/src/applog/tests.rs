@@ -5,6 +5,7 @@ use tracer_model::event::{
     Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError,
     TcpState, Trigger,
 };
+use tracer_model::linux;
 
 const SECOND: i64 = 1_000_000_000;
 /// 2026-11-22T03:14:15Z.
@@ -98,11 +99,11 @@ fn a_request_gets_its_evidence_and_its_retry_the_new_connection() {
     for (ms, attempt) in [(1000, 1), (1400, 2), (2200, 3)] {
         scene.timeout(ms, 1, attempt);
     }
-    scene.failed(3800, 1, libc::ECOMM);
+    scene.failed(3800, 1, linux::ECOMM);
     scene.line(3802, &format!("{TO} errno=ECOMM retry=2/5"));
-    scene.failed(6000, 2, libc::ECOMM);
+    scene.failed(6000, 2, linux::ECOMM);
     scene.line(6001, &format!("{TO} errno=70 retry=3/5"));
-    scene.failed(8000, 2, libc::EPIPE);
+    scene.failed(8000, 2, linux::EPIPE);
     scene.line(8001, &format!("{TO} errno=EPIPE retry=4/5"));
     assert_eq!(
         scene.words(),
@@ -121,7 +122,7 @@ fn the_events_that_carry_it_are_named() {
     let mut scene = Scene::new();
     scene.timeout(1000, 1, 1);
     scene.timeout(1400, 1, 2);
-    scene.failed(3800, 1, libc::ECOMM);
+    scene.failed(3800, 1, linux::ECOMM);
     scene.line(3802, &format!("{TO} errno=70"));
     let log = scene.read(Some(0));
     let expected = Found::Socket {
@@ -136,8 +137,8 @@ fn the_events_that_carry_it_are_named() {
 fn several_sockets_are_ambiguous_until_the_size_tells_them_apart() {
     for (bytes, ambiguous) in [("", true), (" bytes=200", false), (" bytes=7", true)] {
         let mut scene = Scene::new();
-        scene.failed(1000, 1, libc::ECOMM);
-        scene.failed(1001, 2, libc::ECOMM);
+        scene.failed(1000, 1, linux::ECOMM);
+        scene.failed(1001, 2, linux::ECOMM);
         scene.line(1002, &format!("{TO} errno=70{bytes}"));
         let log = scene.read(Some(0));
         let found = &log.matched[0].found;
@@ -159,8 +160,8 @@ fn several_sockets_are_ambiguous_until_the_size_tells_them_apart() {
 #[test]
 fn the_own_port_tells_connections_apart() {
     let mut scene = Scene::new();
-    scene.failed(1000, 1, libc::ECOMM);
-    scene.failed(1001, 2, libc::ECOMM);
+    scene.failed(1000, 1, linux::ECOMM);
+    scene.failed(1001, 2, linux::ECOMM);
     scene.line(1002, &format!("{TO} local=10.0.0.1:40002 errno=70"));
     scene.line(1003, &format!("{TO} local=10.0.0.1:40003 errno=70"));
     let log = scene.read(Some(0));
@@ -175,7 +176,7 @@ fn the_own_port_tells_connections_apart() {
 fn many_errors_close_together_do_not_pull_the_clock() {
     let mut scene = Scene::new();
     for number in 0..60 {
-        scene.failed(1000 + number * 40, 1, libc::ECOMM);
+        scene.failed(1000 + number * 40, 1, linux::ECOMM);
         scene.line(1002 + number * 40, &format!("{TO} errno=70"));
     }
     let log = scene.read(None);
@@ -200,7 +201,7 @@ fn a_line_that_fits_nothing_says_so() {
     ];
     for (ms, rest) in cases {
         let mut scene = Scene::new();
-        scene.failed(1000, 1, libc::ECOMM);
+        scene.failed(1000, 1, linux::ECOMM);
         scene.line(ms, rest);
         let words = scene.words().remove(0);
         assert!(
@@ -253,7 +254,7 @@ fn what_the_kernel_ended_is_a_lost_connection() {
 #[test]
 fn a_name_is_not_looked_up_and_it_is_said() {
     let mut scene = Scene::new();
-    scene.failed(1000, 1, libc::ECOMM);
+    scene.failed(1000, 1, linux::ECOMM);
     scene.line(1001, "dest=db.example:443 errno=70");
     scene.line(1002, "dest=db.example:80 errno=70");
     let words = scene.words();
@@ -269,7 +270,7 @@ fn drifted(ahead_ms: i64, lines: usize) -> AppLog {
         .into_iter()
         .enumerate()
     {
-        scene.failed(ms, number as u64 + 1, libc::ECOMM);
+        scene.failed(ms, number as u64 + 1, linux::ECOMM);
         if number < lines {
             scene.line(ms + ahead_ms + 3, "dest=10.0.0.12:443 errno=70");
         }
@@ -322,7 +323,7 @@ fn too_few_errors_give_no_offset() {
 fn a_beat_that_fits_several_offsets_gives_none() {
     let mut scene = Scene::new();
     for number in 0..20_i64 {
-        scene.failed(10_000 + number * 5_000, 1, libc::ECOMM);
+        scene.failed(10_000 + number * 5_000, 1, linux::ECOMM);
         scene.line(
             10_000 + number * 5_000 + 60_000,
             "dest=10.0.0.12:443 errno=70",
@@ -355,13 +356,13 @@ fn hostile_lines_break_nothing() {
     }
     lines.too_long();
     let mut scene = Scene::new();
-    scene.failed(1000, 1, libc::ECOMM);
+    scene.failed(1000, 1, linux::ECOMM);
     for offset in [None, Some(i64::MIN), Some(i64::MAX)] {
         let mut again = Lines::new(Fields::default(), TimeZone::UTC);
         again.entries = lines.entries.clone();
         again.counts = lines.counts.clone();
         let mut other = Scene::new();
-        other.failed(1000, 1, libc::ECOMM);
+        other.failed(1000, 1, linux::ECOMM);
         let log = AppLog::new(
             "\u{1b}".to_owned(),
             again,

@@ -2,6 +2,7 @@
 //! it came, every stall with its length. In bounded memory.
 
 use std::collections::BTreeMap;
+use tracer_model::linux;
 
 use serde_json::{Map, Value};
 
@@ -78,7 +79,7 @@ impl Intake {
         let count = event.count;
         match &event.detail {
             Detail::SendError(error) => {
-                if error.errno != libc::EAGAIN as u32 {
+                if error.errno != linux::EAGAIN as u32 {
                     self.add(What::SendErrors, wall_ns, event, count);
                 }
                 self.add_errno(What::SendError, error.errno, wall_ns, event);

@@ -5,6 +5,7 @@ mod setup;
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use tracer_model::linux;
 
 use super::*;
 use crate::{HostFacts, Observer};
@@ -67,7 +68,7 @@ fn made(header: Value, made: Made) -> Side {
     let mut events = Vec::new();
     for number in 0..made.errors {
         let error = Detail::SendError(SendError {
-            errno: libc::ECOMM as u32,
+            errno: linux::ECOMM as u32,
             requested_bytes: None,
             sent_bytes: None,
             blocked_us: None,

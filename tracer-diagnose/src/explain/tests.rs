@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use tracer_model::linux;
 
 use serde_json::Value;
 
@@ -74,9 +75,9 @@ fn codes_of_transmits_are_explained() {
         Outcome::Sent.name().into_owned(),
         Outcome::Failed(1).name().into_owned(),
         Outcome::Failed(2).name().into_owned(),
-        negative(libc::EBUSY),
-        negative(libc::EAGAIN),
-        negative(libc::EHOSTUNREACH),
+        negative(linux::EBUSY),
+        negative(linux::EAGAIN),
+        negative(linux::EHOSTUNREACH),
     ];
     assert_explained(Kind::RetransmitOutcome, outcomes);
     let busy = transmit_code_name(Device::TX_BUSY);
@@ -96,6 +97,7 @@ fn codes_of_transmits_are_explained() {
 
 /// The scenarios provoke errnos on real sockets; their sources name them.
 #[test]
+#[allow(clippy::disallowed_methods)]
 fn every_errno_that_the_scenarios_provoke_has_an_entry() {
     let folder = repository().join("tests/scenarios/tests/errno");
     let mut names = BTreeSet::new();
@@ -112,6 +114,7 @@ fn every_errno_that_the_scenarios_provoke_has_an_entry() {
 
 /// What the tool knows about kernels that are not at hand.
 #[test]
+#[allow(clippy::disallowed_methods)]
 fn every_reason_of_the_recorded_kernels_has_an_entry() {
     for kernel in ["6.1", "6.12", "6.18", "7.3"] {
         let path = repository().join(format!("tests/kernels/{kernel}.json"));
@@ -204,9 +207,9 @@ fn case_spelling_and_numbers_lead_to_the_same_entry() {
         (ecomm[0].kind, ecomm[0].word.as_ref()),
         (Kind::Errno, "ECOMM")
     );
-    assert_eq!(ecomm[0].number, Some(libc::ECOMM.unsigned_abs()));
+    assert_eq!(ecomm[0].number, Some(linux::ECOMM.unsigned_abs()));
     assert_eq!(of("ecomm"), ecomm);
-    assert_eq!(of(&libc::ECOMM.to_string()), ecomm[..1]);
+    assert_eq!(of(&linux::ECOMM.to_string()), ecomm[..1]);
     assert_eq!(of("EWOULDBLOCK")[0].word, "EAGAIN");
     assert_eq!(of("at-send"), of("AT_SEND"));
     assert_eq!(of("SKB_DROP_REASON_QDISC_DROP"), of("qdisc_drop"));

@@ -3,6 +3,7 @@
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
 use tracer_model::event::{Cause, Signal, TcpState};
+use tracer_model::linux;
 
 /// Health checks: refused at a steady pace, at most once a second, and never taken.
 const STEADY_NS: i64 = 900_000_000;
@@ -76,12 +77,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
 
 /// The kernel ended the request with ECONNREFUSED, or a send on a connected datagram socket was told so.
 fn was_refused(socket: &Socket) -> bool {
-    let refused = libc::ECONNREFUSED.unsigned_abs();
+    let refused = linux::ECONNREFUSED.unsigned_abs();
     let by_rst = socket
         .transitions
         .iter()
         .any(|(_, change)| change.from == Some(TcpState::SynSent) && change.errno == Some(refused));
-    by_rst || socket.failed(libc::ECONNREFUSED) > 0
+    by_rst || socket.failed(linux::ECONNREFUSED) > 0
 }
 
 /// At least four, nearly all in steps that are alike and no shorter than a second.

@@ -4,6 +4,7 @@ use super::common::{errors, sockets};
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "ecomm",
@@ -29,12 +30,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let refused = sockets(observed, conversation, |socket| {
-            socket.failed(libc::ECOMM) > 0
+            socket.failed(linux::ECOMM) > 0
         });
         if refused.is_empty() {
             continue;
         }
-        let sum = errors(observed, &refused, &[libc::ECOMM]);
+        let sum = errors(observed, &refused, &[linux::ECOMM]);
         let mut case = Case::of(observed, index, refused.clone(), Confidence::High)
             .shown_by("sends failed with ECOMM", &sum);
         if let Some(cgroup) = &conversation.owner.cgroup {

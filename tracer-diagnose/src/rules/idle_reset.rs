@@ -6,6 +6,7 @@ use super::peer_crashed::idle_before_reset_us;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Sum};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "idle_reset",
@@ -58,7 +59,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 ))
                 .shown_by(
                     "sends failed with ECONNRESET or EPIPE",
-                    &errors(observed, &reset, &[libc::ECONNRESET, libc::EPIPE]),
+                    &errors(observed, &reset, &[linux::ECONNRESET, linux::EPIPE]),
                 )
                 .but(
                     !busy.is_empty(),

@@ -5,6 +5,7 @@ use super::path_blackhole::went_silent;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::{Cause, Signal};
+use tracer_model::linux;
 
 /// Shorter pauses are part of any conversation, microseconds.
 pub const IDLE_US: u64 = 5_000_000;
@@ -52,7 +53,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         };
         let timeouts = resent(observed, &dead, &[Cause::Rto]);
         let shortest = all().filter_map(idle_us).min().unwrap_or(0);
-        let timed_out = ended(observed, &dead, &[libc::ETIMEDOUT]);
+        let timed_out = ended(observed, &dead, &[linux::ETIMEDOUT]);
         let mut case = Case::of(observed, index, dead.clone(), confidence)
             .with(format!(
                 "{} connections went silent with the first data after a pause of at least {}",

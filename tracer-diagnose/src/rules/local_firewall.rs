@@ -4,6 +4,7 @@ use super::common::{by_address, dropped, ended, errors, many, resent, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
 use tracer_model::event::{Cause, Direction, Signal};
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "local_firewall",
@@ -44,13 +45,17 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let drops = dropped(observed, &filtered, is_netfilter);
-        let refused = ended(observed, &filtered, &[libc::ECONNREFUSED, libc::ETIMEDOUT]);
+        let refused = ended(
+            observed,
+            &filtered,
+            &[linux::ECONNREFUSED, linux::ETIMEDOUT],
+        );
         let answers: Vec<_> = filtered
             .iter()
             .map(|socket| answers(&observed.sockets[*socket]))
             .collect();
         let answers = Sum::of(answers.iter());
-        let errors = errors(observed, &filtered, &[libc::EPERM]);
+        let errors = errors(observed, &filtered, &[linux::EPERM]);
         // One packet that a rule throws away on purpose is no fault.
         let confidence = match drops.count + errors.count + answers.count {
             0..3 => Confidence::Low,

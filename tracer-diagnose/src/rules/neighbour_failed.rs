@@ -4,6 +4,7 @@ use super::common::{by_address, dropped, ended, errors, many, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 use tracer_model::samples::What;
 
 pub static RULE: Rule = Rule {
@@ -41,7 +42,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let drops = dropped(observed, &failed, is_neighbour);
-        let unreachable = [libc::EHOSTUNREACH];
+        let unreachable = [linux::EHOSTUNREACH];
         let changes = observed.hosts[conversation.host].changes.iter();
         let failures = changes.filter_map(|one| match &one.change.what {
             What::Neighbour(change) if change.state == "FAILED" => Some(change.address.clone()),

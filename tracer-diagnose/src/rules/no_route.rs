@@ -4,6 +4,7 @@ use super::common::{by_address, dropped, errors, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 use tracer_model::samples::{Action, What};
 
 pub static RULE: Rule = Rule {
@@ -53,7 +54,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let mut case = Case::of(observed, index, lost.clone(), Confidence::High)
             .shown_by(
                 "sends failed with ENETUNREACH",
-                &errors(observed, &lost, &[libc::ENETUNREACH]),
+                &errors(observed, &lost, &[linux::ENETUNREACH]),
             )
             .shown_by(
                 "packets dropped for want of a route",
@@ -72,7 +73,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
 
 /// The send was refused at once, or its packet found no way. A soft error of an open connection is a router's word.
 fn without_route(socket: &Socket) -> bool {
-    let refused = socket.failed(libc::ENETUNREACH) > 0 && !socket.open;
+    let refused = socket.failed(linux::ENETUNREACH) > 0 && !socket.open;
     refused || !socket.dropped(is_route).is_empty()
 }
 

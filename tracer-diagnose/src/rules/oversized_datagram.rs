@@ -3,6 +3,7 @@
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 
 /// The largest datagrams that probe: jumbo frames.
 const PROBES_BYTES: u64 = 9216;
@@ -29,11 +30,11 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let errors = observed.errors(conversation, libc::EMSGSIZE);
+        let errors = observed.errors(conversation, linux::EMSGSIZE);
         if errors.is_empty() {
             continue;
         }
-        let errno = libc::EMSGSIZE.unsigned_abs();
+        let errno = linux::EMSGSIZE.unsigned_abs();
         let sockets = conversation.sockets.iter().copied();
         let sockets: Vec<_> = sockets
             .filter(|socket| observed.sockets[*socket].errors.contains_key(&errno))

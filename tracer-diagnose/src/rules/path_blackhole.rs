@@ -4,6 +4,7 @@ use super::common::many;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
 use tracer_model::event::{Cause, Detail, Outcome, Signal};
+use tracer_model::linux;
 
 /// Time-outs in a row that only silence explains: with 10 % of random loss, three in a row come once in a thousand.
 const IN_A_ROW: u32 = 3;
@@ -80,7 +81,7 @@ pub fn went_silent(socket: &Socket) -> bool {
             .keys()
             .chain(socket.ended_with().iter().map(|(_, errno)| errno))
             .any(|errno| {
-                [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ECONNRESET]
+                [linux::EHOSTUNREACH, linux::ENETUNREACH, linux::ECONNRESET]
                     .iter()
                     .any(|one| one.unsigned_abs() == *errno)
             })
@@ -108,7 +109,7 @@ fn no_ack_between(socket: &Socket) -> bool {
 }
 
 fn gave_up(socket: &Socket) -> bool {
-    let timed_out = libc::ETIMEDOUT.unsigned_abs();
+    let timed_out = linux::ETIMEDOUT.unsigned_abs();
     socket
         .ended_with()
         .is_some_and(|(_, errno)| errno == timed_out)

@@ -4,6 +4,7 @@ use super::common::many;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
 use tracer_model::event::{Cause, Detail, Direction, Signal};
+use tracer_model::linux;
 
 /// A connection that was at work had an ACK no longer ago than this when the RST came, microseconds.
 const AT_WORK_US: i64 = 5_000_000;
@@ -42,7 +43,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let all = || reset.iter().map(|socket| &observed.sockets[*socket]);
         let resets = Sum::of(all().map(|socket| &socket.resets_received));
         let errors = Sum::of(all().flat_map(|socket| {
-            [libc::ECONNRESET, libc::EPIPE]
+            [linux::ECONNRESET, linux::EPIPE]
                 .into_iter()
                 .filter_map(|errno| socket.errors.get(&errno.unsigned_abs()))
         }));
@@ -79,7 +80,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
 }
 
 fn refused_after(socket: &Socket, at: i64) -> bool {
-    let refused = libc::ECONNREFUSED.unsigned_abs();
+    let refused = linux::ECONNREFUSED.unsigned_abs();
     let mut changes = socket.transitions.iter();
     changes.any(|(when, change)| *when > at && change.errno == Some(refused))
 }
@@ -87,7 +88,7 @@ fn refused_after(socket: &Socket, at: i64) -> bool {
 /// Established and busy, then RST, and a send that learned of it.
 fn reset_at_work(socket: &Socket) -> bool {
     if socket.resets_received.is_empty()
-        || socket.failed(libc::ECONNRESET) + socket.failed(libc::EPIPE) == 0
+        || socket.failed(linux::ECONNRESET) + socket.failed(linux::EPIPE) == 0
     {
         return false;
     }

@@ -6,9 +6,10 @@ use super::no_route::is_route;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Conversation, Observed, Socket};
 use tracer_model::event::{Cause, Signal};
+use tracer_model::linux;
 use tracer_model::samples::What;
 
-const UNREACHABLE: &[i32] = &[libc::EHOSTUNREACH, libc::EHOSTDOWN, libc::ENETUNREACH];
+const UNREACHABLE: &[i32] = &[linux::EHOSTUNREACH, linux::EHOSTDOWN, linux::ENETUNREACH];
 
 pub static RULE: Rule = Rule {
     cause: "peer_host_gone",

@@ -4,6 +4,7 @@ use super::common::{dropped, errors, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 
 /// A few at the start of a transfer are how TCP finds the size of the queue.
 const LEAST: u64 = 5;
@@ -37,7 +38,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
     for (index, conversation) in observed.conversations.iter().enumerate() {
         // UDP senders are told of it: that is another finding.
         let full = sockets(observed, conversation, |socket| {
-            overflowed(socket) && socket.failed(libc::ENOBUFS) == 0
+            overflowed(socket) && socket.failed(linux::ENOBUFS) == 0
         });
         let drops = dropped(observed, &full, is_queue);
         if drops.count < LEAST {
@@ -82,7 +83,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             )
             .shown_by(
                 "sends failed with ENOBUFS",
-                &errors(observed, &full, &[libc::ENOBUFS]),
+                &errors(observed, &full, &[linux::ENOBUFS]),
             );
         if counted > 0 {
             case = case.with(format!("the queue itself counted {counted} drops"));

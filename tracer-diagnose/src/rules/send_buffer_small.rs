@@ -4,6 +4,7 @@ use super::common::{errors, seconds, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::{CountedKind, Signal};
+use tracer_model::linux;
 
 /// Time that the connection was limited by its buffer, microseconds, and as part of the time that it was busy.
 const LIMITED_US: u64 = 300_000;
@@ -48,7 +49,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .filter(|row| matches!(row.kind, CountedKind::WouldBlock | CountedKind::PartialSend))
             .map(|row| row.count)
             .sum();
-        let sum = errors(observed, &small, &[libc::EAGAIN]);
+        let sum = errors(observed, &small, &[linux::EAGAIN]);
         let part = us as f64 / busy.max(1) as f64;
         let confidence = if part >= 0.4 {
             Confidence::High

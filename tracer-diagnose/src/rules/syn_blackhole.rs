@@ -3,6 +3,7 @@
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
 use tracer_model::event::{Cause, Signal};
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "syn_blackhole",
@@ -69,7 +70,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
 
 /// Asked again, and never got anywhere.
 pub fn never_answered(socket: &Socket) -> bool {
-    let unreachable = [libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ECONNREFUSED];
+    let unreachable = [linux::EHOSTUNREACH, linux::ENETUNREACH, linux::ECONNREFUSED];
     socket.resent(Cause::Syn) > 0
         && !socket.open
         && socket.resets_received.is_empty()
@@ -79,7 +80,7 @@ pub fn never_answered(socket: &Socket) -> bool {
 }
 
 fn gave_up(socket: &Socket) -> bool {
-    let timed_out = libc::ETIMEDOUT.unsigned_abs();
+    let timed_out = linux::ETIMEDOUT.unsigned_abs();
     socket
         .ended_with()
         .is_some_and(|(_, errno)| errno == timed_out)

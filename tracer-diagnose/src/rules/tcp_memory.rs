@@ -4,6 +4,7 @@ use super::common::{errors, of_host};
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "tcp_memory",
@@ -42,7 +43,9 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let (conversations, sockets) = of_host(observed, host, |socket| {
-            socket.failed(libc::ENOMEM) + socket.failed(libc::ENOBUFS) + socket.failed(libc::EAGAIN)
+            socket.failed(linux::ENOMEM)
+                + socket.failed(linux::ENOBUFS)
+                + socket.failed(linux::EAGAIN)
                 > 0
                 && socket.proto == "tcp"
         });
@@ -61,7 +64,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 &errors(
                     observed,
                     &sockets,
-                    &[libc::ENOMEM, libc::ENOBUFS, libc::EAGAIN],
+                    &[linux::ENOMEM, linux::ENOBUFS, linux::EAGAIN],
                 ),
             )
             .with(format!(

@@ -5,6 +5,7 @@ use super::qdisc_overflow::is_queue;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use tracer_model::event::Signal;
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "udp_device_queue_full",
@@ -29,13 +30,13 @@ fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let full = sockets(observed, conversation, |socket| {
-            socket.failed(libc::ENOBUFS) > 0
+            socket.failed(linux::ENOBUFS) > 0
         });
         if full.is_empty() {
             continue;
         }
         let drops = dropped(observed, &full, is_queue);
-        let sum = errors(observed, &full, &[libc::ENOBUFS]);
+        let sum = errors(observed, &full, &[linux::ENOBUFS]);
         // As many drops as errors: the same packets.
         let confidence = match drops.count {
             0 => continue,

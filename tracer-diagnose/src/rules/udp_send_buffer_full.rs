@@ -5,6 +5,7 @@ use super::qdisc_overflow::overflowed;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use tracer_model::event::{CountedKind, Signal};
+use tracer_model::linux;
 
 /// An event loop that fills its buffer now and then is healthy.
 const LEAST: u64 = 20;
@@ -36,9 +37,9 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let full = sockets(observed, conversation, |socket| {
-            socket.failed(libc::EAGAIN) > 0
+            socket.failed(linux::EAGAIN) > 0
         });
-        let listed = errors(observed, &full, &[libc::EAGAIN]);
+        let listed = errors(observed, &full, &[linux::EAGAIN]);
         let counted: u64 = observed
             .counted_of(conversation)
             .filter(|row| row.kind == CountedKind::WouldBlock)

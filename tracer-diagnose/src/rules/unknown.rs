@@ -1,6 +1,7 @@
 //! What no rule explains is said, with its evidence, and without a guess.
 
 use std::collections::BTreeSet;
+use tracer_model::linux;
 
 use crate::rule::{Case, Confidence, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
@@ -47,7 +48,7 @@ pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Case> {
             .shown_by("connection requests sent again (syn)", &syn);
         let errnos: BTreeSet<u32> = all()
             .flat_map(|socket| socket.errors.keys().copied())
-            .filter(|errno| *errno != libc::EAGAIN.unsigned_abs())
+            .filter(|errno| *errno != linux::EAGAIN.unsigned_abs())
             .collect();
         for errno in errnos {
             let sum = Sum::of(all().filter_map(|socket| socket.errors.get(&errno)));

@@ -1,5 +1,6 @@
 //! Between whom: the ends of a socket or packet.
 
+use crate::linux;
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -82,35 +83,35 @@ impl Hash for Flow {
 /// IP protocol and `af_N` for a family without a name. `sock_type` is 0 where there is no full socket.
 pub fn proto_name(family: u16, sock_type: u16, protocol: u16) -> Cow<'static, str> {
     let name = match (i32::from(family), i32::from(sock_type)) {
-        (libc::AF_INET | libc::AF_INET6, libc::SOCK_RAW) => "raw",
-        (libc::AF_INET | libc::AF_INET6, _) => match i32::from(protocol) {
-            libc::IPPROTO_TCP => "tcp",
-            libc::IPPROTO_UDP => "udp",
-            libc::IPPROTO_MPTCP => "mptcp",
-            libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6 => "icmp",
-            libc::IPPROTO_IGMP => "igmp",
-            libc::IPPROTO_DCCP => "dccp",
-            libc::IPPROTO_SCTP => "sctp",
-            libc::IPPROTO_UDPLITE => "udplite",
+        (linux::AF_INET | linux::AF_INET6, linux::SOCK_RAW) => "raw",
+        (linux::AF_INET | linux::AF_INET6, _) => match i32::from(protocol) {
+            linux::IPPROTO_TCP => "tcp",
+            linux::IPPROTO_UDP => "udp",
+            linux::IPPROTO_MPTCP => "mptcp",
+            linux::IPPROTO_ICMP | linux::IPPROTO_ICMPV6 => "icmp",
+            linux::IPPROTO_IGMP => "igmp",
+            linux::IPPROTO_DCCP => "dccp",
+            linux::IPPROTO_SCTP => "sctp",
+            linux::IPPROTO_UDPLITE => "udplite",
             other => return format!("ip_{other}").into(),
         },
-        (libc::AF_UNIX, libc::SOCK_STREAM) => "unix_stream",
-        (libc::AF_UNIX, libc::SOCK_DGRAM) => "unix_dgram",
-        (libc::AF_UNIX, libc::SOCK_SEQPACKET) => "unix_seqpacket",
-        (libc::AF_UNIX, _) => "unix",
-        (libc::AF_NETLINK, _) => "netlink",
-        (libc::AF_PACKET, _) => "packet",
-        (libc::AF_RDS, _) => "rds",
-        (libc::AF_PPPOX, _) => "pppox",
-        (libc::AF_CAN, _) => "can",
-        (libc::AF_TIPC, _) => "tipc",
-        (libc::AF_BLUETOOTH, _) => "bluetooth",
-        (libc::AF_ALG, _) => "alg",
-        (libc::AF_VSOCK, _) => "vsock",
+        (linux::AF_UNIX, linux::SOCK_STREAM) => "unix_stream",
+        (linux::AF_UNIX, linux::SOCK_DGRAM) => "unix_dgram",
+        (linux::AF_UNIX, linux::SOCK_SEQPACKET) => "unix_seqpacket",
+        (linux::AF_UNIX, _) => "unix",
+        (linux::AF_NETLINK, _) => "netlink",
+        (linux::AF_PACKET, _) => "packet",
+        (linux::AF_RDS, _) => "rds",
+        (linux::AF_PPPOX, _) => "pppox",
+        (linux::AF_CAN, _) => "can",
+        (linux::AF_TIPC, _) => "tipc",
+        (linux::AF_BLUETOOTH, _) => "bluetooth",
+        (linux::AF_ALG, _) => "alg",
+        (linux::AF_VSOCK, _) => "vsock",
         (AF_KCM, _) => "kcm",
         (AF_QIPCRTR, _) => "qipcrtr",
         (AF_SMC, _) => "smc",
-        (libc::AF_XDP, _) => "xdp",
+        (linux::AF_XDP, _) => "xdp",
         (other, _) => return format!("af_{other}").into(),
     };
     name.into()

@@ -155,6 +155,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)]
     fn this_hosts_zone_can_be_described() {
         let here = TimeZone::system();
         let zone = Zone::of(

@@ -2,6 +2,7 @@ use super::*;
 use crate::event::{
     Connection, Drop, Endpoint, Flow, Grade, Lost, LostAt, Outcome, Owner, Retransmit, SendError,
 };
+use crate::linux;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -120,15 +121,15 @@ fn the_words_are_those_of_the_filters() {
 
 #[test]
 fn errnos_fire_for_sends_and_connections() {
-    assert!(fires("errno=ECOMM,32", &send_error(libc::ECOMM)));
-    assert!(fires("errno=70", &send_error(libc::ECOMM)));
-    assert!(!fires("errno=ECOMM", &send_error(libc::EPIPE)));
+    assert!(fires("errno=ECOMM,32", &send_error(linux::ECOMM)));
+    assert!(fires("errno=70", &send_error(linux::ECOMM)));
+    assert!(!fires("errno=ECOMM", &send_error(linux::EPIPE)));
     let died = event(
         1,
         Detail::Connection(Connection {
             from: None,
             to: None,
-            errno: Some(libc::ETIMEDOUT as u32),
+            errno: Some(linux::ETIMEDOUT as u32),
         }),
     );
     assert!(fires("errno=ETIMEDOUT", &died));

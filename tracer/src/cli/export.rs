@@ -49,6 +49,7 @@ pub struct Export {
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Columns, for DuckDB, pandas and Spark
+    #[cfg(feature = "parquet")]
     Parquet,
     /// Packets, for Wireshark
     Pcapng,

@@ -172,9 +172,3 @@ fn seen(plan: &Plan, loaded: &Loaded, resolved: &Resolved) -> anyhow::Result<Vec
     }
     Ok(seen)
 }
-
-/// One line for the user.
-pub fn warn(message: &str) {
-    // A vanished terminal must not turn into a panic.
-    let _ = writeln!(io::stderr(), "sendtrace: warning: {message}");
-}

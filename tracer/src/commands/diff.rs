@@ -8,8 +8,8 @@ use clap::Parser as _;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use super::live::renderer;
 use super::playback::{Play, Playback, Wanted};
+use super::renderer;
 use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::interrupt::Interrupt;

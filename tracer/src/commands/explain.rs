@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::anyhow;
 
 use super::Failure;
-use super::live::renderer;
+use super::renderer;
 use crate::cli::{Explain as Args, Printed};
 use crate::render::{self, Renderer};
 use tracer_diagnose::explain::{self, Entry};

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Failure;
-use super::attach::warn;
+use super::warn;
 use crate::cli::Filters;
 use crate::render::Clock;
 use tracer_format::note::Note;

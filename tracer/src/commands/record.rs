@@ -11,11 +11,12 @@ use anyhow::{Context as _, anyhow};
 use caps::Capability;
 
 use super::Failure;
-use super::attach::{Attached, attach, settle, warn};
+use super::attach::{Attached, attach, settle};
 use super::header;
 use super::live::{clock, printed, printer};
 use super::run_loop::{self, Ending};
 use super::session::{Beside, Deck, Session, Tape, windows};
+use super::warn;
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
 use progress::Progress;

@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::live::renderer;
 use super::playback::{LOOK_AGAIN, Next, Play, Playback, Step, Wanted};
+use super::renderer;
 use crate::cli::{Replay, Speed};
 use crate::interrupt::Interrupt;
 use crate::render::Renderer;

@@ -6,9 +6,9 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::Failure;
-use super::attach::warn;
-use super::live::renderer;
 use super::playback::{self, LOOK_AGAIN, Play, Playback, Step, Wanted};
+use super::renderer;
+use super::warn;
 use crate::cli::Report as Args;
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};

@@ -1,5 +1,6 @@
 //! What other tools read, read back.
 
+#[cfg(feature = "parquet")]
 mod parquet;
 mod pcapng;
 

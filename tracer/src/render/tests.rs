@@ -1,5 +1,6 @@
 //! What events look like: fixtures, and golden lines of JSON.
 
+#[cfg(feature = "capture")]
 mod decoded;
 mod text;
 

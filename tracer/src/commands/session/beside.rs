@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::commands::attach::warn;
+use crate::commands::warn;
 use tracer_capture::samples::{ASKED, Changes, Sampler};
 use tracer_format::note::Note;
 use tracer_model::event::{Detail, Event, Flow};

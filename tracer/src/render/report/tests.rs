@@ -5,6 +5,7 @@ use tracer_model::event::{
     Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, Reset, Tcp,
     TcpState, Totals,
 };
+use tracer_model::linux;
 
 use crate::render::Renderer;
 
@@ -74,7 +75,7 @@ fn refused(at: u64, comm: &str, pid: u32, remote: &str, socket: u64) -> Vec<Even
         event(Detail::Connection(Connection {
             from: Some(TcpState::SynSent),
             to: Some(TcpState::Close),
-            errno: Some(libc::ECONNREFUSED.unsigned_abs()),
+            errno: Some(linux::ECONNREFUSED.unsigned_abs()),
         })),
     ]
 }
