@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::load::{self, Loaded};
-use tracer_capture::kernel::plan::{self, Kind, NEEDED_FILES, Plan, Serves, Wanted};
+use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, signal};
+use tracer_model::filter::Resolved;
 use tracer_model::filter::Resolved;
 
 use crate::crew::Crew;
@@ -73,6 +74,7 @@ impl Samples {
 
 /// The host, and what to load on it.
 pub struct Bench {
+    facts: Facts,
     plan: Plan,
     benign: Vec<u32>,
     /// Hooks by the name of the program.
@@ -84,22 +86,20 @@ impl Bench {
     pub fn new() -> Result<Self> {
         let root = Path::new("/");
         let facts = Facts::probe(root);
-        let plan = plan::plan(&facts, Wanted::ALL)?;
         let benign = KernelNames::open(root, &facts).benign_reasons();
         tracer_capture::sys::raise_nofile(NEEDED_FILES.max(4096))?;
         tracer_capture::sys::raise_memlock();
-        let mut bench = Self {
-            plan,
-            benign,
-            hooks: HashMap::new(),
-        };
-        let loaded = bench.load(Rate::One)?;
-        bench.hooks = own_programs()?
+        let loaded = load(&facts, Rate::One, &benign)?;
+        let hooks = own_programs()?
             .into_iter()
             .map(|(name, (hook, _))| (name, hook))
             .collect();
-        drop(loaded);
-        Ok(bench)
+        Ok(Self {
+            facts,
+            plan: loaded.plan.clone(),
+            benign,
+            hooks,
+        })
     }
 
     /// The programs that serve a row here, as the kernel names them.
@@ -127,16 +127,7 @@ impl Bench {
     }
 
     fn load(&self, rate: Rate) -> Result<Loaded> {
-        let config = Config {
-            signals: signal::FAILURES,
-            rate: rate.per_second(),
-            ..Config::default()
-        };
-        let resolved = Resolved {
-            config,
-            ..Resolved::default()
-        };
-        load::load(&self.plan, &resolved, RING_BYTES, &self.benign)
+        load(&self.facts, rate, &self.benign)
     }
 
     /// One round of every scene.
@@ -163,6 +154,25 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+fn load(facts: &Facts, rate: Rate, benign: &[u32]) -> Result<Loaded> {
+    let config = Config {
+        signals: signal::FAILURES,
+        rate: rate.per_second(),
+        ..Config::default()
+    };
+    let resolved = Resolved {
+        config,
+        ..Resolved::default()
+    };
+    load::load(
+        &mut facts.clone(),
+        Wanted::ALL,
+        &resolved,
+        RING_BYTES,
+        benign,
+    )
 }
 
 /// One value from several takes of a round: their medians, so that an interrupt in one take does not count.

@@ -5,24 +5,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::kernel::facts;
+use crate::kernel::facts::{self, Facts};
 use crate::owner::Processes;
 use tracer_model::filter::{Cgroup, Host};
+use tracer_model::filter::{Cgroup, Host, InKernel};
 
 /// The host below a root path, which tests replace.
 pub struct ThisHost {
     root: PathBuf,
     processes: Processes,
     cgroup2: Option<PathBuf>,
+    systemd_cgroups: Option<PathBuf>,
 }
 
 impl ThisHost {
-    /// `cgroup2` is where the cgroup v2 hierarchy is mounted.
-    pub fn new(root: &Path, cgroup2: Option<PathBuf>) -> Self {
+    /// The host that these facts are about.
+    pub fn new(root: &Path, facts: &Facts) -> Self {
         Self {
             root: root.to_owned(),
             processes: Processes::new(root),
-            cgroup2,
+            cgroup2: facts.cgroup2.clone(),
+            systemd_cgroups: facts.systemd_cgroups.clone(),
         }
     }
 }
@@ -54,8 +57,10 @@ impl Host for ThisHost {
     }
 
     fn cgroup(&self, path: &str) -> Result<Cgroup> {
-        let mount = self.cgroup2.as_deref().context(
-            "no cgroup v2 hierarchy is mounted, so --cgroup cannot be used: filter by --pid or --comm",
+        let mount = self.systemd_cgroups.as_deref().or(self.cgroup2.as_deref());
+        let mount = mount.context(
+            "neither cgroup v2 nor systemd's hierarchy of cgroup v1 is mounted, so --cgroup cannot be used: filter \
+             by --pid or --comm",
         )?;
         let given = Path::new(path);
         let relative = given
@@ -73,11 +78,56 @@ impl Host for ThisHost {
                     mount.display()
                 )
             })?;
-        let levels = relative.components().count() as u64;
-        Ok(Cgroup {
+        let in_kernel = InKernel {
             id: metadata.ino(),
-            level: levels,
+            level: relative.components().count() as u64,
+        };
+        Ok(Cgroup {
+            in_kernel: self.systemd_cgroups.is_none().then_some(in_kernel),
             path: format!("/{}", relative.display()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::facts::perfect;
+
+    fn host(v2: &Path, systemd: Option<&Path>) -> ThisHost {
+        let facts = Facts {
+            cgroup2: Some(v2.to_owned()),
+            systemd_cgroups: systemd.map(Path::to_owned),
+            ..perfect::host()
+        };
+        ThisHost::new(Path::new("/"), &facts)
+    }
+
+    #[test]
+    fn a_cgroup_of_systemd_is_known_by_its_path_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (v2, systemd) = (root.path().join("v2"), root.path().join("systemd"));
+        std::fs::create_dir_all(v2.join("a.slice")).unwrap();
+        std::fs::create_dir_all(systemd.join("b.slice/c.service")).unwrap();
+        let host = host(&v2, Some(&systemd));
+        let found = host.cgroup("/b.slice/c.service").unwrap();
+        assert_eq!(found.path, "/b.slice/c.service");
+        assert_eq!(found.in_kernel, None);
+        let error = host.cgroup("/a.slice").unwrap_err().to_string();
+        assert!(error.contains("no cgroup /a.slice below"), "{error}");
+    }
+
+    #[test]
+    fn a_cgroup_of_v2_is_known_to_the_kernel() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a.slice/b.service");
+        std::fs::create_dir_all(&dir).unwrap();
+        let found = host(root.path(), None).cgroup("a.slice/b.service").unwrap();
+        let in_kernel = InKernel {
+            id: dir.metadata().unwrap().ino(),
+            level: 2,
+        };
+        assert_eq!(found.in_kernel, Some(in_kernel));
+        assert_eq!(found.path, "/a.slice/b.service");
     }
 }

@@ -7,10 +7,12 @@
 mod cgroups;
 mod holders;
 mod processes;
+mod systemd;
 
 pub use cgroups::Cgroups;
 pub use holders::{Holders, Lookup, NOT_IN_TIME, NOT_POSSIBLE};
 pub use processes::Processes;
+pub use systemd::SystemdCgroups;
 
 use tracer_common::{Head, Holder, Owner as Stored, grade, head_flag, owner_flag};
 
@@ -21,6 +23,8 @@ pub struct Owners {
     holders: Holders,
     processes: Processes,
     cgroups: Cgroups,
+    /// Where cgroups are those of systemd's v1 hierarchy.
+    systemd: Option<SystemdCgroups>,
 }
 
 impl Owners {
@@ -30,6 +34,15 @@ impl Owners {
             holders,
             processes,
             cgroups,
+            systemd: None,
+        }
+    }
+
+    /// From now on cgroups are those of systemd's v1 hierarchy.
+    pub fn with_cgroups_of_systemd(self, cgroups: SystemdCgroups) -> Self {
+        Self {
+            systemd: Some(cgroups),
+            ..self
         }
     }
 
@@ -43,12 +56,15 @@ impl Owners {
     }
 
     /// A new batch of events begins: processes may have ended since the last.
-    pub fn begin(&self) {
+    pub fn begin(&mut self) {
         self.processes.forget();
+        if let Some(systemd) = &mut self.systemd {
+            systemd.begin();
+        }
     }
 
     /// Those of the given processes, as (pid, start), that have ended.
-    pub fn ended(&self, of: &[(u32, u64)]) -> Vec<u32> {
+    pub fn ended(&mut self, of: &[(u32, u64)]) -> Vec<u32> {
         self.begin();
         self.processes.ended(of)
     }
@@ -73,7 +89,16 @@ impl Owners {
             let now = self.processes.comm(stored.pid, stored.start_ns);
             owner.comm = now.or(owner.comm);
         }
-        let cgroup = match owner.pid {
+        owner.cgroup = self.cgroup(head, &owner);
+        owner
+    }
+
+    fn cgroup(&mut self, head: &Head, owner: &Owner) -> Option<String> {
+        let stored = &head.owner;
+        if let Some(systemd) = &mut self.systemd {
+            return systemd.path(owner.pid?, owner.started_boot_ns?);
+        }
+        let id = match owner.pid {
             // The same number may be another process by now.
             Some(pid) if (pid, owner.started_boot_ns) == (stored.pid, Some(stored.start_ns)) => {
                 Some(stored.cgroup)
@@ -81,8 +106,7 @@ impl Owners {
             Some(pid) => self.holders.cgroup_of(&head.flow, pid),
             None => None,
         };
-        owner.cgroup = cgroup.and_then(|id| self.cgroups.path(id));
-        owner
+        self.cgroups.path(id?)
     }
 }
 

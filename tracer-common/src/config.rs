@@ -41,6 +41,10 @@ pub mod ability {
     pub const SOCKET_FROM_FILE: u64 = 16;
     /// Each cgroup lists its ancestors as pointers (6.1), not as ids.
     pub const ANCESTOR_POINTERS: u64 = 32;
+    /// A time-out of TCP is counted before what it sends (5.1).
+    pub const TIMEOUT_COUNTED_BEFORE: u64 = 64;
+    /// It is counted afterwards. Neither bit: nobody knows.
+    pub const TIMEOUT_COUNTED_AFTER: u64 = 128;
 
     /// All that a send on its fast path relies on.
     pub const FAST_SEND: u64 = SOCKET_STORAGE | CURRENT_TASK | SOCKET_COOKIE;

@@ -21,7 +21,7 @@ pub use config::{
 };
 pub use counters::Counters;
 pub use flow::Flow;
-pub use offsets::{FIELDS, Field, OFFSET_COUNT, Offsets, UNRESOLVED};
+pub use offsets::{FIELDS, Field, Form, OFFSET_COUNT, Offsets, UNRESOLVED, form};
 pub use owner::{Holder, Owner, OwnerByAddress, START_TICK_NS, grade, owner_flag};
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,

@@ -18,11 +18,52 @@ pub struct Field {
     pub container: &'static str,
     /// Alternatives, first found wins; each a path of members joined by dots, anonymous ones left out.
     pub paths: &'static [&'static str],
+    pub form: Form,
+}
+
+/// How the programs read a field, and so what it may be in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As a whole: no bit-field.
+    Plain,
+    /// As a whole and so many bits wide: also a bit-field that is a number of its own in memory. Where kernels
+    /// differ in the width, each width is a field.
+    Wide(u32),
+    /// Some bits of a byte, or the byte.
+    Bits,
+}
+
+impl Form {
+    /// Whether a load of so many bytes may read it.
+    pub const fn is_loaded_by(self, bytes: usize) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Wide(bits) => bits as usize == bytes * 8,
+            Self::Bits => false,
+        }
+    }
+
+    /// Whether it is read bit by bit.
+    pub const fn is_bits(self) -> bool {
+        matches!(self, Self::Bits)
+    }
+}
+
+macro_rules! form {
+    () => {
+        Form::Plain
+    };
+    (bits) => {
+        Form::Bits
+    };
+    ($bits:literal) => {
+        Form::Wide($bits)
+    };
 }
 
 macro_rules! offsets {
-    ($($(#[$doc:meta])* $name:ident: $container:literal, $($path:literal)|+;)+) => {
-        /// Offset of each field in bytes, or [`UNRESOLVED`]. A bit-field is
+    ($($(#[$doc:meta])* $name:ident: $container:literal, $($path:literal)|+ $(, $form:tt)?;)+) => {
+        /// Offset of each field in bytes, or [`UNRESOLVED`]. A bit-field of [`Form::Bits`] is
         /// `byte | shift << 16 | width << 24`; for all others the upper half is 0.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +71,15 @@ macro_rules! offsets {
 
         /// Every field, in the order of [`Offsets`].
         pub const FIELDS: &[Field] = &[$(Field {
-            name: stringify!($name), container: $container, paths: &[$($path),+],
+            name: stringify!($name), container: $container, paths: &[$($path),+], form: form::$name,
         },)+];
+
+        /// The [`Form`] of each field, so that the compiler refuses a program that reads it in another one.
+        #[allow(non_upper_case_globals)]
+        pub mod form {
+            use super::Form;
+            $(pub const $name: Form = form!($($form)?);)+
+        }
 
         /// How many fields there are.
         pub const OFFSET_COUNT: usize = FIELDS.len();
@@ -60,13 +108,15 @@ offsets! {
     sk_v6_daddr: "sock", "__sk_common.skc_v6_daddr";
     sk_net: "sock", "__sk_common.skc_net.net";
     sk_cookie: "sock", "__sk_common.skc_cookie.counter";
-    sk_type: "sock", "sk_type";
-    sk_protocol: "sock", "sk_protocol";
+    sk_type: "sock", "sk_type", 16;
+    sk_protocol: "sock", "sk_protocol", 16;
+    /// Before 5.6 a byte, with the type beside it.
+    sk_protocol_byte: "sock", "sk_protocol", 8;
     sk_socket: "sock", "sk_socket";
     sk_err: "sock", "sk_err";
     sk_sndbuf: "sock", "sk_sndbuf";
     sk_wmem_queued: "sock", "sk_wmem_queued";
-    sk_kern_sock: "sock", "sk_kern_sock";
+    sk_kern_sock: "sock", "sk_kern_sock", bits;
     sk_prot: "sock", "__sk_common.skc_prot";
     sk_dst_cache: "sock", "sk_dst_cache";
     /// Up to 6.4.
@@ -83,10 +133,10 @@ offsets! {
     sb_magic: "super_block", "s_magic";
 
     // struct tcp_sock
-    tcp_ca_state: "tcp_sock", "inet_conn.icsk_ca_state";
-    tcp_pending: "tcp_sock", "inet_conn.icsk_pending";
-    tcp_retransmits: "tcp_sock", "inet_conn.icsk_retransmits";
-    tcp_backoff: "tcp_sock", "inet_conn.icsk_backoff";
+    tcp_ca_state: "tcp_sock", "inet_conn.icsk_ca_state", bits;
+    tcp_pending: "tcp_sock", "inet_conn.icsk_pending", bits;
+    tcp_retransmits: "tcp_sock", "inet_conn.icsk_retransmits", bits;
+    tcp_backoff: "tcp_sock", "inet_conn.icsk_backoff", bits;
     tcp_rto: "tcp_sock", "inet_conn.icsk_rto";
     tcp_pmtu: "tcp_sock", "inet_conn.icsk_pmtu_cookie";
     tcp_write_seq: "tcp_sock", "write_seq";
@@ -109,7 +159,7 @@ offsets! {
     tcp_mtu_info: "tcp_sock", "mtu_info";
 
     // request sockets (SYN-ACK)
-    req_num_retrans: "request_sock", "num_retrans";
+    req_num_retrans: "request_sock", "num_retrans", bits;
     /// Null while the timer's handler runs, and before it is armed.
     req_timer_pprev: "request_sock", "rsk_timer.entry.pprev";
     req_family: "request_sock", "__req_common.skc_family";

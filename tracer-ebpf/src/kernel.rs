@@ -134,6 +134,7 @@ pub unsafe fn read<T: Number>(ptr: Ptr, offset: u32) -> T {
 /// `load!(pointer, field: type)` is `Some(number)`, or `None` when this kernel has no such field.
 macro_rules! load {
     ($ptr:expr, $field:ident: $ty:ty) => {{
+        const { assert!(tracer_common::form::$field.is_loaded_by(size_of::<$ty>())) };
         // SAFETY: a read of a static that nobody writes after loading.
         let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
         if offset == tracer_common::UNRESOLVED {
@@ -160,6 +161,7 @@ pub(crate) use load_ptr;
 /// As `load!` by a probe read: for pointers that carry no type.
 macro_rules! load_probed {
     ($ptr:expr, $field:ident: $ty:ty) => {{
+        const { assert!(tracer_common::form::$field.is_loaded_by(size_of::<$ty>())) };
         // SAFETY: a read of a static that nobody writes after loading.
         let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
         if offset == tracer_common::UNRESOLVED {
@@ -174,6 +176,7 @@ pub(crate) use load_probed;
 /// As `load_probed!`, but what cannot be read is 0.
 macro_rules! load_or_zero {
     ($ptr:expr, $field:ident: $ty:ty) => {{
+        const { assert!(tracer_common::form::$field.is_loaded_by(size_of::<$ty>())) };
         // SAFETY: a read of a static that nobody writes after loading.
         let offset = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
         if offset == tracer_common::UNRESOLVED {
@@ -231,6 +234,7 @@ pub fn can(abilities: u64) -> bool {
 /// As `load!` for a bit-field of one byte.
 macro_rules! load_bits {
     ($ptr:expr, $field:ident) => {{
+        const { assert!(tracer_common::form::$field.is_bits()) };
         // SAFETY: a read of a static that nobody writes after loading.
         let slot = unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$field) };
         if slot == tracer_common::UNRESOLVED {

@@ -44,6 +44,15 @@ pub fn state(sk: Ptr) -> u8 {
     load!(sk, sk_state: u8).unwrap_or(0)
 }
 
+/// `sk_protocol`, in the width that it has here: the verifier removes the other load.
+#[inline(always)]
+pub fn protocol(sk: Ptr) -> Option<u16> {
+    match load!(sk, sk_protocol: u16) {
+        None => load!(sk, sk_protocol_byte: u8).map(u16::from),
+        protocol => protocol,
+    }
+}
+
 /// `sk_fullsock`: neither TIME_WAIT nor a request socket, which are smaller structures.
 #[inline(always)]
 pub fn is_full(sk: Ptr) -> bool {
@@ -85,7 +94,7 @@ pub fn describe_borrowed(sk: Ptr, head: &mut Head) {
     let family = family(sk);
     flow.family = family;
     flow.sock_type = load!(sk, sk_type: u16).unwrap_or(0);
-    flow.protocol = load!(sk, sk_protocol: u16).unwrap_or(0);
+    flow.protocol = protocol(sk).unwrap_or(0);
     flow.netns = netns(sk);
     flow.cookie = load!(sk, sk_cookie: u64).unwrap_or(0);
     if is_ip(family) {

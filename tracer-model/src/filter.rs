@@ -96,19 +96,26 @@ pub trait Host {
     fn process_start_ns(&self, pid: u32) -> Option<u64>;
     /// Inode number of a network namespace given as a name, a path, `pid:N` or the inode number itself.
     fn netns_inode(&self, netns: &str) -> anyhow::Result<u32>;
-    /// The cgroup (v2) at a path, with or without the mount point in front.
+    /// The cgroup at a path, with or without the mount point in front.
     fn cgroup(&self, path: &str) -> anyhow::Result<Cgroup>;
 }
 
-/// A cgroup (v2) as the kernel knows it.
+/// A cgroup that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
+    /// `None`: the kernel half does not know it (v1), and user space decides.
+    pub in_kernel: Option<InKernel>,
+    /// Path below the mount point, as events print it: `/` or `/system.slice/batch.service`.
+    pub path: String,
+}
+
+/// A cgroup (v2) as the kernel knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InKernel {
     /// Inode number of its directory.
     pub id: u64,
     /// Depth below the root, which is level 0.
     pub level: u64,
-    /// Path below the mount point, as events print it: `/` or `/system.slice/batch.service`.
-    pub path: String,
 }
 
 /// Settings beside the filters that the kernel half needs.
@@ -164,6 +171,8 @@ pub struct Resolved {
     pub protos: Vec<Proto>,
     /// Path of the wanted cgroup, as events print it.
     pub cgroup: Option<String>,
+    /// The kernel half lets every cgroup pass.
+    pub cgroup_is_decided_here: bool,
 }
 
 /// The clock tick in which procfs shows start times, nanoseconds (USER_HZ is 100).
@@ -198,7 +207,13 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
     }
     if let Some(path) = &filters.cgroup {
         let cgroup = host.cgroup(path).map_err(Error::Host)?;
-        (config.cgroup_id, config.cgroup_level) = (cgroup.id, cgroup.level);
+        match cgroup.in_kernel {
+            Some(known) => (config.cgroup_id, config.cgroup_level) = (known.id, known.level),
+            None => {
+                config.filters &= !bit::CGROUP;
+                resolved.cgroup_is_decided_here = true;
+            }
+        }
         resolved.cgroup = Some(cgroup.path);
     }
     for pid in &filters.pid {

@@ -100,6 +100,9 @@ pub struct Doctor {
     /// Only print the facts that hooks are chosen from, as JSON: goes well with a bug report
     #[arg(long, conflicts_with_all = ["format", "color"])]
     pub facts: bool,
+    /// Do as if the kernel refused this program; for tests of what takes its place
+    #[arg(long, hide = true, value_name = "NAME", value_parser = values::program)]
+    pub without_program: Vec<String>,
     /// Text for people, or JSON: one object per line
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: Format,

@@ -21,7 +21,6 @@ mod require;
 mod run;
 pub mod sys;
 mod tracer;
-mod witness;
 mod workload;
 mod world;
 
@@ -36,7 +35,7 @@ pub use report::{Outcome, check_line};
 pub use require::{own_machine, requires, skip};
 pub use run::{Run, Tally};
 pub use tracer::{Ready, Tracer};
-pub use witness::Witness;
+pub use vm_guest::witness::Witness;
 pub use workload::Connection;
 pub use world::{Host, World};
 

@@ -10,3 +10,4 @@ pub mod kernel_log;
 pub mod protocol;
 pub mod steps;
 mod sys;
+pub mod witness;

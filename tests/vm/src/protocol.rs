@@ -54,6 +54,9 @@ pub enum Frame {
         stream: Stream,
         text: String,
     },
+    /// So many tracepoints fired during a step while this host may keep BPF programs from running: see
+    /// [`crate::witness`].
+    Withheld { step: String, firings: u64 },
     /// A step is over. Neither code nor signal: it could not be started, or was killed at its time limit.
     End {
         step: String,

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use crate::kernel_log::KernelLog;
 use crate::protocol::{Frame, Manifest, Step, Stream};
+use crate::witness::Witness;
 
 /// How often a running step is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -24,12 +25,29 @@ const REST: Duration = Duration::from_secs(2);
 pub struct Reporter {
     out: File,
     log: KernelLog,
+    witness: Option<Witness>,
 }
 
 impl Reporter {
     pub fn new(out: File) -> Self {
         let log = KernelLog::open();
-        Self { out, log }
+        Self {
+            out,
+            log,
+            witness: None,
+        }
+    }
+
+    /// Also tells what this host may keep from BPF programs.
+    pub fn with_witness(mut self, witness: Option<Witness>) -> Self {
+        self.witness = witness;
+        self
+    }
+
+    fn firings(&self) -> u64 {
+        self.witness
+            .as_ref()
+            .map_or(0, |witness| witness.firings().1)
     }
 
     /// # Errors
@@ -62,6 +80,7 @@ pub fn run(manifest: &Manifest, reporter: &mut Reporter) -> io::Result<()> {
         reporter.send(&Frame::Begin {
             step: step.name.clone(),
         })?;
+        let before = reporter.firings();
         let begun = Instant::now();
         let end = match start(step, &manifest.environment) {
             Ok(running) => watch(step, &running, reporter)?,
@@ -74,13 +93,21 @@ pub fn run(manifest: &Manifest, reporter: &mut Reporter) -> io::Result<()> {
                 End::default()
             }
         };
+        let took = begun.elapsed();
         reporter.kernel(Some(&step.name))?;
+        let firings = reporter.firings().saturating_sub(before);
+        if firings > 0 {
+            reporter.send(&Frame::Withheld {
+                step: step.name.clone(),
+                firings,
+            })?;
+        }
         reporter.send(&Frame::End {
             step: step.name.clone(),
             code: end.status.and_then(|status| status.code()),
             signal: end.status.and_then(|status| status.signal()),
             timed_out: end.timed_out,
-            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         })?;
     }
     reporter.send(&Frame::Done)
@@ -231,6 +258,7 @@ mod tests {
         let mut reporter = Reporter {
             out: file.try_clone().expect("a descriptor"),
             log: KernelLog::open(),
+            witness: None,
         };
         run(&manifest, &mut reporter).expect("the file takes all");
         file.seek(SeekFrom::Start(0)).expect("a file");

@@ -22,6 +22,16 @@ pub fn fork() -> nix::Result<Option<i32>> {
 
 /// Installs a filter for this process and what it becomes; its questions arrive at the descriptor.
 pub fn install_filter(program: &[sock_filter]) -> nix::Result<OwnedFd> {
+    let fd = seccomp(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    Ok(adopt(fd as RawFd))
+}
+
+/// Installs a filter that asks the tracer of this process and of what it becomes.
+pub fn install_traced_filter(program: &[sock_filter]) -> nix::Result<()> {
+    seccomp(program, 0).map(drop)
+}
+
+fn seccomp(program: &[sock_filter], flags: libc::c_ulong) -> nix::Result<libc::c_long> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
     let program = sock_fprog {
         len: length,
@@ -32,12 +42,11 @@ pub fn install_filter(program: &[sock_filter]) -> nix::Result<OwnedFd> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            flags,
             std::ptr::from_ref(&program),
         )
     };
-    let fd = Errno::result(result)?;
-    Ok(adopt(fd as RawFd))
+    Errno::result(result)
 }
 
 /// The next question.

@@ -8,7 +8,7 @@ mod format;
 
 use std::collections::BTreeMap;
 
-use tracer_common::{FIELDS, Field, OFFSET_COUNT, UNRESOLVED};
+use tracer_common::{FIELDS, Field, Form, OFFSET_COUNT, UNRESOLVED};
 
 pub use format::BtfError;
 use format::{Type, kind, word};
@@ -91,12 +91,12 @@ impl Btf {
         Ok(btf)
     }
 
-    /// Offset of a field as [`tracer_common::Offsets`] wants it: bytes, or for a bit-field
-    /// `byte | shift << 16 | width << 24`. `None` when no alternative exists, or does not fit that form.
+    /// Offset of a field as [`tracer_common::Offsets`] wants it: bytes, or for a bit-field that is read as one
+    /// `byte | shift << 16 | width << 24`. `None` when no alternative exists that can be read in the field's form.
     pub fn offset(&self, field: &Field) -> Option<u32> {
         field.paths.iter().find_map(|path| {
             self.named(field.container, &[kind::STRUCT, kind::UNION])
-                .find_map(|container| self.path_offset(container, path))
+                .find_map(|container| self.path_offset(container, path, field.form))
         })
     }
 
@@ -135,6 +135,13 @@ impl Btf {
             }
         }
         Some(names)
+    }
+
+    /// Number of a tracepoint's type, which programs with typed arguments name, and how many arguments it has.
+    pub fn tracepoint(&self, name: &str) -> Option<(u32, usize)> {
+        let typedef = format!("btf_trace_{name}");
+        let (id, _) = self.ids(&typedef, &[kind::TYPEDEF]).next()?;
+        Some((id, self.tracepoint_args(name)?))
     }
 
     /// How many arguments a tracepoint has, without the leading `void *__data`.
@@ -189,28 +196,45 @@ impl Btf {
         (pointer.kind() == kind::PTR && proto.kind() == kind::FUNC_PROTO).then_some(proto)
     }
 
-    fn path_offset(&self, container: Type, path: &str) -> Option<u32> {
+    fn path_offset(&self, container: Type, path: &str, form: Form) -> Option<u32> {
         let mut ty = container;
         let mut bits = 0u32;
-        let mut width = 0;
+        let (mut width, mut target) = (0, 0);
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
-            let (offset, bit_width, target) = self.member(ty, part.as_bytes(), 0)?;
+            let offset;
+            (offset, width, target) = self.member(ty, part.as_bytes(), 0)?;
             bits = bits.checked_add(offset)?;
-            width = bit_width;
             if parts.peek().is_some() {
                 ty = self.resolve(target)?;
             }
         }
         let (byte, shift) = (bits / 8, bits % 8);
-        if byte > 0xffff || (width == 0 && shift != 0) {
+        if byte > 0xffff {
             return None;
         }
-        Some(if width == 0 {
-            byte
-        } else {
-            byte | shift << 16 | width << 24
-        })
+        let is_whole = |wanted| match width {
+            0 => shift == 0 && self.bits_of(target) == Some(wanted),
+            _ => width == wanted && bits.is_multiple_of(wanted),
+        };
+        match form {
+            Form::Plain => (width == 0 && shift == 0).then_some(byte),
+            Form::Wide(wanted) => is_whole(wanted).then_some(byte),
+            Form::Bits if is_whole(8) => Some(byte),
+            Form::Bits => {
+                (width != 0 && shift + width <= 8).then_some(byte | shift << 16 | width << 24)
+            }
+        }
+    }
+
+    /// Width of a number: what is laid out as a bit-field in the old way (`BTF_INT_BITS`) has another.
+    fn bits_of(&self, id: u32) -> Option<u32> {
+        let ty = self.resolve(id)?;
+        match ty.kind() {
+            kind::INT => Some(word(&self.bytes, ty.rest)? & 0xff),
+            kind::ENUM => ty.target.checked_mul(8),
+            _ => None,
+        }
     }
 
     /// (bit offset, width of a bit-field or 0, type) of a member, also inside anonymous members.

@@ -7,20 +7,27 @@ mod capability;
 mod host;
 mod misses;
 mod netns;
+mod null_tests;
 mod own;
 pub mod recorded;
 mod symbols;
+mod verdicts;
 
 use std::path::{Path, PathBuf};
 
 pub use btf::{BtfFacts, Feature, SteadySends};
 pub use capability::{Capabilities, Capability};
+pub use host::systemd_cgroup;
 pub use misses::recursion_misses;
 pub use netns::{
     NetnsError, in_pid_namespace, interface_name, netns_of_pid, netns_of_self, netns_of_text,
 };
+pub use null_tests::{NULLABLE, NullTest, NullTests, Nullable};
 pub use own::{open_descriptors, own_cgroup, own_program, retransmitted_segments};
 pub use symbols::Symbols;
+pub use verdicts::{ProgramVerdict, Verdicts};
+
+use crate::kernel::plan::privileges;
 
 /// Facts about the host and about this process.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +44,10 @@ pub struct Facts {
     pub kernel_release: Option<String>,
     /// What the kernel's BTF says, or why it says nothing.
     pub btf: Result<BtfFacts, String>,
+    /// What the verifier makes of tests for null; `None` when nobody asked it, because nothing may be loaded anyway.
+    pub null_tests: Option<NullTests>,
+    /// What the kernel has said to programs so far. The plan goes around what it refused.
+    pub verdicts: Verdicts,
     /// `net.core.bpf_jit_enable` is not 0.
     pub jit: Option<bool>,
     /// The lockdown mode in force (`none`, `integrity`, `confidentiality`); `None` when not shown.
@@ -49,6 +60,9 @@ pub struct Facts {
     pub kernel_addresses: Option<bool>,
     /// Where the cgroup v2 hierarchy is mounted, as this process sees it.
     pub cgroup2: Option<PathBuf>,
+    /// Where systemd's own v1 hierarchy is mounted, if that is where processes are: there is no v2, or everything
+    /// is in its root.
+    pub systemd_cgroups: Option<PathBuf>,
     /// Length of a tick of jiffies in nanoseconds; see [`Facts::hz`].
     pub tick_ns: Option<u64>,
     /// CPUs that may ever come online: what per-CPU maps have room for.
@@ -89,29 +103,20 @@ impl ClockAnchor {
     }
 }
 
-/// What the kernel said about a program when it was really loaded and attached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProgramVerdict {
-    Allowed,
-    /// `errno` when the kernel gave one; `text` is one line.
-    Refused {
-        errno: Option<i32>,
-        text: String,
-    },
-    Untried,
-}
-
 impl Facts {
     /// Reads everything. Takes some 20 ms, nearly all of it for BTF.
     pub fn probe(root: &Path) -> Self {
-        Self {
+        let btf = btf::read(root);
+        let mut facts = Self {
             euid: nix::unistd::geteuid().as_raw(),
             capabilities: capability::effective(root),
             knows_cap_bpf: host::number(root, "proc/sys/kernel/cap_last_cap")
                 .map(|last| last >= Capability::Bpf as u32),
             initial_user_namespace: host::initial_user_namespace(root),
             kernel_release: host::line(root, "proc/sys/kernel/osrelease"),
-            btf: btf::probe(root),
+            btf: btf.as_ref().map(BtfFacts::extract).map_err(Clone::clone),
+            null_tests: None,
+            verdicts: Verdicts::default(),
             jit: host::number(root, "proc/sys/net/core/bpf_jit_enable").map(|jit| jit != 0),
             lockdown: host::lockdown(root),
             unprivileged_bpf_disabled: host::number(
@@ -121,12 +126,19 @@ impl Facts {
             kptr_restrict: host::number(root, "proc/sys/kernel/kptr_restrict"),
             kernel_addresses: symbols::shown(root),
             cgroup2: host::cgroup2(root),
+            systemd_cgroups: host::systemd_cgroups(root),
             tick_ns: host::tick_ns(),
             cpus_possible: host::cpus_possible(root),
             open_files: host::limit(nix::sys::resource::Resource::RLIMIT_NOFILE),
             locked_memory: host::limit(nix::sys::resource::Resource::RLIMIT_MEMLOCK),
             clock: ClockAnchor::now(),
+        };
+        if let Ok(btf) = &btf
+            && privileges(&facts).sufficient()
+        {
+            facts.null_tests = Some(null_tests::probe(|name| btf.tracepoint(name)));
         }
+        facts
     }
 
     /// Ticks of jiffies per second (CONFIG_HZ): the unit of `rto_jiffies` and its kind.

@@ -5,6 +5,7 @@
 //! own head) per open IP socket, freed with the socket. Nothing is pinned: when the process ends, however it
 //! ends, its descriptors are closed and the kernel detaches and frees everything.
 
+mod bring_up;
 #[allow(unsafe_code)]
 mod loaded;
 mod patch;
@@ -19,11 +20,12 @@ use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
 
-use super::facts::ProgramVerdict;
+use super::facts::{Facts, ProgramVerdict, Verdicts};
 use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
 use super::ring::RINGS;
 use tracer_model::filter::Resolved;
 
+use bring_up::{Up, bring_up};
 pub use loaded::Loaded;
 use loaded::Plain;
 use patch::Patched;
@@ -44,59 +46,50 @@ enum Link {
     Perf { _link: TracePointLink },
 }
 
-/// Loads and attaches every program of the plan; a refusal is a verdict, not an error.
+/// Plans for these facts, loads and attaches. A refusal is no error: it is noted in the facts, and the next best
+/// that they allow takes the place of the refused program.
 ///
 /// # Errors
-/// When the object or a map is refused, or a filter does not fit its map.
-pub fn load(plan: &Plan, resolved: &Resolved, ring_bytes: u64, benign: &[u32]) -> Result<Loaded> {
+/// When there is no plan, the object or a map is refused, or a filter does not fit its map.
+pub fn load(
+    facts: &mut Facts,
+    wanted: Wanted,
+    resolved: &Resolved,
+    ring_bytes: u64,
+    benign: &[u32],
+) -> Result<Loaded> {
     let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
-    let mut ebpf = object(plan, resolved, ring_bytes, &btf)?;
-    fill(&mut ebpf, resolved, benign)?;
-
-    let mut verdicts = Vec::new();
-    let mut links = Vec::new();
-    let mut programs = Vec::new();
-    for hook in plan.hooks() {
-        if plan
-            .only_instead_of(hook)
-            .is_some_and(|other| is_allowed(&verdicts, other))
-        {
-            continue;
-        }
-        let verdict = match start(&mut ebpf, hook, &btf) {
-            Ok(link) => {
-                links.extend(link);
-                programs.push((hook.program, signals_of(hook)));
-                ProgramVerdict::Allowed
-            }
-            Err(error) => refused(&error),
-        };
-        verdicts.push((hook.program.to_owned(), verdict));
-    }
-
-    keep_owners(&mut ebpf, &verdicts)?;
-    Loaded::new(ebpf, links, programs, verdicts)
-}
-
-fn is_allowed(verdicts: &[(String, ProgramVerdict)], program: &str) -> bool {
-    verdicts
-        .iter()
-        .any(|(name, verdict)| name == program && *verdict == ProgramVerdict::Allowed)
+    let make = |plan: &Plan| {
+        let mut ebpf = object(plan, resolved, ring_bytes, &btf)?;
+        fill(&mut ebpf, resolved, benign)?;
+        Ok(ebpf)
+    };
+    let Up {
+        plan,
+        object: mut ebpf,
+        running,
+    } = bring_up(facts, wanted, make, |ebpf, hook| {
+        start(ebpf, hook, &btf).map_err(|error| refused(&error))
+    })?;
+    keep_owners(&mut ebpf, &facts.verdicts)?;
+    Loaded::new(ebpf, plan, running)
 }
 
 /// Lets the programs keep owners by address of those sockets whose end is seen from now on.
-fn keep_owners(ebpf: &mut Ebpf, verdicts: &[(String, ProgramVerdict)]) -> Result<()> {
-    let seen = |program: &str| is_allowed(verdicts, program);
+fn keep_owners(ebpf: &mut Ebpf, verdicts: &Verdicts) -> Result<()> {
     let ends = OWNER_ENDS
         .iter()
-        .filter(|(program, _)| seen(program))
+        .filter(|(program, _)| verdicts.is_allowed(program))
         .fold(0, |ends, (_, bit)| ends | bit);
     let mut map: Array<_, u32> = Array::try_from(map(ebpf, "OWNER_ENDS")?)?;
     Ok(map.set(0, ends, 0)?)
 }
 
-/// Tries every program of the plan and lets go of it again, for `doctor`.
-pub fn try_load(plan: &Plan) -> Result<Vec<(String, ProgramVerdict)>> {
+/// Tries all that a plan for these facts needs and lets go of it again, for `doctor`. Gives the plan that came of it.
+///
+/// # Errors
+/// As for [`load`].
+pub fn try_load(facts: &mut Facts, wanted: Wanted) -> Result<Plan> {
     let smallest = u64::from(MIN_RING_BYTES) * 16;
     // All signals: the verifier would remove, unread, what serves only those that are not asked for.
     let everything = Resolved {
@@ -106,7 +99,7 @@ pub fn try_load(plan: &Plan) -> Result<Vec<(String, ProgramVerdict)>> {
         },
         ..Resolved::default()
     };
-    load(plan, &everything, smallest, &[]).map(|loaded| loaded.verdicts)
+    load(facts, wanted, &everything, smallest, &[]).map(|loaded| loaded.plan)
 }
 
 fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
@@ -122,7 +115,7 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         file_refs_bias: plan.file_refs_bias,
         abilities: plan.abilities,
         registers_offset: plan.registers_offset,
-        other_sends: u64::from(plan.loads("other_send")),
+        other_sends: u64::from(plan.sees_other_sends()),
         sock_type: plan.steady_sends.map_or(0, |ids| ids.sock.into()),
         tcp_sock_type: plan.steady_sends.map_or(0, |ids| ids.tcp_sock.into()),
         ..resolved.config

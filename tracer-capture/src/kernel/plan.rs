@@ -9,6 +9,7 @@ mod error;
 mod fields;
 mod groups;
 mod names;
+mod null;
 mod privilege;
 mod sends;
 mod steady;
@@ -135,6 +136,8 @@ pub struct PassedOver {
     pub kind: Kind,
     /// Whether it was written for the prototype that the place has here.
     pub fits: bool,
+    /// What the kernel said to it, when that is what keeps it from running.
+    pub refusal: Option<ProgramVerdict>,
     pub why: String,
 }
 
@@ -146,20 +149,31 @@ pub struct Choice {
     pub hook: Option<Hook>,
     /// The candidates before the chosen one (all, when none was), best first.
     pub passed_over: Vec<PassedOver>,
+    /// Nothing is lost without it: others do its work, or tell the loss.
+    pub covered: bool,
 }
 
 impl Choice {
-    /// Why nothing fits: what keeps the form that was written for this host, else that there is none.
+    /// Why nothing runs: what the kernel said to the best that it could be asked about, else what keeps the form
+    /// that was written for this host, else that there is none.
     pub fn why_missing(&self) -> Option<&str> {
+        Some(&self.closest()?.why)
+    }
+
+    /// The best candidate that was refused, where nothing runs for that reason.
+    pub fn refused(&self) -> Option<&PassedOver> {
+        self.closest().filter(|closest| closest.refusal.is_some())
+    }
+
+    fn closest(&self) -> Option<&PassedOver> {
         if self.hook.is_some() {
             return None;
         }
-        let closest = self
-            .passed_over
-            .iter()
-            .find(|candidate| candidate.fits)
-            .or(self.passed_over.first())?;
-        Some(&closest.why)
+        let all = || self.passed_over.iter();
+        all()
+            .find(|candidate| candidate.refusal.is_some())
+            .or_else(|| all().find(|candidate| candidate.fits))
+            .or(self.passed_over.first())
     }
 }
 
@@ -172,6 +186,8 @@ pub struct Loss {
     pub why: String,
     /// What the user can do about it.
     pub remedy: String,
+    /// Said by `doctor` only: many hosts refuse an optional hook by policy.
+    pub quiet: bool,
 }
 
 /// What to load, and what is missing.
@@ -188,10 +204,12 @@ pub struct Plan {
     pub registers_offset: u64,
     /// How the program of [`STEADY`] reads sockets; `None`: it is not loaded.
     pub steady_sends: Option<SteadySends>,
-    /// Known before anything is loaded; see [`Plan::losses_after`].
+    /// What this host does not give, as far as the kernel has had its say.
     pub losses: Vec<Loss>,
     /// Fields that were not found, and what that makes null.
     pub fields: Vec<FieldLoss>,
+    /// What is remarkable about arguments that may be null: (tracepoint, one line).
+    pub remarks: Vec<(&'static str, String)>,
 }
 
 impl Plan {
@@ -207,75 +225,33 @@ impl Plan {
         self.hooks().any(|hook| hook.program == program)
     }
 
-    /// All losses once the kernel has had its say: those of the plan, then one per refused program.
-    pub fn losses_after(&self, verdicts: &[(String, ProgramVerdict)]) -> Vec<Loss> {
-        let no_sends = self.sends_refused(verdicts);
-        let refused = verdicts.iter().filter_map(|(program, verdict)| {
-            let ProgramVerdict::Refused { text, .. } = verdict else {
-                return None;
-            };
-            let choice = self
-                .choices
-                .iter()
-                .find(|choice| choice.hook.is_some_and(|hook| hook.program == *program))?;
-            let hook = choice.hook?;
-            if no_sends.is_some() && sends::is_stand_in(choice.group) {
-                return None;
-            }
-            Some(Loss {
-                serves: hook.serves[0],
-                lost: choice.group.lost.to_owned(),
-                why: format!(
-                    "the kernel refuses {}/{}: {text}",
-                    hook.kind.name(),
-                    hook.attach
-                ),
-                remedy: choice.group.remedy.to_owned(),
-            })
-        });
-        let losses: Vec<_> = self.losses.iter().cloned().chain(refused).collect();
-        losses.into_iter().chain(no_sends).collect()
-    }
-
-    /// One loss for all that stands in for the tracepoint of sends, when the kernel refuses every part of it.
-    fn sends_refused(&self, verdicts: &[(String, ProgramVerdict)]) -> Option<Loss> {
-        let parts = self
-            .choices
-            .iter()
-            .filter(|choice| sends::is_stand_in(choice.group))
-            .filter_map(|choice| choice.hook);
-        let mut text = None;
-        for hook in parts {
-            let verdict = verdicts.iter().find(|(name, _)| name == hook.program);
-            let Some((_, ProgramVerdict::Refused { text: words, .. })) = verdict else {
-                return None;
-            };
-            text = Some(words);
-        }
-        let tracepoint = GROUPS
-            .iter()
-            .find(|group| group.attach == sends::TRACEPOINT)?;
-        Some(Loss {
-            serves: tracepoint.serves[0],
-            lost: tracepoint.lost.to_owned(),
-            why: format!(
-                "this kernel has no tracepoint {}, and refuses fexit programs: {}",
-                sends::TRACEPOINT,
-                text?
-            ),
-            remedy: sends::REMEDY.to_owned(),
-        })
-    }
-
-    /// Whether any hook is left for one of [`tracer_common::signal`], refused ones excluded.
-    pub fn sees(&self, signal: u32, verdicts: &[(String, ProgramVerdict)]) -> bool {
+    /// Whether any hook is left for one of [`tracer_common::signal`].
+    pub fn sees(&self, signal: u32) -> bool {
         self.hooks().any(|hook| {
-            hook.need == Need::Required
-                && hook.serves.contains(&Serves::Signal(signal))
-                && !verdicts.iter().any(|(program, verdict)| {
-                    program == hook.program && matches!(verdict, ProgramVerdict::Refused { .. })
-                })
+            hook.need == Need::Required && hook.serves.contains(&Serves::Signal(signal))
         })
+    }
+
+    /// Whether programs that were loaded for another plan do for this one: what they were told at the load is the
+    /// same.
+    pub fn is_told_as(&self, other: &Self) -> bool {
+        let told = |plan: &Self| {
+            (
+                plan.offsets,
+                plan.file_refs_bias,
+                plan.abilities,
+                plan.registers_offset,
+                plan.steady_sends,
+                plan.sees_other_sends(),
+            )
+        };
+        told(self) == told(other)
+    }
+
+    /// Whether sends of families without a program of their own are seen where a security module's refusals are
+    /// among their results.
+    pub fn sees_other_sends(&self) -> bool {
+        self.loads(sends::OTHER_SEND)
     }
 }
 
@@ -285,7 +261,8 @@ const NEEDED_FEATURES: [Feature; 2] = [Feature::RingBuffer, Feature::TypedTracep
 /// Owners that are kept by address, where there is no socket storage.
 pub const OWNERS_BY_ADDRESS: u32 = 1 << 16;
 
-/// Decides what to load.
+/// Decides what to load. Programs that the kernel has refused are gone around, so after a refusal this decides what
+/// takes their place.
 pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
     let btf = facts
         .btf
@@ -302,22 +279,19 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         return Err(PlanError::FileLimit(limit.hard));
     }
 
+    let wants = |group: &Group| is_wanted(group, wanted, btf);
     let choices: Vec<_> = GROUPS
         .iter()
-        .filter(|group| is_wanted(group, wanted, btf))
-        .flat_map(|group| match choose(group, btf) {
-            choice if choice.hook.is_none() && group.attach == sends::TRACEPOINT => {
-                sends::instead(choice, btf, |group| is_wanted(group, wanted, btf))
-            }
-            choice if choice.hook.is_some() && group.attach == sends::TRACEPOINT => {
-                steady::choices(choice, btf, |group| is_wanted(group, wanted, btf))
-            }
-            choice => vec![choice],
+        .filter(|group| wants(group))
+        .flat_map(|group| match group.attach {
+            sends::TRACEPOINT => sends::choices(group, facts, btf, wants),
+            _ => vec![choose(group, facts, btf)],
         })
         .collect();
     let mut losses: Vec<_> = choices.iter().filter_map(loss_of).collect();
     let abilities = abilities::abilities(btf);
     let plan = Plan {
+        remarks: null::remarks(facts, btf, &choices),
         choices,
         offsets: btf.offsets,
         file_refs_bias: btf.file_refs_bias,
@@ -328,13 +302,23 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         steady_sends: btf.steady_sends.filter(|_| btf.preemptible_tracepoints),
     };
     let wanted_signals = (0..signal::COUNT as u32).filter(|&signal| wanted.has(signal));
-    if wanted.signals != 0 && wanted_signals.clone().all(|signal| !plan.sees(signal, &[])) {
+    // Once the kernel has refused a program, what is missing is told by the losses.
+    let is_first = facts.verdicts.refusals().next().is_none();
+    if is_first && wanted.signals != 0 && wanted_signals.clone().all(|signal| !plan.sees(signal)) {
         return Err(PlanError::NoHooks(losses));
     }
     losses.extend(losses_of_names(facts, btf, wanted));
     losses.extend(abilities::losses(btf, wanted));
     losses.extend(steady::loss(btf, wanted));
     Ok(Plan { losses, ..plan })
+}
+
+/// The names of all programs.
+pub fn programs() -> impl Iterator<Item = &'static str> {
+    let groups = GROUPS.iter().chain(STEADY).chain(SENDS).chain(OTHER_SENDS);
+    groups
+        .flat_map(|group| group.variants)
+        .map(|variant| variant.program)
 }
 
 fn is_wanted(group: &Group, wanted: Wanted, btf: &BtfFacts) -> bool {

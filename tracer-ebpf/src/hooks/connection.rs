@@ -65,7 +65,7 @@ fn ended(sk: Ptr, from: u32) {
     if errno == 0 && from != TCP_SYN_SENT as u32 {
         return;
     }
-    if load!(sk, sk_protocol: u16).unwrap_or(0) != IPPROTO_TCP {
+    if socket::protocol(sk) != Some(IPPROTO_TCP) {
         return;
     }
     let Some((pass, head)) = emit::see(CONNECTION, Place::SetState) else {

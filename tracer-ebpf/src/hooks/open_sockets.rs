@@ -75,7 +75,9 @@ fn open_file(meta: Arg, task: Arg, fd: u32, file: Arg) -> i32 {
         }
         let cookie = load_probed!(sk, sk_cookie: u64).unwrap_or(0);
         let sock_type = load_probed!(sk, sk_type: u16).unwrap_or(0);
-        let protocol = load_probed!(sk, sk_protocol: u16).unwrap_or(0);
+        let protocol = load_probed!(sk, sk_protocol: u16)
+            .or_else(|| load_probed!(sk, sk_protocol_byte: u8).map(u16::from))
+            .unwrap_or(0);
         let ip = socket::is_ip(load_probed!(sk, sk_family: u16).unwrap_or(0));
         // Storage takes a socket whose type the verifier knows; an address is a number.
         if ip && !can(ability::SOCKET_STORAGE) {

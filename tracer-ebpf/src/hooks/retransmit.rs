@@ -1,11 +1,11 @@
 //! TCP retransmits.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{Head, NO_U32, RetransmitRecord, cause, code};
+use tracer_common::{Head, NO_U32, RetransmitRecord, ability, cause, code};
 
 use crate::{
     emit::{self, RETRANSMIT, Weight},
-    kernel::{self, Arg, Ptr, Words, arg, clear, copy, load, load_bits, put},
+    kernel::{self, Arg, Ptr, Words, arg, can, clear, copy, load, load_bits, put},
     maps::{EVENTS_RETRANSMIT, Place},
     owner,
     socket::{self, AF_INET6, TCP_SYN_SENT},
@@ -110,7 +110,7 @@ fn retransmitted(sk: Arg, skb: Arg, err: i32) {
             record.timer = timer as u32;
             record.err = err;
             record.attempt = if timer && cause != cause::TLP && !tcp.is_null() {
-                load_bits!(tcp, tcp_retransmits).unwrap_or(NO_U32)
+                attempt(sk, tcp)
             } else {
                 NO_U32
             };
@@ -118,6 +118,20 @@ fn retransmitted(sk: Arg, skb: Arg, err: i32) {
             record.bytes = bytes;
         },
     );
+}
+
+/// Which of the time-outs in a row this is, as `tcp_retransmit_timer` counts them. Where the peer has taken its
+/// window back, what it sends is a probe that it does not count.
+#[inline(always)]
+fn attempt(sk: Ptr, tcp: Ptr) -> u32 {
+    if socket::state(sk) != TCP_SYN_SENT && load!(tcp, tcp_snd_wnd: u32).unwrap_or(0) == 0 {
+        return NO_U32;
+    }
+    match load_bits!(tcp, tcp_retransmits) {
+        Some(counted) if can(ability::TIMEOUT_COUNTED_BEFORE) => counted,
+        Some(counted) if can(ability::TIMEOUT_COUNTED_AFTER) => counted + 1,
+        _ => NO_U32,
+    }
 }
 
 /// `tcp_skb_pcount`: the tracepoint fires per skb, which may hold many segments.

@@ -13,7 +13,7 @@ use tracer_common::{Owner, OwnerByAddress, grade, owner_end, owner_flag};
 use crate::{
     kernel::{Ptr, clear, copy, load, load_ptr, probe},
     maps::{OWNER_ENDS, OWNERS_BY_ADDRESS},
-    socket::{IPPROTO_TCP, SOCK_STREAM},
+    socket::{self, IPPROTO_TCP, SOCK_STREAM},
 };
 
 const WORDS: usize = size_of::<OwnerByAddress>() / 8 - 1;
@@ -40,7 +40,7 @@ pub fn identify(sk: Ptr) -> Identity {
         inode: inode(sk),
         kept: may_keep(
             load!(sk, sk_type: u16).unwrap_or(0),
-            load!(sk, sk_protocol: u16).unwrap_or(0),
+            socket::protocol(sk).unwrap_or(0),
         ),
     }
 }

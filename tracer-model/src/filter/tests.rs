@@ -30,8 +30,7 @@ impl Host for TestHost {
     fn cgroup(&self, path: &str) -> anyhow::Result<Cgroup> {
         anyhow::ensure!(path.starts_with('/'), "no cgroup {path}");
         Ok(Cgroup {
-            id: 77,
-            level: 2,
+            in_kernel: (!path.starts_with("/v1")).then_some(InKernel { id: 77, level: 2 }),
             path: path.to_owned(),
         })
     }
@@ -245,6 +244,25 @@ fn what_the_host_knows_goes_into_the_configuration() {
         (77, 2)
     );
     assert_eq!(resolved.config.netns, 4_026_531_840);
+}
+
+#[test]
+fn a_cgroup_that_the_kernel_half_does_not_know_is_left_to_user_space() {
+    let resolved = resolved(&Filters {
+        cgroup: Some("/v1/a".into()),
+        port: vec![80],
+        ..Filters::default()
+    });
+    assert_eq!(resolved.config.filters, bit::PORT);
+    assert!(resolved.cgroup_is_decided_here);
+    assert_eq!(resolved.cgroup.as_deref(), Some("/v1/a"));
+    let of = |cgroup: Option<&str>| Owner {
+        cgroup: cgroup.map(ToOwned::to_owned),
+        ..Owner::default()
+    };
+    assert!(resolved.matches_owner(&of(Some("/v1/a/b"))));
+    assert!(!resolved.matches_owner(&of(Some("/v1/ab"))));
+    assert!(!resolved.matches_owner(&of(None)));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Filters {
     /// Processes, by name as the kernel keeps it (15 bytes at most)
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::comm_parser())]
     pub comm: Vec<Comm>,
-    /// Processes in a cgroup (v2) or below it
+    /// Processes in a cgroup or below it
     #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Option<String>,
     /// Network namespace: a name of ip-netns(8), a path, pid:N, or its inode number
@@ -77,7 +77,7 @@ pub(super) fn of_a_trace(arg: Arg) -> Arg {
             "Processes, by id: every process that had this number while the trace was recorded"
         }
         "cgroup" => {
-            "Processes in a cgroup (v2) or below it, by the path that events show as owner.cgroup"
+            "Processes in a cgroup or below it, by the path that events show as owner.cgroup"
         }
         "netns" => "Network namespace, by the inode number that events show as flow.netns",
         "signal" => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{DEFAULT_RATE, duration, positive, ring_size};
+use super::values::{DEFAULT_RATE, duration, positive, program, ring_size};
 use super::{Color, Format, LiveFilters};
 
 const LIVE_HELP: &str = "\
@@ -61,6 +61,9 @@ pub struct Capture {
     /// Percent of the time that may be spent on looking up who holds a socket; 100: as often as needed
     #[arg(long, value_name = "P", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub look_ups: u8,
+    /// Do as if the kernel refused this program; for tests of what takes its place
+    #[arg(long, hide = true, value_name = "NAME", value_parser = program)]
+    pub without_program: Vec<String>,
 }
 
 /// How events are printed.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Color, Format};
+use super::{Color, Format, values};
 
 const HELP: &str = "\
 Real sockets of two processes fail to send, in a network namespace (and a cgroup) that nobody else is in; \
@@ -35,6 +35,9 @@ pub struct Selftest {
     /// Print first what `sendtrace doctor` says, from the same try of every program
     #[arg(long)]
     pub with_doctor: bool,
+    /// Do as if the kernel refused this program; for tests of what takes its place
+    #[arg(long, hide = true, value_name = "NAME", value_parser = values::program)]
+    pub without_program: Vec<String>,
     /// Be one of the processes of the test, under this name.
     #[arg(long, hide = true, value_name = "NAME")]
     pub actor: Option<String>,

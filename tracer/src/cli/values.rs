@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use jiff::SignedDuration;
+#[cfg(feature = "capture")]
+use tracer_capture::kernel::plan::programs;
 use tracer_model::filter::{Comm, Proto};
 pub(crate) use tracer_model::values::{comm, duration, errno, pid, port, proto, remote, signal};
 
@@ -42,6 +44,16 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
         .ok()
         .filter(|n| *n > 0)
         .ok_or_else(|| "expected a whole number above 0, for example 100".to_string())
+}
+
+/// The name of a BPF program.
+pub(crate) fn program(text: &str) -> Result<String, String> {
+    #[cfg(feature = "capture")]
+    if !programs().any(|name| name == text) {
+        let names: Vec<_> = programs().collect();
+        return Err(format!("expected one of: {}", names.join(", ")));
+    }
+    Ok(text.to_owned())
 }
 
 pub(crate) fn ring_size(text: &str) -> Result<u64, String> {

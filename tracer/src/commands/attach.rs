@@ -2,7 +2,6 @@
 //!
 //! In two steps, because what needs privileges (files of a trace, sockets) is opened between them.
 
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
@@ -12,11 +11,11 @@ use tracer_common::{filter as bit, signal as number};
 use super::Failure;
 use crate::cli::{Capture, LiveFilters};
 use tracer_capture::host::ThisHost;
-use tracer_capture::kernel::facts::{self, Facts, ProgramVerdict};
+use tracer_capture::kernel::facts::{self, Facts};
 use tracer_capture::kernel::load::{self, Loaded};
-use tracer_capture::kernel::plan::{self, NEEDED_FILES, Need, Plan, Wanted};
+use tracer_capture::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
 use tracer_capture::names::KernelNames;
-use tracer_capture::owner::{Cgroups, Holders, Owners, Processes};
+use tracer_capture::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
 use tracer_capture::sys;
 use tracer_model::event::Signal;
 use tracer_model::filter::{self, Resolved, Settings};
@@ -27,7 +26,6 @@ pub struct Attached {
     pub names: KernelNames,
     pub resolved: Resolved,
     pub facts: Facts,
-    pub plan: Plan,
     /// Names of the signals that are seen.
     pub signals: Vec<&'static str>,
     /// What this host does not give, one line each.
@@ -40,7 +38,8 @@ pub struct Attached {
 /// When arguments contradict each other or the host, or nothing can be attached; the text says what to do.
 pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Failure> {
     let root = Path::new("/");
-    let facts = Facts::probe(root);
+    let mut facts = Facts::probe(root);
+    facts.verdicts.withhold(&capture.without_program);
     if let Some(problem) = plan::privileges(&facts).problem() {
         return Err(anyhow!(problem).into());
     }
@@ -56,7 +55,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         would_block: capture.would_block,
         follow,
     };
-    let host = ThisHost::new(root, facts.cgroup2.clone());
+    let host = ThisHost::new(root, &facts);
     let resolved =
         filter::resolve(&filters.into(), settings, &host).map_err(|error| match error {
             filter::Error::Usage(message) => Failure::Usage(message),
@@ -68,12 +67,12 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         signals: resolved.config.signals,
         follow: resolved.config.filters & bit::FOLLOW != 0,
     };
-    let plan = plan::plan(&facts, wanted)?;
     let names = KernelNames::open(root, &facts);
-    let mut loaded = load::load(&plan, &resolved, capture.ring, &names.benign_reasons())?;
-    let losses = losses(&plan, &loaded);
+    let benign = names.benign_reasons();
+    let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
+    let losses = losses(&loaded.plan);
     losses.iter().for_each(|loss| warn(loss));
-    let signals = seen(&plan, &loaded, &resolved)?;
+    let signals = seen(&loaded.plan, &facts, &resolved)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
         loaded.want(&Processes::new(root).descendants(&filters.pid))?;
@@ -83,7 +82,6 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         names,
         resolved,
         facts,
-        plan,
         signals,
         losses,
     })
@@ -113,58 +111,43 @@ pub fn settle(
     }
     keep.extend_from_slice(also);
     sys::drop_privileges(&keep)?;
-    Ok(Owners::new(
+    let root = Path::new("/");
+    let owners = Owners::new(
         Holders::new(look_ups),
-        Processes::new(Path::new("/")),
+        Processes::new(root),
         Cgroups::new(attached.facts.cgroup2.clone()),
-    ))
+    );
+    Ok(match attached.facts.systemd_cgroups {
+        Some(_) => owners.with_cgroups_of_systemd(SystemdCgroups::new(root)),
+        None => owners,
+    })
 }
 
-/// What this host does not give of what was planned.
-fn losses(plan: &Plan, loaded: &Loaded) -> Vec<String> {
-    let optional = |program: &str| {
-        plan.hooks()
-            .any(|hook| hook.program == program && hook.need == Need::Optional)
-    };
-    let refused: Vec<_> = loaded
-        .verdicts
-        .iter()
-        .filter(|(program, verdict)| {
-            matches!(verdict, ProgramVerdict::Refused { .. }) && !optional(program)
-        })
-        .cloned()
-        .collect();
-    plan.losses_after(&refused)
-        .into_iter()
-        .map(|loss| {
-            format!(
-                "{}: {} ({}); {}",
-                loss.serves.name(),
-                loss.lost,
-                loss.why,
-                loss.remedy
-            )
-        })
-        .collect()
+/// What this host does not give of what was wanted.
+fn losses(plan: &Plan) -> Vec<String> {
+    let told = plan.losses.iter().filter(|loss| !loss.quiet);
+    told.map(|loss| {
+        format!(
+            "{}: {} ({}); {}",
+            loss.serves.name(),
+            loss.lost,
+            loss.why,
+            loss.remedy
+        )
+    })
+    .collect()
 }
 
 /// The signals that are seen; fails when there is none.
-fn seen(plan: &Plan, loaded: &Loaded, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
+fn seen(plan: &Plan, facts: &Facts, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
     let seen: Vec<_> = (0..number::COUNT as u32)
-        .filter(|&signal| {
-            resolved.config.signals >> signal & 1 != 0 && plan.sees(signal, &loaded.verdicts)
-        })
+        .filter(|&signal| resolved.config.signals >> signal & 1 != 0 && plan.sees(signal))
         .filter_map(Signal::from_number)
         .map(Signal::name)
         .collect();
     if seen.is_empty() {
-        let why = loaded
-            .verdicts
-            .iter()
-            .find_map(|(program, verdict)| match verdict {
-                ProgramVerdict::Refused { text, .. } => Some(format!("{program}: {text}")),
-                _ => None,
-            });
+        let why = facts.verdicts.refusals().next();
+        let why = why.map(|(program, words)| format!("{program}: {words}"));
         bail!(
             "the kernel refused every hook ({}): run `sendtrace doctor` to see what this host allows",
             why.unwrap_or_else(|| "no reason given".to_owned())

@@ -15,16 +15,19 @@ use super::Failure;
 use crate::cli::{Color, Doctor, Format};
 use tracer_capture::kernel::facts::{Facts, ProgramVerdict, recorded};
 use tracer_capture::kernel::load;
-use tracer_capture::kernel::plan::{self, Hook, Plan, PlanError, Privileges, Serves, Wanted};
+use tracer_capture::kernel::plan::{
+    self, Choice, Hook, Plan, PlanError, Privileges, Serves, Wanted,
+};
 use tracer_capture::sys;
 
 /// All that doctor knows; both renderers are pure functions of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Examination<'a> {
     pub facts: &'a Facts,
+    /// With the facts that a try brought, the kernel's verdicts among them.
     pub plan: &'a Result<Plan, PlanError>,
-    /// What the kernel said to each program; empty when nothing was tried.
-    pub verdicts: &'a [(String, ProgramVerdict)],
+    /// Whether the kernel was asked about the programs.
+    pub tried: bool,
     /// Why not even the maps could be made.
     pub load_error: Option<&'a str>,
 }
@@ -56,7 +59,7 @@ impl Examination<'_> {
             return Summary::No(error.to_owned());
         }
         let blind: Vec<_> = (0..signal::COUNT as u32)
-            .filter(|&signal| !plan.sees(signal, self.verdicts))
+            .filter(|&signal| !plan.sees(signal))
             .map(|signal| Serves::Signal(signal).name())
             .collect();
         match blind.len() {
@@ -72,11 +75,7 @@ impl Examination<'_> {
 
     /// What the kernel said to the program of a hook.
     pub fn verdict(&self, hook: &Hook) -> &ProgramVerdict {
-        let found = self
-            .verdicts
-            .iter()
-            .find(|(program, _)| program == hook.program);
-        found.map_or(&ProgramVerdict::Untried, |(_, verdict)| verdict)
+        self.facts.verdicts.of(hook.program)
     }
 }
 
@@ -94,9 +93,9 @@ pub fn run(args: &Doctor) -> Result<(), Failure> {
     let report = if args.facts {
         format!("{:#}\n", recorded::to_json(&Facts::probe(root)))
     } else {
-        examine(root, try_load, |examination| {
-            written(examination, args.format, colour)
-        })
+        let mut facts = Facts::probe(root);
+        facts.verdicts.withhold(&args.without_program);
+        Tried::on(&mut facts).report(&facts, args.format, colour)
     };
     match io::stdout().write_all(report.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -104,50 +103,42 @@ pub fn run(args: &Doctor) -> Result<(), Failure> {
     }
 }
 
-/// Probes, plans, tries where that is allowed, and hands all of it to `render`.
-fn examine(
-    root: &Path,
-    try_load: impl FnOnce(&Plan) -> anyhow::Result<Vec<(String, ProgramVerdict)>>,
-    render: impl FnOnce(&Examination) -> String,
-) -> String {
-    let facts = Facts::probe(root);
-    render(&Tried::with(&facts, try_load).examination(&facts))
-}
-
-/// The plan for everything, and what the kernel said to it.
+/// The plan for everything, after the kernel has had its say.
 pub(super) struct Tried {
     pub plan: Result<Plan, PlanError>,
-    pub verdicts: Vec<(String, ProgramVerdict)>,
     pub load_error: Option<String>,
+    tried: bool,
 }
 
 impl Tried {
-    /// Plans, and tries where that is allowed.
-    pub fn on(facts: &Facts) -> Self {
+    /// Plans, and tries where that is allowed; what the kernel says is noted in the facts.
+    pub fn on(facts: &mut Facts) -> Self {
         Self::with(facts, try_load)
     }
 
     fn with(
-        facts: &Facts,
-        try_load: impl FnOnce(&Plan) -> anyhow::Result<Vec<(String, ProgramVerdict)>>,
+        facts: &mut Facts,
+        try_load: impl FnOnce(&mut Facts, Wanted) -> anyhow::Result<Plan>,
     ) -> Self {
         let everything = Wanted {
             follow: true,
             ..Wanted::ALL
         };
         let plan = plan::plan(facts, everything);
-        let tried = match &plan {
-            Ok(plan) if plan::privileges(facts).sufficient() => try_load(plan),
-            _ => Ok(Vec::new()),
-        };
-        let (verdicts, load_error) = match tried {
-            Ok(verdicts) => (verdicts, None),
-            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
-        };
-        Self {
-            plan,
-            verdicts,
-            load_error,
+        let may = plan.is_ok() && plan::privileges(facts).sufficient();
+        match may.then(|| try_load(facts, everything)) {
+            Some(Ok(plan)) => Self {
+                plan: Ok(plan),
+                load_error: None,
+                tried: true,
+            },
+            untried => Self {
+                plan,
+                load_error: untried
+                    .and_then(Result::err)
+                    .map(|error| format!("{error:#}")),
+                tried: false,
+            },
         }
     }
 
@@ -155,7 +146,7 @@ impl Tried {
         Examination {
             facts,
             plan: &self.plan,
-            verdicts: &self.verdicts,
+            tried: self.tried,
             load_error: self.load_error.as_deref(),
         }
     }
@@ -166,6 +157,15 @@ impl Tried {
     }
 }
 
+/// What is remarkable about the arguments of a hook.
+fn remarks<'a>(plan: &'a Plan, choice: &'a Choice) -> impl Iterator<Item = &'a str> {
+    let here = plan
+        .remarks
+        .iter()
+        .filter(|(attach, _)| *attach == choice.group.attach);
+    here.map(|(_, text)| text.as_str())
+}
+
 fn written(examination: &Examination, format: Format, colour: bool) -> String {
     match format {
         Format::Text => text::render(examination, colour),
@@ -173,10 +173,10 @@ fn written(examination: &Examination, format: Format, colour: bool) -> String {
     }
 }
 
-fn try_load(plan: &Plan) -> anyhow::Result<Vec<(String, ProgramVerdict)>> {
+fn try_load(facts: &mut Facts, wanted: Wanted) -> anyhow::Result<Plan> {
     sys::raise_nofile(plan::NEEDED_FILES)?;
     sys::raise_memlock();
-    load::try_load(plan)
+    load::try_load(facts, wanted)
 }
 
 #[cfg(test)]

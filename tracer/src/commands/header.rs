@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::commands::attach::Attached;
 use crate::commands::session::object;
 use tracer_capture::kernel::facts::ProgramVerdict;
-use tracer_capture::kernel::plan::Serves;
+use tracer_capture::kernel::plan::Choice;
 use tracer_capture::samples::{self, About};
 use tracer_capture::sys;
 
@@ -52,25 +52,27 @@ pub fn facts(attached: &Attached) -> Map<String, Value> {
     facts
 }
 
-/// Each program, what it serves, where it is attached, and what the kernel said.
+/// Each program, what it serves, where it is attached, what the kernel said, and why a better one does not run.
 fn hooks(attached: &Attached) -> Value {
-    let verdict = |program: &str| {
-        let mut verdicts = attached.loaded.verdicts.iter();
-        let (_, verdict) = verdicts.find(|(name, _)| name == program)?;
-        Some(match verdict {
-            ProgramVerdict::Refused { text, .. } => json!({ "refused": text }),
-            _ => json!("attached"),
-        })
+    let plan = &attached.loaded.plan;
+    let hook = |choice: &Choice| {
+        let (program, at, verdict) = match (&choice.hook, choice.refused()) {
+            (Some(hook), _) => (hook.program, hook.attach, json!("attached")),
+            (None, Some(refused)) => {
+                let words = refused.refusal.as_ref().and_then(ProgramVerdict::words);
+                (refused.program, refused.attach, json!({ "refused": words }))
+            }
+            (None, None) => return None,
+        };
+        let serves: Vec<_> = choice.group.serves.iter().map(|one| one.name()).collect();
+        let others = choice.passed_over.iter();
+        let passed_over: Vec<_> = others
+            .filter(|other| other.program != program)
+            .map(|other| json!({"program": other.program, "why": other.why}))
+            .collect();
+        Some(json!({
+            "program": program, "serves": serves, "at": at, "verdict": verdict, "passed_over": passed_over,
+        }))
     };
-    let serves = |all: &[Serves]| all.iter().map(|one| one.name()).collect::<Vec<_>>();
-    attached
-        .plan
-        .hooks()
-        .map(|hook| {
-            json!({
-                "program": hook.program, "serves": serves(hook.serves), "at": hook.attach,
-                "verdict": verdict(hook.program),
-            })
-        })
-        .collect()
+    plan.choices.iter().filter_map(hook).collect()
 }

@@ -37,11 +37,12 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
     if let Some(comm) = &args.actor {
         return Ok(actor::run(comm, args.actor_uid)?);
     }
-    let facts = Facts::probe(Path::new("/"));
+    let mut facts = Facts::probe(Path::new("/"));
+    facts.verdicts.withhold(&args.without_program);
     may_run(&facts)?;
     let interrupted = interruption()?;
-    let promises = promises(&facts, args)?;
-    let verdicts = test(&facts, &promises, &interrupted)?;
+    let promises = promises(&mut facts, args)?;
+    let verdicts = test(&facts, &promises, &args.without_program, &interrupted)?;
     let report = match args.format {
         Format::Json => report::json(&verdicts, promises.kernel()),
         Format::Text => report::text(&verdicts, promises.kernel(), colour(args.color)),
@@ -109,7 +110,7 @@ fn may_run(facts: &Facts) -> Result<()> {
 }
 
 /// What the plan promises here, after the kernel has had its say.
-fn promises(facts: &Facts, args: &Selftest) -> Result<Promises> {
+fn promises(facts: &mut Facts, args: &Selftest) -> Result<Promises> {
     progress("asking the kernel what it allows");
     if args.with_doctor {
         let tried = Tried::on(facts);
@@ -117,13 +118,12 @@ fn promises(facts: &Facts, args: &Selftest) -> Result<Promises> {
         if let Some(error) = tried.load_error {
             bail!(error);
         }
-        return Ok(Promises::new(facts, tried.plan?, tried.verdicts));
+        return Ok(Promises::new(facts, tried.plan?));
     }
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
-    let plan = plan::plan(facts, Wanted::ALL)?;
-    let verdicts = load::try_load(&plan)?;
-    Ok(Promises::new(facts, plan, verdicts))
+    let plan = load::try_load(facts, Wanted::ALL)?;
+    Ok(Promises::new(facts, plan))
 }
 
 /// True once somebody wants the end of it.
@@ -158,7 +158,12 @@ fn interruption() -> Result<Arc<AtomicBool>> {
 }
 
 /// The whole test. Whatever it made is gone when it returns.
-fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<Vec<Verdict>> {
+fn test(
+    facts: &Facts,
+    promises: &Promises,
+    without: &[String],
+    interrupted: &AtomicBool,
+) -> Result<Vec<Verdict>> {
     let uninterrupted = || {
         if interrupted.load(Ordering::Relaxed) {
             bail!("interrupted; nothing remains of the test");
@@ -180,7 +185,15 @@ fn test(facts: &Facts, promises: &Promises, interrupted: &AtomicBool) -> Result<
     // Owners that must be looked up are, however slow this host is at it.
     let look_ups = ["--look-ups", "100"];
     let arguments = ["--netns", &netns, "--rate", &rate, "--signal", &every];
-    let subject = Subject::start(&[&arguments[..], &look_ups].concat())?;
+    let without = without
+        .iter()
+        .flat_map(|program| ["--without-program", program]);
+    let arguments: Vec<_> = arguments
+        .into_iter()
+        .chain(look_ups)
+        .chain(without)
+        .collect();
+    let subject = Subject::start(&arguments)?;
     uninterrupted()?;
 
     progress("making faults");

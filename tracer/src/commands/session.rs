@@ -27,7 +27,7 @@ use tracer_capture::names::KernelNames;
 use tracer_capture::owner::Owners;
 use tracer_capture::sys;
 use tracer_format::writer::Report;
-use tracer_model::event::{Event, Flow, Lost, LostAt, Signal};
+use tracer_model::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal};
 use tracer_model::filter::Resolved;
 use tracer_model::tally::Tally;
 
@@ -224,9 +224,19 @@ impl Session {
         }
     }
 
-    /// The filter, where the kernel could not be sure of the owner.
+    /// The filter, where the kernel could not be sure of the owner or does not know the cgroup.
     fn removes(&self, head: &Head, event: &Event) -> bool {
-        self.resolved.config.filters != 0 && !head.owner_is_sure() && !self.resolved.matches(event)
+        let is_decided = self.resolved.config.filters == 0 || head.owner_is_sure();
+        (self.resolved.cgroup_is_decided_here || !is_decided) && !self.resolved.matches(event)
+    }
+
+    /// The same for what is only counted: where the kernel is not sure of the owner, it counts.
+    fn leaves_out(&self, counted: &Counted) -> bool {
+        let nobody = Owner::default();
+        self.resolved.cgroup_is_decided_here
+            && !self
+                .resolved
+                .matches_owner(counted.owner.as_ref().unwrap_or(&nobody))
     }
 
     fn line(&mut self, event: &Event, text: &mut String) {
@@ -316,6 +326,9 @@ impl Session {
                     self.tally.filtered_aggregated(key.signal, value.count);
                 }
                 Ok(Aggregated::Event(event)) => events.push(event),
+                Ok(Aggregated::Counted(counted)) if self.leaves_out(&counted) => {
+                    self.tally.filtered_aggregated(key.signal, value.count);
+                }
                 Ok(Aggregated::Counted(counted)) => {
                     if let Some(flow) = &counted.flow {
                         self.trouble(flow);

@@ -2,7 +2,7 @@
 
 use tracer_common::signal;
 
-use tracer_capture::kernel::facts::{Facts, ProgramVerdict};
+use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::plan::{Choice, Need, Plan, Serves};
 
 /// Ways in which an owner may be known, see `docs/signals.md`.
@@ -12,20 +12,18 @@ const SENT: Grades = &["at_send"];
 /// Where sends are not seen, by whatever else the process did, or by looking it up.
 const NOT_LEARNT: Grades = &["at_connect", "at_accept", "at_listen", "seeded"];
 
-/// The plan and what the kernel said to its programs.
+/// The plan that is left once the kernel has had its say.
 #[derive(Clone, Debug)]
 pub struct Promises {
     plan: Plan,
-    verdicts: Vec<(String, ProgramVerdict)>,
     kernel: Option<String>,
 }
 
 impl Promises {
-    /// Of this plan, after this trial.
-    pub fn new(facts: &Facts, plan: Plan, verdicts: Vec<(String, ProgramVerdict)>) -> Self {
+    /// Of this plan, which was tried.
+    pub fn new(facts: &Facts, plan: Plan) -> Self {
         Self {
             plan,
-            verdicts,
             kernel: facts.kernel_release.clone(),
         }
     }
@@ -40,16 +38,15 @@ impl Promises {
     /// # Errors
     /// What is lost, and why.
     pub fn signal(&self, signal: u32) -> Result<(), String> {
-        if self.plan.sees(signal, &self.verdicts) {
+        if self.plan.sees(signal) {
             // A send has its owner with it: the caller.
             return match signal {
                 signal::SEND | signal::SEND_ERROR => Ok(()),
                 _ => self.owners(),
             };
         }
-        let losses = self.plan.losses_after(&self.verdicts);
+        let losses = self.plan.losses.iter();
         let why: Vec<_> = losses
-            .iter()
             .filter(|loss| {
                 // The same hooks see sends that succeed and those that fail; a loss is booked on the latter.
                 let sends =
@@ -94,17 +91,9 @@ impl Promises {
     fn attached(&self, attach: &str) -> Result<(), String> {
         let choice = self.choice(attach)?;
         let lost = choice.group.lost;
-        let Some(hook) = choice.hook else {
-            return Err(format!(
-                "{lost}: {}",
-                choice.why_missing().unwrap_or_default()
-            ));
-        };
-        match self.verdict(hook.program) {
-            Some(ProgramVerdict::Refused { text, .. }) => {
-                Err(format!("{lost}: the kernel refuses {attach}: {text}"))
-            }
-            _ => Ok(()),
+        match choice.why_missing() {
+            Some(why) => Err(format!("{lost}: {why}")),
+            None => Ok(()),
         }
     }
 
@@ -137,10 +126,6 @@ impl Promises {
                 // Some hooks of a send only keep its owner.
                 && (hook.serves.contains(&Serves::Signal(signal::SEND_ERROR))
                     || hook.attach == "sock_send_length")
-                && !matches!(
-                    self.verdict(hook.program),
-                    Some(ProgramVerdict::Refused { .. })
-                )
         });
         if learns { SENT } else { NOT_LEARNT }
     }
@@ -154,12 +139,5 @@ impl Promises {
         choices
             .next()
             .ok_or_else(|| format!("this version does not hook {attach}"))
-    }
-
-    fn verdict(&self, program: &str) -> Option<&ProgramVerdict> {
-        self.verdicts
-            .iter()
-            .find(|(name, _)| name == program)
-            .map(|(_, verdict)| verdict)
     }
 }

@@ -7,7 +7,7 @@ mod sources;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -88,6 +88,32 @@ impl Machine {
 /// Unpacks a package; its scripts are not run.
 pub fn unpack(deb: &Path, into: &Path) -> Result<()> {
     workspace::capture(Command::new("dpkg").arg("-x").arg(deb).arg(into)).map(drop)
+}
+
+/// The same without the files and folders that match these patterns of tar.
+pub fn unpack_without(deb: &Path, into: &Path, patterns: &[&str]) -> Result<()> {
+    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    let mut archive = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(deb)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("could not start dpkg-deb")?;
+    let mut tar = Command::new("tar");
+    tar.args(["-x", "--no-same-owner", "-C"]).arg(into);
+    tar.args(
+        patterns
+            .iter()
+            .map(|pattern| format!("--exclude={pattern}")),
+    );
+    tar.stdin(archive.stdout.take().context("no pipe")?);
+    let unpacked = workspace::run(&mut tar);
+    let status = archive.wait()?;
+    unpacked?;
+    if !status.success() {
+        bail!("dpkg-deb cannot read {} ({status})", deb.display());
+    }
+    Ok(())
 }
 
 /// An apt of our own: one suite, its own lists and cache.

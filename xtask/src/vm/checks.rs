@@ -171,6 +171,7 @@ mod tests {
             name: "test x".into(),
             stdout: lines(stdout),
             stderr: lines(stderr),
+            withheld: 0,
             end: Some(End {
                 code,
                 signal: None,

@@ -56,6 +56,23 @@ fn of_step(step: &Step) -> Vec<Check> {
     }
 }
 
+/// The steps that failed while this host kept events from BPF programs: nothing is known of them.
+pub fn withheld(record: &Record) -> Vec<Step> {
+    let failed = |check: &Check| check.outcome == Outcome::Fail;
+    let variants = judge::variants(record);
+    let judged = |step: &Step| {
+        variants.iter().filter(|check| failed(check)).any(|check| {
+            let variant = check.variant.as_deref().unwrap_or_default();
+            step.name == format!("{variant}: {}", check.name)
+        })
+    };
+    let steps = record.steps.iter().filter(|step| step.withheld > 0);
+    steps
+        .filter(|step| of_step(step).iter().any(failed) || judged(step))
+        .cloned()
+        .collect()
+}
+
 /// Everything that a kernel has shown.
 pub fn conclude(finished: &Finished) -> Vec<Check> {
     let record = &finished.record;

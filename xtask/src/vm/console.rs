@@ -34,6 +34,31 @@ pub fn complaint(line: &str) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
+/// How many lines of a kernel's trouble are shown; a panic has about 60.
+const SHOWN: usize = 120;
+
+/// The lines in which a kernel tells of its trouble: from the first complaint to the end.
+pub fn trouble(console: &[String]) -> Vec<String> {
+    let first = console.iter().position(|line| complaint(line).is_some());
+    let lines = first.map_or(&[][..], |first| &console[first..]);
+    let lines = lines.iter().filter(|line| !line.trim().is_empty());
+    // A generic kernel lists hundreds.
+    let lines = lines.filter(|line| !line.contains("Modules linked in:"));
+    lines.take(SHOWN).cloned().collect()
+}
+
+/// The trouble in one line: what it was, where, and how it ended.
+pub fn headline(console: &[String]) -> Option<String> {
+    let lines = trouble(console);
+    let first = lines.first()?;
+    let place = lines.iter().find(|line| line.contains("RIP: 0010:"));
+    let end = lines.iter().find(|line| line.contains("Kernel panic"));
+    let mut words = vec![first.as_str()];
+    words.extend(place.into_iter().chain(end).map(String::as_str));
+    words.dedup();
+    Some(words.join(" | "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +84,31 @@ mod tests {
         ] {
             assert_eq!(complaint(line), Some(name), "{line}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_told_in_the_kernels_own_lines() {
+        let console: Vec<String> = [
+            "[    1.9] TCP: cubic registered",
+            "[    2.0] BUG: kernel NULL pointer dereference, address: 0000000000000012",
+            "",
+            "[    2.0] RIP: 0010:bpf_prog_1234_drop_rx_sk+0x5c/0x9a",
+            "[    2.0] Modules linked in: a b c",
+            "[    2.0] Call Trace:",
+            "[    2.1] Kernel panic - not syncing: Fatal exception in interrupt",
+            "[    2.1] Rebooting in 1 seconds..",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        let told = trouble(&console);
+        assert_eq!(told.first(), Some(&console[1]));
+        assert_eq!(told.last(), console.last());
+        assert!(!told.iter().any(|line| line.contains("Modules")));
+        let headline = headline(&console).expect("a panic");
+        for part in ["NULL pointer", "drop_rx_sk", "Fatal exception in interrupt"] {
+            assert!(headline.contains(part), "{headline}");
+        }
+        assert_eq!(super::headline(&console[..1]), None);
     }
 
     #[test]

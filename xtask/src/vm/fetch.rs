@@ -8,10 +8,22 @@ use anyhow::{Context, Result, bail};
 
 use super::catalog::{Entry, numbers};
 use super::say;
-use crate::setup::apt::{Machine, Suite, unpack};
+use crate::setup::apt::{Machine, Suite, unpack_without};
 
 /// Until then a cached kernel is taken without asking whether there is a newer one.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Drivers of what no machine here has: half of a generic kernel.
+const UNUSED: [&str; 8] = [
+    "*/kernel/sound",
+    "*/kernel/drivers/gpu",
+    "*/kernel/drivers/infiniband",
+    "*/kernel/drivers/media",
+    "*/kernel/drivers/net/ethernet",
+    "*/kernel/drivers/net/wireless",
+    "*/kernel/drivers/scsi",
+    "*/kernel/drivers/usb",
+];
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
@@ -19,8 +31,8 @@ pub struct Kernel {
     /// `6.12`, or `own` for one from the command line.
     pub id: String,
     pub image: PathBuf,
-    /// Where its modules lie, at any depth.
-    pub modules: PathBuf,
+    /// Where its modules lie, at any depth; `None` where all is built in.
+    pub modules: Option<PathBuf>,
 }
 
 /// The kernel of this entry, from the cache or from Debian.
@@ -113,7 +125,9 @@ fn fetch_with(entry: &Entry, dir: &Path, work: &Path, cached: Option<&Path>) -> 
         fs::remove_dir_all(&fresh).ok();
         for package in entry.packages(&release) {
             say(&format!("{}: fetching {package}", entry.id));
-            unpack(&apt.download(&package)?, &fresh)?;
+            let deb = apt.download(&package)?;
+            unpack_without(&deb, &fresh, &UNUSED)?;
+            fs::remove_file(&deb).ok();
         }
         fs::rename(&fresh, &tree)
             .with_context(|| format!("cannot move the kernel to {}", tree.display()))?;
@@ -141,7 +155,7 @@ fn in_tree(id: &str, tree: &Path) -> Result<Kernel> {
     Ok(Kernel {
         id: id.to_owned(),
         image: image.with_context(|| format!("{} holds no image: remove it", tree.display()))?,
-        modules,
+        modules: Some(modules),
     })
 }
 
@@ -170,7 +184,8 @@ mod tests {
             fs::write(tree.join(image), "").expect("a file");
             let kernel = in_tree("x", &tree).expect("complete");
             assert_eq!(kernel.image, tree.join(image));
-            assert_eq!(kernel.modules.join("kernel"), tree.join(modules));
+            let found = kernel.modules.expect("has modules");
+            assert_eq!(found.join("kernel"), tree.join(modules));
         }
         assert!(in_tree("x", dir.path()).is_err());
     }

@@ -23,7 +23,15 @@ const fn required(name: &'static str, package: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 12] = [
+const fn optional(name: &'static str, package: &'static str) -> Program {
+    Program {
+        name,
+        package,
+        required: false,
+    }
+}
+
+const PROGRAMS: [Program; 13] = [
     required("sh", "dash"),
     required("cat", "coreutils"),
     required("sleep", "coreutils"),
@@ -35,11 +43,9 @@ const PROGRAMS: [Program; 12] = [
     required("nft", "nftables"),
     required("mount", "mount"),
     required("umount", "mount"),
-    Program {
-        name: "ethtool",
-        package: "ethtool",
-        required: false,
-    },
+    // Tests skip themselves without these.
+    optional("ethtool", "ethtool"),
+    optional("setsid", "util-linux"),
 ];
 
 /// Folders that programs look into beside their libraries.

@@ -76,29 +76,38 @@ pub fn load_order(dir: &Path, wanted: &[&str]) -> Result<Vec<Module>> {
     let files = files(dir)?;
     let mut order = Order {
         files: &files,
+        aliases: None,
         seen: BTreeSet::new(),
         modules: Vec::new(),
     };
-    for name in wanted {
-        order.visit(&normal(name))?;
+    for name in wanted.iter().map(|name| normal(name)) {
+        if files.contains_key(&name) {
+            order.visit(&name)?;
+        }
     }
     Ok(order.modules)
 }
 
 struct Order<'a> {
     files: &'a BTreeMap<String, PathBuf>,
+    /// Read when the first is asked for: they stand in the modules.
+    aliases: Option<Aliases>,
     seen: BTreeSet<String>,
     modules: Vec<Module>,
 }
 
+/// The modules that serve a name which is none of a module.
+type Aliases = BTreeMap<String, Vec<String>>;
+
 impl Order<'_> {
     fn visit(&mut self, name: &str) -> Result<()> {
-        let Some(file) = self.files.get(name) else {
-            return Ok(());
-        };
         if !self.seen.insert(name.to_owned()) {
             return Ok(());
         }
+        let Some(file) = self.files.get(name) else {
+            let serving = self.aliases()?.get(name).cloned().unwrap_or_default();
+            return serving.iter().try_for_each(|name| self.visit(name));
+        };
         let content = read(file)?;
         for needed in needs(&content) {
             self.visit(&needed)?;
@@ -108,6 +117,23 @@ impl Order<'_> {
             content,
         });
         Ok(())
+    }
+
+    /// What needs a cipher or a checksum names the algorithm, not the module: on Debian's generic kernels nf_tables
+    /// cannot be loaded without `crc32c`, which is `crc32c_generic`. No other aliases are needed, and to read all
+    /// modules for theirs would take longer than to boot.
+    fn aliases(&mut self) -> Result<&Aliases> {
+        if self.aliases.is_none() {
+            let mut aliases = Aliases::new();
+            let crypto = |path: &Path| path.iter().any(|folder| folder == "crypto");
+            for (name, file) in self.files.iter().filter(|(_, file)| crypto(file)) {
+                for alias in entries(&read(file)?, "alias=") {
+                    aliases.entry(normal(alias)).or_default().push(name.clone());
+                }
+            }
+            self.aliases = Some(aliases);
+        }
+        Ok(self.aliases.get_or_insert_default())
     }
 }
 
@@ -165,21 +191,27 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 /// From `depends=a,b` and `softdep=pre: c post: d`: what has to be there before.
 fn needs(module: &[u8]) -> Vec<String> {
-    let mut needs = Vec::new();
-    for entry in module.split(|byte| *byte == 0) {
-        let Ok(entry) = std::str::from_utf8(entry) else {
-            continue;
-        };
-        if let Some(names) = entry.strip_prefix("depends=") {
-            needs.extend(names.split(',').filter(|name| !name.is_empty()).map(normal));
-        }
-        if let Some(soft) = entry.strip_prefix("softdep=") {
-            let before = soft.split("post:").next().unwrap_or_default();
-            let names = before.trim_start().strip_prefix("pre:").unwrap_or_default();
-            needs.extend(names.split_whitespace().map(normal));
+    let names = |list: &str| -> Vec<String> { list.split(',').map(normal).collect() };
+    let mut needs: Vec<String> = entries(module, "depends=").flat_map(names).collect();
+    for soft in entries(module, "softdep=") {
+        let mut before = false;
+        for word in soft.split_whitespace() {
+            match word {
+                "pre:" => before = true,
+                "post:" => before = false,
+                name if before => needs.push(normal(name)),
+                _ => {}
+            }
         }
     }
+    needs.retain(|name| !name.is_empty());
     needs
+}
+
+/// The values of one kind among what a module says of itself (`.modinfo`: texts that end with a zero).
+fn entries<'a>(module: &'a [u8], kind: &'a str) -> impl Iterator<Item = &'a str> {
+    let texts = module.split(|byte| *byte == 0);
+    texts.filter_map(move |text| std::str::from_utf8(text).ok()?.strip_prefix(kind))
 }
 
 #[cfg(test)]
@@ -189,6 +221,9 @@ mod tests {
     fn tree(modules: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a folder");
         for (file, info) in modules {
+            if let Some((folder, _)) = file.rsplit_once('/') {
+                fs::create_dir_all(dir.path().join(folder)).expect("a folder");
+            }
             let content = format!("\u{1}code\0{}\0more", info.replace(';', "\0"));
             fs::write(dir.path().join(file), content).expect("a file");
         }
@@ -223,6 +258,32 @@ mod tests {
                 "nft_ct"
             ]
         );
+    }
+
+    #[test]
+    fn a_need_that_is_no_module_is_the_alias_of_one() {
+        let modules = [
+            (
+                "libcrc32c.ko",
+                "depends=;softdep=post: late pre: crc32c absent",
+            ),
+            (
+                "kernel/crypto/crc32c_generic.ko",
+                "alias=crypto-crc32c;alias=crc32c;depends=crypto_hash",
+            ),
+            (
+                "kernel/arch/x86/crypto/crc32c-intel.ko",
+                "alias=crc32c;depends=",
+            ),
+            ("crypto_hash.ko", "depends="),
+            ("late.ko", "depends="),
+        ];
+        assert_eq!(
+            names(&modules, &["libcrc32c"]),
+            ["crypto_hash", "crc32c_generic", "crc32c_intel", "libcrc32c"]
+        );
+        // What is wanted is a module, or not there at all.
+        assert!(names(&modules, &["crc32c"]).is_empty());
     }
 
     #[test]

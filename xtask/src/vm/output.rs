@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::catalog::ENTRIES;
 use super::checks::Check;
 use super::doctor::Doctor;
+use super::record::facts_file;
 use super::run::Finished;
-use super::{docs, say, table};
+use super::{console, docs, say, table};
 use crate::workspace;
 
 pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
@@ -30,6 +31,13 @@ pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
             "{}",
             table::kernel(&title, checks, &finished.record, finished.boot)
         );
+        let words = console::trouble(&finished.console);
+        if !words.is_empty() {
+            println!("the kernel's own words:");
+        }
+        for line in words {
+            println!("    {line}");
+        }
     }
     for (id, why) in failed {
         println!("\n{id}: failed: {why}");
@@ -53,6 +61,10 @@ pub fn write_lines(file: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
         }
         for (step, line) in &finished.record.kernel {
             let line = serde_json::json!({"kernel": finished.id, "step": step, "kernel_log": line});
+            text.push_str(&format!("{line}\n"));
+        }
+        for line in &finished.console {
+            let line = serde_json::json!({"kernel": finished.id, "console": line});
             text.push_str(&format!("{line}\n"));
         }
     }
@@ -79,23 +91,21 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
         .collect();
     let file = workspace::root().join("docs/kernels.md");
     let complete = ids.len() == ENTRIES.len() + 1 && kernels.len() == ids.len();
+    let old = fs::read_to_string(&file).unwrap_or_default();
+    let new = || docs::document(&kernels, docs::section(&old, docs::BY_HAND));
     if write {
         if !complete {
             bail!(
                 "docs/kernels.md tells of all kernels, and not all have run: it is left as it was"
             );
         }
-        fs::write(&file, docs::document(&kernels))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(&file, new()).with_context(|| format!("cannot write {}", file.display()))?;
         say("wrote docs/kernels.md");
-    } else if complete && let Ok(old) = fs::read_to_string(&file) {
-        let new = docs::document(&kernels);
-        if docs::section(&old, docs::HOOKS) != docs::section(&new, docs::HOOKS) {
-            say(
-                "warning: the hooks chosen here differ from those in docs/kernels.md; \
-                 `cargo xtask vm --docs` writes it anew",
-            );
-        }
+    } else if complete && docs::section(&old, docs::HOOKS) != docs::section(&new(), docs::HOOKS) {
+        say(
+            "warning: the hooks chosen here differ from those in docs/kernels.md; \
+             `cargo xtask vm --docs` writes it anew",
+        );
     }
     Ok(())
 }
@@ -135,31 +145,13 @@ pub fn compare_facts(all: &[(Finished, Vec<Check>)]) {
     }
 }
 
-/// The name of the file of a kernel's facts, `6.12.json`, and its content.
+/// The name of the file of a kernel's facts, and its content.
 fn facts(finished: &Finished) -> Option<(String, String)> {
     let step = finished
         .record
         .step("facts")
         .filter(|step| step.succeeded())?;
-    let series = series(finished.record.release.as_deref()?)?;
-    Some((format!("{series}.json"), step.stdout.join("\n") + "\n"))
-}
-
-/// `6.12.117+deb13-cloud-amd64` is of the series 6.12.
-fn series(release: &str) -> Option<String> {
-    let runs = release.split(|c: char| !c.is_ascii_digit());
-    let mut numbers = runs.filter(|run| !run.is_empty());
-    Some(format!("{}.{}", numbers.next()?, numbers.next()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_series_is_the_first_two_numbers() {
-        assert_eq!(series("6.12.117+deb13").as_deref(), Some("6.12"));
-        assert_eq!(series("5.10.0-46-cloud").as_deref(), Some("5.10"));
-        assert_eq!(series("unknown"), None);
-    }
+    let text = step.stdout.join("\n") + "\n";
+    let name = facts_file(&serde_json::from_str(&text).ok()?)?;
+    Some((name, text))
 }

@@ -1,11 +1,11 @@
 //! One run of QEMU: started, listened to, ended.
 //!
-//! The first serial line is the kernel's console, the second carries frames. A machine has a time limit, and
-//! another one until init has started: an emulated machine that has died stays silent.
+//! The first serial line is the kernel's console, the second carries frames. Init ends each step at its time limit and
+//! says so: a machine that says nothing for longer hangs, and is made to say where.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,7 +13,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use vm_guest::protocol::Frame;
+use vm_guest::protocol::{Frame, Manifest};
+
+/// A reboot is an end here, and a panic a reboot. A warning is a panic: it is a failure as well, and what comes after it
+/// shows little. Warnings have level 4 and shall be on the console. The watchdogs measure how often the emulator is
+/// scheduled, not our programs.
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic panic_on_warn=1 unknown_nmi_panic=1 quiet loglevel=5 nowatchdog \
+     rcupdate.rcu_cpu_stall_suppress=1";
+/// How long a machine may take to its first step, and from one to the next: modules are loaded, orphans reaped.
+const BETWEEN_STEPS: Duration = Duration::from_secs(120);
+/// For a kernel to print a panic, and QEMU to end.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +68,12 @@ pub struct Machine<'a> {
     /// A folder of this run alone, for the socket.
     pub dir: &'a Path,
     pub accelerator: Accelerator,
-    pub time_limit: Duration,
+    /// What init was told to run: for how long it may be silent.
+    pub manifest: &'a Manifest,
+    /// More words for the kernel; the last of a kind counts.
+    pub append: &'a [String],
+    /// In MiB.
+    pub memory: u32,
 }
 
 /// How a run ended.
@@ -99,9 +114,10 @@ impl Machine<'_> {
         std::fs::remove_file(&socket).ok();
         let listener = UnixListener::bind(&socket)
             .with_context(|| format!("cannot listen on {}", socket.display()))?;
+        let monitor = self.dir.join("monitor");
         let begun = Instant::now();
         let mut child = Command::new(self.qemu)
-            .args(self.arguments(&socket))
+            .args(self.arguments(&socket, &monitor))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -119,7 +135,10 @@ impl Machine<'_> {
             forward(pipe, sender.clone(), Message::Console);
         }
         accept(listener, sender);
-        let result = self.listen(begun, &messages, readers, &mut each);
+        let mut result = self.listen(begun, &messages, &mut readers, &mut each);
+        if result.end == End::Hung && interrupt(&monitor).is_ok() {
+            last_words(&messages, readers, &mut result.console);
+        }
         stop(&mut child);
         Ok(result)
     }
@@ -128,7 +147,7 @@ impl Machine<'_> {
         &self,
         begun: Instant,
         messages: &Receiver<Message>,
-        mut readers: usize,
+        readers: &mut usize,
         each: &mut impl FnMut(Frame),
     ) -> Outcome {
         let mut outcome = Outcome {
@@ -138,23 +157,23 @@ impl Machine<'_> {
             whole: Duration::ZERO,
             console: Vec::new(),
         };
+        let mut deadline = begun + self.accelerator.boot_limit();
         loop {
-            let limit = match outcome.started {
-                true => self.time_limit,
-                false => self.accelerator.boot_limit(),
-            };
-            let left = (begun + limit).saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             match messages.recv_timeout(left) {
                 Ok(Message::Console(line)) => outcome.console.push(line),
                 Ok(Message::Noise(line)) => outcome.console.push(format!("(results) {line}")),
                 Ok(Message::Closed) => {
-                    readers -= 1;
+                    *readers -= 1;
                     // Both ends of QEMU's own output: it is gone.
-                    if readers == 0 {
+                    if *readers == 0 {
                         break;
                     }
                 }
                 Ok(Message::Frame(frame)) => {
+                    if let Some(limit) = self.silence(&frame) {
+                        deadline = Instant::now() + limit;
+                    }
                     if matches!(frame, Frame::Started { .. }) {
                         outcome.started = true;
                         outcome.boot = Some(begun.elapsed());
@@ -177,7 +196,20 @@ impl Machine<'_> {
         outcome
     }
 
-    fn arguments(&self, socket: &Path) -> Vec<OsString> {
+    /// How long the machine may be silent after this; `None`: as was said before.
+    fn silence(&self, frame: &Frame) -> Option<Duration> {
+        match frame {
+            Frame::Started { .. } | Frame::End { .. } => Some(BETWEEN_STEPS),
+            Frame::Begin { step } => {
+                let steps = &self.manifest.steps;
+                let step = steps.iter().find(|known| known.name == *step)?;
+                Some(Duration::from_secs(step.timeout_s) + BETWEEN_STEPS)
+            }
+            _ => None,
+        }
+    }
+
+    fn arguments(&self, socket: &Path, monitor: &Path) -> Vec<OsString> {
         let fixed = [
             "-accel",
             self.accelerator.name(),
@@ -186,8 +218,6 @@ impl Machine<'_> {
             // microvm hung now and then.
             "-machine",
             "q35",
-            "-m",
-            "1024",
             "-smp",
             "1",
             "-nodefaults",
@@ -206,18 +236,52 @@ impl Machine<'_> {
             "chardev:console",
             "-serial",
             "chardev:results",
-            // A reboot is an end here, and a panic a reboot. The watchdogs measure how often the emulator
-            // is scheduled, not our programs.
-            "-append",
-            "console=ttyS0 panic=-1 quiet loglevel=4 nowatchdog rcupdate.rcu_cpu_stall_suppress=1",
         ];
         let mut arguments: Vec<OsString> = fixed.into_iter().map(OsString::from).collect();
+        arguments.extend(["-m".into(), self.memory.to_string().into()]);
+        let words = [COMMAND_LINE].into_iter();
+        let words: Vec<&str> = words
+            .chain(self.append.iter().map(String::as_str))
+            .collect();
+        arguments.extend(["-append".into(), words.join(" ").into()]);
+        let mut qmp = OsString::from("unix:");
+        qmp.push(monitor);
+        qmp.push(",server=on,wait=off");
+        arguments.extend(["-qmp".into(), qmp]);
         let mut results = OsString::from("socket,id=results,path=");
         results.push(socket);
         arguments.extend(["-chardev".into(), results]);
         arguments.extend(["-kernel".into(), self.image.into()]);
         arguments.extend(["-initrd".into(), self.initramfs.into()]);
         arguments
+    }
+}
+
+/// Asks QEMU for an interrupt that no kernel can mask: it panics then, and says where it was.
+fn interrupt(monitor: &Path) -> Result<()> {
+    let stream = UnixStream::connect(monitor).context("QEMU's monitor")?;
+    stream.set_read_timeout(Some(LAST_WORDS))?;
+    let mut lines = BufReader::new(&stream).lines();
+    // A greeting, then an answer to each.
+    lines.next().transpose()?;
+    for command in ["qmp_capabilities", "inject-nmi"] {
+        writeln!(&stream, r#"{{"execute":"{command}"}}"#)?;
+        lines.next().transpose()?;
+    }
+    Ok(())
+}
+
+/// What still comes from a machine that was interrupted, until it is gone.
+fn last_words(messages: &Receiver<Message>, mut readers: usize, console: &mut Vec<String>) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while readers > 0 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match messages.recv_timeout(left) {
+            Ok(Message::Console(line)) => console.push(line),
+            Ok(Message::Closed) => readers -= 1,
+            Ok(_) => {}
+            Err(_) => return,
+        }
     }
 }
 

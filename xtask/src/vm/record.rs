@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use vm_guest::protocol::{Frame, Stream};
 
 /// Everything from one kernel.
@@ -21,6 +22,8 @@ pub struct Step {
     pub name: String,
     pub stdout: Vec<String>,
     pub stderr: Vec<String>,
+    /// What fired while it ran and this host may keep from BPF programs.
+    pub withheld: u64,
     /// `None`: it never ended.
     pub end: Option<End>,
 }
@@ -50,6 +53,11 @@ impl Record {
                     }
                 }
             }
+            Frame::Withheld { step, firings } => {
+                if let Some(step) = self.step_mut(&step) {
+                    step.withheld += firings;
+                }
+            }
             Frame::End {
                 step,
                 code,
@@ -73,6 +81,16 @@ impl Record {
 
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Takes a step as it went later; what the kernel said meanwhile stays.
+    pub fn replace(&mut self, later: Record) {
+        for step in later.steps {
+            if let Some(known) = self.step_mut(&step.name) {
+                *known = step;
+            }
+        }
+        self.kernel.extend(later.kernel);
     }
 
     fn step_mut(&mut self, name: &str) -> Option<&mut Step> {
@@ -101,5 +119,108 @@ impl Step {
             }) => format!("was killed by signal {signal}"),
             Some(_) => "could not be started".to_owned(),
         }
+    }
+}
+
+/// The name of the file for what `doctor --facts` printed: vendor, series, flavour and architecture, all that two
+/// kernels of different types may differ in.
+pub fn facts_file(facts: &Value) -> Option<String> {
+    let release = facts["kernel_release"].as_str()?;
+    let architecture = facts["architecture"].as_str()?;
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|run| !run.is_empty());
+    let mut series = format!("{}.{}", numbers.next()?, numbers.next()?);
+    let mut vendor = "linux";
+    let mut flavours = String::new();
+    for word in release.split(['-', '+', '.']) {
+        // `el8_10` is of RHEL 8.10, `deb13` of Debian, as are these names of architectures.
+        let number = |prefix| {
+            let number = word.strip_prefix(prefix)?;
+            number
+                .starts_with(|c: char| c.is_ascii_digit())
+                .then_some(number)
+        };
+        if let Some(version) = number("el") {
+            vendor = "rhel";
+            series = version.replace('_', ".");
+        } else if number("deb").is_some() || ["amd64", "arm64"].contains(&word) {
+            vendor = "debian";
+        } else if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic()) {
+            flavours.push('-');
+            flavours.push_str(word);
+        }
+    }
+    Some(format!("{vendor}-{series}{flavours}-{architecture}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(release: &str, architecture: &str) -> Option<String> {
+        facts_file(&serde_json::json!({
+            "kernel_release": release, "architecture": architecture,
+        }))
+    }
+
+    #[test]
+    fn kernels_of_another_vendor_flavour_or_architecture_have_another_file() {
+        for (release, architecture, file) in [
+            (
+                "5.10.0-46-cloud-amd64",
+                "x86_64",
+                "debian-5.10-cloud-x86_64",
+            ),
+            (
+                "6.12.117+deb13-cloud-amd64",
+                "x86_64",
+                "debian-6.12-cloud-x86_64",
+            ),
+            (
+                "6.12.118+deb13-cloud-arm64",
+                "aarch64",
+                "debian-6.12-cloud-aarch64",
+            ),
+            ("6.12.118+deb13-rt-amd64", "x86_64", "debian-6.12-rt-x86_64"),
+            ("6.12.118+deb13-amd64", "x86_64", "debian-6.12-x86_64"),
+            ("7.2.13+deb14-amd64", "x86_64", "debian-7.2-x86_64"),
+            ("6.12.0-55.24.1.el10_0.x86_64", "x86_64", "rhel-10.0-x86_64"),
+            (
+                "4.18.0-553.66.1.el8_10.x86_64",
+                "x86_64",
+                "rhel-8.10-x86_64",
+            ),
+            (
+                "5.14.0-570.32.1.el9_6.x86_64+rt",
+                "x86_64",
+                "rhel-9.6-rt-x86_64",
+            ),
+            ("5.14.0-1.el9.aarch64", "aarch64", "rhel-9-aarch64"),
+            ("6.18.44-fc-v657", "x86_64", "linux-6.18-fc-x86_64"),
+        ] {
+            assert_eq!(named(release, architecture), Some(format!("{file}.json")));
+        }
+        assert_eq!(named("unknown", "x86_64"), None);
+    }
+
+    #[test]
+    fn each_record_that_is_kept_has_the_name_that_it_would_be_given() {
+        let folder = crate::workspace::root().join("tests/kernels");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).expect("tests/kernels") {
+            let path = entry.expect("a readable folder").path();
+            if path.extension().is_none_or(|end| end != "json") {
+                continue;
+            }
+            let text = std::fs::read(&path).expect("a readable record");
+            let facts = serde_json::from_slice(&text).expect("JSON");
+            assert_eq!(
+                facts_file(&facts).as_deref(),
+                path.file_name().and_then(|n| n.to_str())
+            );
+            seen += 1;
+        }
+        assert!(seen >= 11, "{seen}");
     }
 }

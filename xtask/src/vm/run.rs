@@ -15,14 +15,15 @@ use super::qemu::{Accelerator, End, Machine, Outcome};
 use super::record::Record;
 use super::{console, initramfs, kvm, say};
 
-/// For all steps of one kernel, should every one of them be slow.
-const TIME_LIMIT: Duration = Duration::from_secs(900);
-
 /// What all machines share.
 pub struct Shared {
     pub qemu: PathBuf,
     pub common: PathBuf,
     pub kvm: kvm::Trial,
+    /// Of each, in MiB.
+    pub memory: u32,
+    /// More words for every kernel.
+    pub append: Vec<String>,
 }
 
 /// A kernel that has run.
@@ -31,6 +32,8 @@ pub struct Finished {
     pub record: Record,
     /// What went wrong outside of the steps.
     pub faults: Vec<String>,
+    /// What the kernel printed on its console.
+    pub console: Vec<String>,
     pub boot: Option<Duration>,
     pub whole: Duration,
     pub how: &'static str,
@@ -44,8 +47,12 @@ pub fn in_machine(
     dir: &Path,
     mut each: impl FnMut(&Frame, &Record),
 ) -> Result<Finished> {
-    let modules = modules::load_order(&kernel.modules, WANTED)
-        .with_context(|| format!("{}: the modules", kernel.id))?;
+    // Everything may be built in.
+    let modules = match &kernel.modules {
+        Some(dir) => modules::load_order(dir, WANTED)
+            .with_context(|| format!("{}: the modules", kernel.id))?,
+        None => Vec::new(),
+    };
     let own = dir.join("own.cpio");
     initramfs::write_own(&own, &modules, manifest)?;
     let image = dir.join("initramfs.cpio");
@@ -64,7 +71,9 @@ pub fn in_machine(
             initramfs: &image,
             dir,
             accelerator,
-            time_limit: TIME_LIMIT,
+            manifest,
+            memory: shared.memory,
+            append: &shared.append,
         };
         let mut record = Record::default();
         let outcome = machine.run(|frame| {
@@ -96,6 +105,7 @@ pub fn in_machine(
         return Ok(Finished {
             id: kernel.id.clone(),
             faults: faults(&outcome, &record),
+            console: outcome.console,
             record,
             boot: outcome.boot,
             whole: outcome.whole,
@@ -138,6 +148,7 @@ pub fn on_this_host(
         id: "host".to_owned(),
         record,
         faults,
+        console: Vec::new(),
         boot: None,
         whole: begun.elapsed(),
         how: "native",
@@ -150,7 +161,10 @@ fn faults(outcome: &Outcome, record: &Record) -> Vec<String> {
         .steps
         .last()
         .map_or("before the first step", |step| &step.name);
-    let words = last_words(&outcome.console);
+    let words = match console::headline(&outcome.console) {
+        Some(headline) => headline,
+        None => last_words(&outcome.console),
+    };
     match (outcome.end, outcome.started) {
         (End::Done, _) => {}
         (End::Died, false) => faults.push(format!("died before init: {words}")),
@@ -158,8 +172,9 @@ fn faults(outcome: &Outcome, record: &Record) -> Vec<String> {
         (End::Died, true) => faults.push(format!("died at: {at}: {words}")),
         (End::Hung, true) => faults.push(format!("hung at: {at}: {words}")),
     }
-    // What came through /dev/kmsg is not told twice.
-    for line in outcome.console.iter().filter(|_| outcome.started) {
+    // What came through /dev/kmsg is not told twice, nor what it died of.
+    let survived = outcome.end == End::Done;
+    for line in outcome.console.iter().filter(|_| survived) {
         let known = || {
             record
                 .kernel

@@ -1,6 +1,6 @@
 //! `repeat COMMAND…`: runs the tests, and what failed once more where the host may have withheld what they wait for.
 //!
-//! See [`scenarios::Witness`]: some hosts run no BPF program while the task at hand is one of process 1. A timer that
+//! See [`vm_guest::witness`]: some hosts run no BPF program while the task at hand is one of process 1. A timer that
 //! fires then is an event that nobody can see. Only where that happened is a failed test run again, alone; it is said,
 //! and a test that fails twice has failed.
 
@@ -9,17 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
-use scenarios::Witness;
-
-/// What our programs are attached to, or fires beside it.
-const TRACEPOINTS: [&str; 6] = [
-    "tcp/tcp_retransmit_skb",
-    "tcp/tcp_send_reset",
-    "tcp/tcp_receive_reset",
-    "sock/inet_sock_set_state",
-    "skb/kfree_skb",
-    "net/net_dev_xmit",
-];
+use vm_guest::witness::{TRACEPOINTS, Witness};
 
 /// A test that failed, and the program that it is in.
 #[derive(Debug, PartialEq)]

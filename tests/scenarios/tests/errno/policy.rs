@@ -114,6 +114,6 @@ pub fn can(matrix: &mut Matrix) {
             return Err(format!("this kernel has no ISO-TP sockets: {error}"));
         }
         // Longer than one frame: the first waits for flow control, which nobody sends.
-        m.fails(&mut peer, "send c BYTES", ("af_29", None), ECOMM)
+        m.fails(&mut peer, "send c BYTES", ("can", None), ECOMM)
     });
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
-use scenarios::{Counters, Outcome, Run, World, check_line, number, text};
+use scenarios::{Counters, Outcome, Run, World, check_line, number, run_sendtrace, text};
 use serde_json::Value;
 
 /// What is done to packets on their way to host `b`.
@@ -59,6 +60,17 @@ impl Impaired {
     }
 }
 
+/// What this kernel's types say about it.
+fn counts_timeouts_after_sending() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let output = run_sendtrace(&["doctor", "--facts"]);
+        let facts: Value = serde_json::from_slice(&output.stdout).expect("facts");
+        let after = &facts["btf"]["timeout_counted_after_sending"];
+        after.as_bool().expect("a kernel whose order is known")
+    })
+}
+
 /// How our count and the kernel's are related.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
@@ -86,6 +98,8 @@ pub struct Story {
 struct Sum {
     events: u64,
     segments: u64,
+    /// Events that are the first of their kind in a row (`attempt` 1).
+    first: u64,
 }
 
 /// Sums of events by (cause, trigger, sent).
@@ -104,6 +118,7 @@ impl Sums {
             if wanted(cause, trigger, *sent) {
                 total.events += sum.events;
                 total.segments += sum.segments;
+                total.first += sum.first;
             }
         }
         total
@@ -182,8 +197,43 @@ impl Story {
             let sum = sums.0.entry(key).or_default();
             sum.events += 1;
             sum.segments += number(event, "retransmit.segments") as u64;
+            sum.first += u64::from(event["retransmit"]["attempt"] == 1);
         }
         sums
+    }
+
+    /// `tcp_retransmit_timer` counts when it fires; what it then sends is one event, of a SYN too.
+    /// `tcp_syn_ack_timeout` counts for a listener. Kernels that count a time-out after sending have an older
+    /// `tcp_retransmit_timer` in another way too: it counts only the first time-out in a row, and under one of
+    /// six names, by what it interrupts.
+    fn timeouts(&self, sums: &Sums) -> (&'static str, u64, Relation, u64) {
+        let by_timer = |causes: &[&str]| {
+            sums.of(|cause, trigger, _| trigger == "timer" && causes.contains(&cause))
+        };
+        let kernel = |name: &str| self.counters.get(name);
+        if !counts_timeouts_after_sending() {
+            let ours = by_timer(&["rto", "syn", "synack"]).events;
+            return (
+                "TCPTimeouts",
+                ours,
+                Relation::Exactly,
+                kernel("TcpExtTCPTimeouts"),
+            );
+        }
+        let names = [
+            "TcpExtTCPTimeouts",
+            "TcpExtTCPSackRecoveryFail",
+            "TcpExtTCPRenoRecoveryFail",
+            "TcpExtTCPLossFailures",
+            "TcpExtTCPSackFailures",
+            "TcpExtTCPRenoFailures",
+        ];
+        (
+            "first of TCPTimeouts and its kind",
+            by_timer(&["rto", "syn"]).first + by_timer(&["synack"]).events,
+            Relation::Exactly,
+            names.into_iter().map(kernel).sum(),
+        )
     }
 
     /// (what, our count, how related, the kernel's count)
@@ -222,17 +272,7 @@ impl Story {
                 Exactly,
                 kernel("TcpExtTCPSlowStartRetrans"),
             ),
-            // `tcp_retransmit_timer` counts when it fires; what it then sends is one event, of a SYN too.
-            // `tcp_syn_ack_timeout` counts for a listener.
-            (
-                "TCPTimeouts",
-                sums.of(|cause, trigger, _| {
-                    trigger == "timer" && ["rto", "syn", "synack"].contains(&cause)
-                })
-                .events,
-                Exactly,
-                kernel("TcpExtTCPTimeouts"),
-            ),
+            self.timeouts(sums),
             // `tcp_send_loss_probe` counts a probe of new data as well, which is no retransmit and has no
             // event: equal only when nothing new was left to send.
             (

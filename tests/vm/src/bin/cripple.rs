@@ -1,8 +1,9 @@
 //! `cripple WHAT… -- COMMAND`: runs a command with abilities taken away, and at its end prints a line
 //! `{"type":"refused",…}` for each program that was not allowed.
 //!
-//! WHAT is the kind of program to refuse (`fexit`, `tp_btf`, `iter`, `lsm`, `kprobe`, …), `module-btf`,
-//! `btf`, or `capabilities` (all but CAP_BPF and CAP_PERFMON).
+//! WHAT is the kind of program to refuse (`fexit`, `tp_btf`, `iter`, `lsm`, `kprobe`, …), one program
+//! (`program:NAME`), `module-btf`, `btf`, or `capabilities` (all but CAP_BPF and CAP_PERFMON). `traced` looks at
+//! what is asked for by ptrace(2), as is done anyway where seccomp cannot notify.
 
 use std::process::ExitCode;
 

@@ -1,15 +1,15 @@
-//! The seccomp filter: classic BPF that hands two system calls to the supervisor and allows the rest.
+//! The seccomp filter: classic BPF that hands two system calls to the supervisor, one way or the other, and allows
+//! the rest.
 
 use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
-    SECCOMP_RET_USER_NOTIF, sock_filter,
+    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, sock_filter,
 };
 
 /// `seccomp_data.nr`
 const NUMBER: u32 = 0;
 
-/// The program. Calls of other architectures (32 bit) have other numbers and pass: what is tested is native.
-pub fn program() -> Vec<sock_filter> {
+/// The program; `hand_over` is the answer that asks the supervisor. Calls of other architectures (32 bit) have other numbers and pass: what is tested is native.
+pub fn program(hand_over: u32) -> Vec<sock_filter> {
     let asked = [libc::SYS_bpf, libc::SYS_perf_event_open];
     let mut program = vec![statement(BPF_LD | BPF_W | BPF_ABS, NUMBER)];
     for (index, number) in asked.into_iter().enumerate() {
@@ -23,7 +23,7 @@ pub fn program() -> Vec<sock_filter> {
         });
     }
     program.push(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-    program.push(statement(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF));
+    program.push(statement(BPF_RET | BPF_K, hand_over));
     program
 }
 
@@ -39,10 +39,11 @@ fn statement(code: u32, k: u32) -> sock_filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use libc::SECCOMP_RET_USER_NOTIF;
 
     /// What the program answers to a system call.
     fn answer(number: i64) -> u32 {
-        let program = program();
+        let program = program(SECCOMP_RET_USER_NOTIF);
         let mut at = 1;
         loop {
             let step = program[at];

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use libc::{SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,14 +16,18 @@ use nix::sys::socket::{
 };
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, execvp};
+use nix::unistd::{Pid, execvp, read, write};
 
 use super::attr::{self, Kind, LOAD_BYTES, Load};
-use super::{Refusals, capabilities, filter, hide};
+use super::{Refusals, capabilities, filter, hide, trace};
 use crate::sys;
 
 /// How often the command is looked at while it asks nothing.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Said by the command that waits for a tracer, and to it once it has one.
+const TRACE_ME: &[u8] = b"t";
+const SEIZED: &[u8] = b"s";
 
 /// How the command ended, and what it was refused.
 pub struct Outcome {
@@ -58,14 +63,21 @@ pub fn run(refusals: &Refusals, command: &[String]) -> Result<Outcome> {
         std::process::exit(126);
     };
     drop(its);
-    let listener = receive(&ours).context("the command's filter was not set up")?;
+    let pid = Pid::from_raw(pid);
+    let means = receive(&ours).context("the command's filter was not set up")?;
     let mut supervisor = Supervisor {
         refusals,
         probes,
-        listener,
         refused: Vec::new(),
     };
-    let status = supervisor.until_end(Pid::from_raw(pid))?;
+    let status = match means {
+        Some(listener) => supervisor.until_end(&listener, pid)?,
+        None => {
+            trace::seize(pid)?;
+            write(&ours, SEIZED)?;
+            trace::until_end(&mut supervisor, pid)?
+        }
+    };
     Ok(Outcome {
         status,
         refused: supervisor.refused,
@@ -74,16 +86,27 @@ pub fn run(refusals: &Refusals, command: &[String]) -> Result<Outcome> {
 
 fn become_command(refusals: &Refusals, command: &[String], to: &OwnedFd) -> Result<()> {
     hide::apply(refusals)?;
-    let listener = sys::install_filter(&filter::program()).context("cannot install the filter")?;
-    let fds = [listener.as_raw_fd()];
-    sendmsg::<()>(
-        to.as_raw_fd(),
-        &[IoSlice::new(b"f")],
-        &[ControlMessage::ScmRights(&fds)],
-        MsgFlags::empty(),
-        None,
-    )?;
-    drop(listener);
+    match notifications(refusals).context("cannot install the filter")? {
+        Some(listener) => {
+            let fds = [listener.as_raw_fd()];
+            sendmsg::<()>(
+                to.as_raw_fd(),
+                &[IoSlice::new(b"f")],
+                &[ControlMessage::ScmRights(&fds)],
+                MsgFlags::empty(),
+                None,
+            )?;
+        }
+        None => {
+            write(to, TRACE_ME)?;
+            let mut byte = [0; 1];
+            if read(to, &mut byte)? != 1 {
+                bail!("nobody traces this process");
+            }
+            sys::install_traced_filter(&filter::program(SECCOMP_RET_TRACE))
+                .context("cannot install the filter")?;
+        }
+    }
     // Last: the filter itself needs CAP_SYS_ADMIN.
     if refusals.few_capabilities {
         capabilities::keep_few()?;
@@ -97,7 +120,20 @@ fn become_command(refusals: &Refusals, command: &[String], to: &OwnedFd) -> Resu
     Ok(())
 }
 
-fn receive(from: &OwnedFd) -> Result<OwnedFd> {
+/// The descriptor where the filter's questions arrive; `None` where seccomp has no such thing, or none is wanted.
+fn notifications(refusals: &Refusals) -> nix::Result<Option<OwnedFd>> {
+    if refusals.traced {
+        return Ok(None);
+    }
+    match sys::install_filter(&filter::program(SECCOMP_RET_USER_NOTIF)) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(Errno::EINVAL) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the filter's questions arrive at; `None`: the command is to be traced.
+fn receive(from: &OwnedFd) -> Result<Option<OwnedFd>> {
     let mut byte = [0; 1];
     let mut parts = [IoSliceMut::new(&mut byte)];
     let mut space = cmsg_space!(RawFd);
@@ -107,25 +143,34 @@ fn receive(from: &OwnedFd) -> Result<OwnedFd> {
         if let ControlMessageOwned::ScmRights(fds) = control
             && let [fd] = fds[..]
         {
-            return Ok(sys::adopt(fd));
+            return Ok(Some(sys::adopt(fd)));
         }
     }
-    bail!("the command ended before it began")
+    match message.bytes {
+        0 => bail!("the command ended before it began"),
+        _ => Ok(None),
+    }
 }
 
-struct Supervisor<'a> {
+/// A system call that somebody wants to make.
+pub(super) struct Question {
+    pub pid: Pid,
+    pub call: i64,
+    pub arguments: [u64; 3],
+}
+
+pub(super) struct Supervisor<'a> {
     refusals: &'a Refusals,
     /// Event types that stand for kprobes and uprobes, if those are refused.
     probes: Vec<u32>,
-    listener: OwnedFd,
     refused: Vec<Load>,
 }
 
 impl Supervisor<'_> {
-    fn until_end(&mut self, pid: Pid) -> Result<i32> {
+    fn until_end(&mut self, listener: &OwnedFd, pid: Pid) -> Result<i32> {
         let tick = PollTimeout::try_from(TICK)?;
         loop {
-            let mut fds = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+            let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, tick) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -134,7 +179,7 @@ impl Supervisor<'_> {
                 .revents()
                 .is_some_and(|events| events.contains(PollFlags::POLLIN))
             {
-                self.answer()?;
+                self.answer(listener)?;
                 continue;
             }
             match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
@@ -145,25 +190,33 @@ impl Supervisor<'_> {
         }
     }
 
-    fn answer(&mut self) -> Result<()> {
-        let question = match sys::receive(&self.listener) {
+    fn answer(&mut self, listener: &OwnedFd) -> Result<()> {
+        let question = match sys::receive(listener) {
             Ok(question) => question,
             // It was killed, or interrupted and will ask again.
             Err(Errno::ENOENT | Errno::EINTR) => return Ok(()),
             Err(error) => return Err(error).context("cannot receive a question"),
         };
-        let refuse = self.refuses(&question);
-        match sys::answer(&self.listener, question.id, refuse) {
+        let [first, second, third, ..] = question.data.args;
+        let refuse = self.refuses(&Question {
+            pid: Pid::from_raw(question.pid as i32),
+            call: i64::from(question.data.nr),
+            arguments: [first, second, third],
+        });
+        match sys::answer(listener, question.id, refuse) {
             // As above.
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(error) => Err(error).context("cannot answer"),
         }
     }
 
-    fn refuses(&mut self, question: &libc::seccomp_notif) -> bool {
-        let arguments = question.data.args;
-        let pid = Pid::from_raw(question.pid as i32);
-        match i64::from(question.data.nr) {
+    pub(super) fn refuses(&mut self, question: &Question) -> bool {
+        let Question {
+            pid,
+            call,
+            arguments,
+        } = *question;
+        match call {
             libc::SYS_bpf if attr::is_load(arguments[0]) => {
                 let length = (arguments[2] as usize).min(LOAD_BYTES);
                 // The kernel answers EFAULT itself when it cannot read them.
@@ -171,7 +224,7 @@ impl Supervisor<'_> {
                     return false;
                 };
                 let load = attr::load(&bytes);
-                let refuse = self.refusals.refuses(load.kind);
+                let refuse = self.refusals.refuses_load(&load);
                 if refuse && !self.refused.contains(&load) {
                     self.refused.push(load);
                 }

@@ -141,11 +141,43 @@ fn kernel() -> Vec<u8> {
 }
 
 fn offset(paths: &'static [&'static str]) -> Option<u32> {
-    Btf::parse(kernel()).unwrap().offset(&Field {
+    offset_of(&Btf::parse(kernel()).unwrap(), paths, Form::Plain)
+}
+
+fn offset_of(btf: &Btf, paths: &'static [&'static str], form: Form) -> Option<u32> {
+    btf.offset(&Field {
         name: "field",
         container: "sock",
         paths,
+        form,
     })
+}
+
+/// `struct sock` with numbers of their own and bit-fields of every kind, some of them where they cannot be read.
+fn bit_fields() -> Btf {
+    let mut writer = Writer::default();
+    let u8_ = writer.int("unsigned char", 1);
+    let u16_ = writer.int("short unsigned int", 2);
+    let u32_ = writer.int("unsigned int", 4);
+    writer.members(
+        "sock",
+        kind::STRUCT,
+        KIND_FLAG,
+        &[
+            ("byte", u8_, 0),
+            ("half", u16_, 16),
+            ("kern", u32_, 1 << 24 | 32),
+            ("protocol", u32_, 8 << 24 | 40),
+            ("kind", u32_, 16 << 24 | 48),
+            ("all", u32_, 32 << 24 | 64),
+            ("three", u32_, 3 << 24 | 101),
+            ("over", u32_, 4 << 24 | 101),
+            ("odd_byte", u32_, 8 << 24 | 107),
+            ("odd_kind", u32_, 16 << 24 | 120),
+            ("odd_all", u32_, 32 << 24 | 144),
+        ],
+    );
+    Btf::parse(writer.bytes()).unwrap()
 }
 
 #[test]
@@ -158,14 +190,76 @@ fn a_field_is_found_through_typedefs_and_anonymous_members() {
 
 #[test]
 fn a_bit_field_carries_its_shift_and_width() {
-    assert_eq!(offset(&["state"]), Some(65 | 5 << 24));
-    assert_eq!(offset(&["pending"]), Some(65 | 5 << 16 | 3 << 24));
+    let btf = Btf::parse(kernel()).unwrap();
+    let slot = |paths| offset_of(&btf, paths, Form::Bits);
+    assert_eq!(slot(&["state"]), Some(65 | 5 << 24));
+    assert_eq!(slot(&["pending"]), Some(65 | 5 << 16 | 3 << 24));
+}
+
+#[test]
+fn an_aligned_bit_field_of_8_16_or_32_bits_is_a_number_of_that_width() {
+    let btf = bit_fields();
+    let slot = |name, bits| offset_of(&btf, name, Form::Wide(bits));
+    assert_eq!(slot(&["protocol"], 8), Some(5));
+    assert_eq!(slot(&["kind"], 16), Some(6));
+    assert_eq!(slot(&["all"], 32), Some(8));
+    assert_eq!(slot(&["byte"], 8), Some(0));
+    assert_eq!(slot(&["half"], 16), Some(2));
+}
+
+#[test]
+fn a_number_is_read_only_in_the_width_that_it_has() {
+    let btf = bit_fields();
+    let slot = |name, bits| offset_of(&btf, name, Form::Wide(bits));
+    for name in [&["byte"], &["protocol"]] {
+        assert_eq!(slot(name, 16), None);
+        assert_eq!(slot(name, 32), None);
+    }
+    for name in [&["half"], &["kind"]] {
+        assert_eq!(slot(name, 8), None);
+        assert_eq!(slot(name, 32), None);
+    }
+    assert_eq!(slot(&["all"], 16), None);
+    assert_eq!(slot(&["three"], 8), None);
+}
+
+#[test]
+fn a_bit_field_across_the_places_of_numbers_is_absent() {
+    let btf = bit_fields();
+    for (name, bits) in [(&["odd_byte"], 8), (&["odd_kind"], 16), (&["odd_all"], 32)] {
+        for form in [Form::Plain, Form::Wide(bits), Form::Bits] {
+            assert_eq!(offset_of(&btf, name, form), None, "{name:?} {form:?}");
+        }
+    }
+}
+
+#[test]
+fn bits_are_read_from_one_byte_or_not_at_all() {
+    let btf = bit_fields();
+    let slot = |name| offset_of(&btf, name, Form::Bits);
+    assert_eq!(slot(&["kern"]), Some(4 | 1 << 24));
+    assert_eq!(slot(&["three"]), Some(12 | 5 << 16 | 3 << 24));
+    assert_eq!(slot(&["protocol"]), Some(5));
+    assert_eq!(slot(&["byte"]), Some(0));
+    assert_eq!(slot(&["over"]), None, "in two bytes");
+    for wider in [&["half"], &["kind"], &["all"]] {
+        assert_eq!(slot(wider), None, "{wider:?} is more than a byte");
+    }
+}
+
+#[test]
+fn a_bit_field_is_no_plain_number() {
+    let btf = bit_fields();
+    for name in [&["kern"], &["protocol"], &["kind"], &["all"], &["three"]] {
+        assert_eq!(offset_of(&btf, name, Form::Plain), None, "{name:?}");
+    }
+    assert_eq!(offset_of(&btf, &["half"], Form::Plain), Some(2));
 }
 
 #[test]
 fn of_alternatives_the_first_that_exists_wins() {
     assert_eq!(offset(&["sk_gone", "sk_type"]), Some(68));
-    assert_eq!(offset(&["sk_type", "state"]), Some(68));
+    assert_eq!(offset(&["sk_type", "sk_gone"]), Some(68));
 }
 
 #[test]
@@ -178,7 +272,8 @@ fn an_absent_field_or_type_has_no_offset() {
         btf.offset(&Field {
             name: "field",
             container: "sk_buff",
-            paths: &["len"]
+            paths: &["len"],
+            form: Form::Plain,
         }),
         None
     );
@@ -254,6 +349,7 @@ fn exercise(bytes: Vec<u8>) {
         name: "f",
         container: "sock",
         paths: &["__sk_common.skc_rcv_saddr", "pending"],
+        form: Form::Bits,
     });
     let _ = btf.tracepoint_arg_types("kfree_skb");
     let _ = btf.func_args("inet_csk_accept");
@@ -300,7 +396,8 @@ fn types_that_refer_to_themselves_end() {
         btf.offset(&Field {
             name: "f",
             container: "sock",
-            paths: &["__sk_common.skc_family", "x"]
+            paths: &["__sk_common.skc_family", "x"],
+            form: Form::Plain,
         }),
         None
     );

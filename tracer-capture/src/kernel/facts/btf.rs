@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use tracer_common::{FIELDS, Field, OFFSET_COUNT, RET_IN_EVENT, SK_IN_EVENT, UNRESOLVED};
+use tracer_common::{FIELDS, Field, Form, OFFSET_COUNT, RET_IN_EVENT, SK_IN_EVENT, UNRESOLVED};
 
 use crate::kernel::btf::Btf;
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
@@ -94,6 +94,7 @@ const ANCESTOR_POINTERS: Field = Field {
     name: "cgroup_ancestor_pointers",
     container: "cgroup",
     paths: &["ancestors"],
+    form: Form::Plain,
 };
 
 /// `file_ref_t` of `include/linux/file_ref.h`: there since 6.13, biased by one.
@@ -101,6 +102,7 @@ const FILE_REF: Field = Field {
     name: "file_ref",
     container: "file",
     paths: &["f_ref.refcnt"],
+    form: Form::Plain,
 };
 
 /// Programs of tracepoints can be preempted (`guard(srcu_fast_notrace)` in `__DECLARE_TRACE`): since then a
@@ -109,7 +111,31 @@ const TRACEPOINT_SRCU: Field = Field {
     name: "tracepoint_srcu",
     container: "tp_transition_snapshot",
     paths: &["srcu_gp"],
+    form: Form::Plain,
 };
+
+/// Two members of `struct tcp_sock` that came after `tcp_retransmit_timer` had begun to count a time-out before it
+/// sends: in 5.3 and 5.8, the change itself in 5.1. See docs/decisions.md for the sources that were read.
+const SINCE_TIMEOUT_COUNTED_BEFORE: [Field; 2] = [
+    Field {
+        name: "tcp_tx_delay",
+        container: "tcp_sock",
+        paths: &["tcp_tx_delay"],
+        form: Form::Plain,
+    },
+    Field {
+        name: "dup_ack_counter",
+        container: "tcp_sock",
+        paths: &["dup_ack_counter"],
+        form: Form::Bits,
+    },
+];
+
+/// `None` where the two do not agree, or there is no `struct tcp_sock`.
+fn timeout_counted_after_sending(btf: &Btf) -> Option<bool> {
+    let [one, other] = SINCE_TIMEOUT_COUNTED_BEFORE.map(|field| btf.offset(&field).is_none());
+    (one == other && btf.has_struct("tcp_sock")).then_some(one)
+}
 
 /// Numbers in the kernel's BTF that a perf tracepoint's program needs to read a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +156,7 @@ impl SteadySends {
                 name: "",
                 container: "trace_event_raw_sock_msg_length",
                 paths: path,
+                form: Form::Plain,
             };
             btf.offset(&field) == Some(offset)
         };
@@ -155,6 +182,8 @@ pub struct BtfFacts {
     pub ancestor_pointers: bool,
     /// Where the registers of a system call lie on a task's stack, in bytes from its start.
     pub registers_offset: Option<u64>,
+    /// TCP counts a time-out after what it sends; `None`: that does not show.
+    pub timeout_counted_after_sending: Option<bool>,
     /// A program of a tracepoint can be preempted, and is then skipped for everybody else on that CPU.
     pub preemptible_tracepoints: bool,
     /// How to see sends without that.
@@ -183,6 +212,7 @@ impl BtfFacts {
             file_refs_bias: u64::from(btf.offset(&FILE_REF).is_some()),
             ancestor_pointers: btf.offset(&ANCESTOR_POINTERS).is_some(),
             registers_offset: registers_offset(btf),
+            timeout_counted_after_sending: timeout_counted_after_sending(btf),
             preemptible_tracepoints: btf.offset(&TRACEPOINT_SRCU).is_some(),
             steady_sends: SteadySends::in_btf(btf),
             tracepoints: TRACEPOINTS
@@ -223,12 +253,16 @@ impl BtfFacts {
             .filter(|&(_, offset)| offset == UNRESOLVED)
             .map(|(field, _)| field)
     }
+
+    /// Whether this kernel does not have the field of that name.
+    pub fn lacks(&self, field: &str) -> bool {
+        self.unresolved().any(|lacking| lacking.name == field)
+    }
 }
 
-/// Reads and indexes BTF, and drops it again.
-pub(super) fn probe(root: &Path) -> Result<BtfFacts, String> {
+/// Reads and indexes BTF.
+pub(super) fn read(root: &Path) -> Result<Btf, String> {
     let path = root.join("sys/kernel/btf/vmlinux");
     let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let btf = Btf::parse(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(BtfFacts::extract(&btf))
+    Btf::parse(bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -29,13 +29,62 @@ pub(super) fn lockdown(root: &Path) -> Option<String> {
     Some(mode.to_owned())
 }
 
-/// Mount point of the first cgroup2 file system in `mountinfo` (proc_pid_mountinfo(5)).
+/// Mount point of the first cgroup2 file system.
 pub(super) fn cgroup2(root: &Path) -> Option<PathBuf> {
+    mounted(root, |kind, _| kind == b"cgroup2")
+}
+
+/// Mount point of systemd's own v1 hierarchy, unless v2 says as much about this process and the first one. systemd
+/// fills both where it has both (its hybrid mode); where somebody else has mounted v2, everything is in its root.
+pub(super) fn systemd_cgroups(root: &Path) -> Option<PathBuf> {
+    let mount = mounted(root, |kind, options| {
+        kind == b"cgroup"
+            && options
+                .split(|&byte| byte == b',')
+                .any(|one| one == SYSTEMD)
+    })?;
+    let has_v2 = cgroup2(root).is_some();
+    let says_more = |process: &str| {
+        let text = fs::read(root.join(format!("proc/{process}/cgroup"))).ok()?;
+        let v1 = systemd_cgroup(&text)?;
+        let v2 = cgroup_of(&text, b"0", b"").filter(|_| has_v2);
+        Some(v2.is_none_or(|v2| v2 == "/" && v1 != "/"))
+    };
+    let says_more = |process| says_more(process) == Some(true);
+    (says_more("self") || says_more("1")).then_some(mount)
+}
+
+/// The name of systemd's hierarchy, among mount options and in /proc/PID/cgroup.
+const SYSTEMD: &[u8] = b"name=systemd";
+
+/// Path in systemd's v1 hierarchy, from what /proc/PID/cgroup says; `None` where this process cannot see it.
+pub fn systemd_cgroup(text: &[u8]) -> Option<String> {
+    text.split(|&byte| byte == b'\n').find_map(|line| {
+        let number = line.split(|&byte| byte == b':').next()?;
+        cgroup_of(line, number, SYSTEMD)
+    })
+}
+
+/// The path on the line `NUMBER:CONTROLLERS:PATH` (cgroups(7)).
+fn cgroup_of(text: &[u8], number: &[u8], controllers: &[u8]) -> Option<String> {
+    let path = text.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut parts = line.splitn(3, |&byte| byte == b':');
+        let found = parts.next()? == number && parts.next()? == controllers;
+        parts.next().filter(|_| found)
+    })?;
+    // Outside of what this cgroup namespace shows.
+    let outside = path.starts_with(b"/..");
+    (path.starts_with(b"/") && !outside).then(|| String::from_utf8_lossy(path).into_owned())
+}
+
+/// Mount point of the first file system in `mountinfo` (proc_pid_mountinfo(5)) of this type and with these options.
+fn mounted(root: &Path, is_it: impl Fn(&[u8], &[u8]) -> bool) -> Option<PathBuf> {
     let bytes = fs::read(root.join("proc/self/mountinfo")).ok()?;
     bytes.split(|&byte| byte == b'\n').find_map(|line| {
         let separator = line.windows(3).position(|window| window == b" - ")?;
         let mut after = line.get(separator + 3..)?.split(|&byte| byte == b' ');
-        if after.next()? != b"cgroup2" {
+        let kind = after.next()?;
+        if !is_it(kind, after.nth(1).unwrap_or_default()) {
             return None;
         }
         let mount_point = line.get(..separator)?.split(|&byte| byte == b' ').nth(4)?;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tracer_common::OFFSET_COUNT;
+use tracer_common::{FIELDS, OFFSET_COUNT, UNRESOLVED};
 
-use super::{BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit};
+use super::{
+    BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit, NULLABLE, NullTest, Verdicts,
+};
 
 /// Every capability, every hook in its best form, every field.
 pub(crate) fn host() -> Facts {
@@ -13,11 +15,19 @@ pub(crate) fn host() -> Facts {
     for (slot, offset) in offsets.iter_mut().zip(8..) {
         *slot = offset;
     }
+    // The other width of `sk_protocol`.
+    let byte = FIELDS
+        .iter()
+        .position(|field| field.name == "sk_protocol_byte");
+    if let Some(byte) = byte {
+        offsets[byte] = UNRESOLVED;
+    }
     let btf = BtfFacts {
         offsets,
         file_refs_bias: 1,
         ancestor_pointers: true,
         registers_offset: Some(16_384 - 168),
+        timeout_counted_after_sending: Some(false),
         preemptible_tracepoints: false,
         steady_sends: None,
         tracepoints: BTreeMap::from([
@@ -63,12 +73,20 @@ pub(crate) fn host() -> Facts {
         initial_user_namespace: Some(true),
         kernel_release: Some("6.18.0-perfect".to_owned()),
         btf: Ok(btf),
+        null_tests: Some(
+            [NullTest {
+                typed: Some(true),
+                untyped: Some(true),
+            }; NULLABLE.len()],
+        ),
+        verdicts: Verdicts::default(),
         jit: Some(true),
         lockdown: Some("none".to_owned()),
         unprivileged_bpf_disabled: Some(2),
         kptr_restrict: Some(0),
         kernel_addresses: Some(true),
         cgroup2: Some("/cgroup".into()),
+        systemd_cgroups: None,
         tick_ns: Some(4_000_000),
         cpus_possible: Some(2),
         open_files: Some(Limit {

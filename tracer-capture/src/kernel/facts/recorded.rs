@@ -9,23 +9,38 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tracer_common::{FIELDS, UNRESOLVED};
 
-use super::{BtfFacts, Facts, Feature};
+use super::{BtfFacts, Facts, Feature, NULLABLE};
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
 
 /// One object, keys in a fixed order.
 pub fn to_json(facts: &Facts) -> Value {
     json!({
         "kernel_release": facts.kernel_release,
+        // That of the kernel too: nothing is made for another.
+        "architecture": std::env::consts::ARCH,
         "knows_cap_bpf": facts.knows_cap_bpf,
         "lockdown": facts.lockdown,
         "unprivileged_bpf_disabled": facts.unprivileged_bpf_disabled,
         "kptr_restrict": facts.kptr_restrict,
         "tick_ns": facts.tick_ns,
+        "null_tests": null_tests_to_json(facts),
         "btf": match &facts.btf {
             Ok(btf) => btf_to_json(btf),
             Err(why) => Value::String(why.clone()),
         },
     })
+}
+
+/// Whether the verifier keeps a test for null, by argument; `null` when it was not asked.
+fn null_tests_to_json(facts: &Facts) -> Value {
+    let Some(tests) = facts.null_tests else {
+        return Value::Null;
+    };
+    let entries = NULLABLE.iter().zip(tests).map(|(nullable, test)| {
+        let name = format!("{} {}", nullable.tracepoint, nullable.name);
+        (name, json!({"typed": test.typed, "untyped": test.untyped}))
+    });
+    Value::Object(Map::from_iter(entries))
 }
 
 fn btf_to_json(btf: &BtfFacts) -> Value {
@@ -52,6 +67,7 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "file_refs_bias": btf.file_refs_bias,
         "ancestor_pointers": btf.ancestor_pointers,
         "registers_offset": btf.registers_offset,
+        "timeout_counted_after_sending": btf.timeout_counted_after_sending,
         "preemptible_tracepoints": btf.preemptible_tracepoints,
         "steady_sends": btf.steady_sends.map(|ids| json!({
             "bpf_rdonly_cast": ids.cast,
@@ -88,12 +104,28 @@ pub(crate) fn from_json(record: &Value) -> Result<Facts, String> {
         unprivileged_bpf_disabled: small(&record["unprivileged_bpf_disabled"]),
         kptr_restrict: small(&record["kptr_restrict"]),
         tick_ns: number(&record["tick_ns"]),
+        null_tests: null_tests_from_json(&record["null_tests"]),
         btf: match &record["btf"] {
             Value::String(why) => Err(why.clone()),
             btf => Ok(btf_from_json(btf)?),
         },
         ..super::perfect::host()
     })
+}
+
+/// `None` also for a record that was made before the verifier was asked: that kernel's plan is the one for a kernel
+/// that keeps the tests.
+#[cfg(test)]
+fn null_tests_from_json(tests: &Value) -> Option<super::NullTests> {
+    let tests = tests.as_object()?;
+    Some(NULLABLE.map(|nullable| {
+        let test = tests.get(&format!("{} {}", nullable.tracepoint, nullable.name));
+        let kept = |how: &str| test?.get(how)?.as_bool();
+        super::NullTest {
+            typed: kept("typed"),
+            untyped: kept("untyped"),
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -153,6 +185,10 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
             .as_bool()
             .ok_or("ancestor_pointers was not asked for when this was recorded")?,
         registers_offset: btf["registers_offset"].as_u64(),
+        timeout_counted_after_sending: btf
+            .get("timeout_counted_after_sending")
+            .ok_or("timeout_counted_after_sending was not asked for when this was recorded")?
+            .as_bool(),
         preemptible_tracepoints: btf["preemptible_tracepoints"]
             .as_bool()
             .ok_or("preemptible_tracepoints was not asked for when this was recorded")?,

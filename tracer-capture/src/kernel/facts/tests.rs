@@ -92,6 +92,51 @@ fn the_cgroup2_mount_is_found_among_the_others_and_its_name_unescaped() {
 }
 
 #[test]
+fn systemd_s_v1_hierarchy_counts_where_v2_says_less() {
+    const V1: &str = "32 31 0:29 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup rw,xattr,name=systemd\n\
+                      33 31 0:30 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu\n";
+    const V2: &str = "41 31 0:38 / /sys/fs/cgroup/unified rw shared:4 - cgroup2 cgroup2 rw\n";
+    let found = |mounts: &[&str], cgroups: &str| {
+        let root = root(&[
+            ("proc/self/mountinfo", &mounts.concat()),
+            ("proc/self/cgroup", cgroups),
+            ("proc/1/cgroup", "1:name=systemd:/\n0::/\n"),
+        ]);
+        host::systemd_cgroups(root.path())
+    };
+    let place = Some("/sys/fs/cgroup/systemd".into());
+    let service = "8:cpu:/\n1:name=systemd:/system.slice/a.service\n";
+    assert_eq!(found(&[V1], service), place);
+    assert_eq!(found(&[V1], &format!("{service}0::/\n")), place);
+    assert_eq!(found(&[V1, V2], &format!("{service}0::/\n")), place);
+    let hybrid = format!("{service}0::/system.slice/a.service\n");
+    assert_eq!(found(&[V1, V2], &hybrid), None);
+    assert_eq!(found(&[V2], "0::/system.slice/a.service\n"), None);
+    assert_eq!(found(&[V1, V2], "1:name=systemd:/\n0::/\n"), None);
+    assert_eq!(found(&[], service), None);
+
+    // A shell of its own making, beside a systemd that has no v2.
+    let root = root(&[
+        ("proc/self/mountinfo", &[V1, V2].concat()),
+        ("proc/self/cgroup", "1:name=systemd:/\n0::/\n"),
+        ("proc/1/cgroup", "1:name=systemd:/init.scope\n0::/\n"),
+    ]);
+    assert_eq!(host::systemd_cgroups(root.path()), place);
+}
+
+#[test]
+fn the_line_of_systemd_is_found_by_its_name_and_its_path_kept_whole() {
+    let path = |text: &str| systemd_cgroup(text.as_bytes());
+    assert_eq!(
+        path("8:name=other:/x\n4:name=systemd:/a:b/c d\n0::/y\n").as_deref(),
+        Some("/a:b/c d")
+    );
+    assert_eq!(path("4:name=systemd:/../outside\n"), None);
+    assert_eq!(path("8:cpu,name=systemd:/x\n0::/y\n"), None);
+    assert_eq!(path(""), None);
+}
+
+#[test]
 fn malformed_files_are_unknown_facts() {
     let root = root(&[
         ("proc/self/status", "CapEff:\tmany\n"),

@@ -13,8 +13,9 @@ use tracer_common::{
     signal,
 };
 
-use super::{Link, take};
-use crate::kernel::facts::{self, ProgramVerdict};
+use super::{Link, signals_of, take};
+use crate::kernel::facts;
+use crate::kernel::plan::{Hook, Plan};
 use crate::kernel::ring::Rings;
 use crate::sys;
 
@@ -34,8 +35,8 @@ pub struct Loaded {
     ebpf: Ebpf,
     links: Vec<Link>,
     programs: Vec<(&'static str, Vec<u32>)>,
-    /// What the kernel said to each program of the plan.
-    pub verdicts: Vec<(String, ProgramVerdict)>,
+    /// The plan that all of it is.
+    pub plan: Plan,
     /// The rings.
     pub rings: Rings,
     counters: PerCpuArray<MapData, Plain<Counters>>,
@@ -55,10 +56,14 @@ impl Loaded {
     /// Takes the maps out of the object.
     pub(super) fn new(
         mut ebpf: Ebpf,
-        links: Vec<Link>,
-        programs: Vec<(&'static str, Vec<u32>)>,
-        verdicts: Vec<(String, ProgramVerdict)>,
+        plan: Plan,
+        running: Vec<(Hook, Option<Link>)>,
     ) -> Result<Self> {
+        let programs = running
+            .iter()
+            .map(|(hook, _)| (hook.program, signals_of(hook)))
+            .collect();
+        let links = running.into_iter().filter_map(|(_, link)| link).collect();
         let rings = Rings::take(&mut ebpf)?;
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)?;
         let active = Array::try_from(take(&mut ebpf, "ACTIVE")?)?;
@@ -72,7 +77,7 @@ impl Loaded {
             ebpf,
             links,
             programs,
-            verdicts,
+            plan,
             rings,
             counters,
             active,

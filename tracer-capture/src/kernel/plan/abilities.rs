@@ -24,6 +24,9 @@ pub(super) fn abilities(btf: &BtfFacts) -> u64 {
     give(has(Feature::SocketCookie), ability::SOCKET_COOKIE);
     give(has(Feature::SocketFromFile), ability::SOCKET_FROM_FILE);
     give(btf.ancestor_pointers, ability::ANCESTOR_POINTERS);
+    let after = btf.timeout_counted_after_sending;
+    give(after == Some(false), ability::TIMEOUT_COUNTED_BEFORE);
+    give(after == Some(true), ability::TIMEOUT_COUNTED_AFTER);
     abilities
 }
 
@@ -47,6 +50,7 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
             lost,
             why,
             remedy: NEWER.to_owned(),
+            quiet: false,
         });
     };
     if lacks(ability::SOCKET_STORAGE) {
@@ -63,6 +67,14 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
             Serves::Owner,
             "flow.socket is null until somebody asks for the socket's id (`ss -e`)".to_owned(),
             format!("this kernel lacks {}", Feature::SocketCookie.name()),
+        );
+    }
+    if wanted.has(signal::RETRANSMIT) && btf.timeout_counted_after_sending.is_none() {
+        lose(
+            Serves::Signal(signal::RETRANSMIT),
+            "retransmit.attempt of a time-out is null".to_owned(),
+            "this kernel's BTF does not tell whether a time-out is counted before what it sends"
+                .to_owned(),
         );
     }
     let registers = !lacks(ability::TASK_REGISTERS) || registers_offset(btf, abilities) != 0;

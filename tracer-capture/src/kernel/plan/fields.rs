@@ -90,6 +90,11 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
+        "sk_protocol_byte",
+        &["flow.proto", "every connection event"],
+        &[],
+    ),
+    Rule(
         "sk_socket",
         &[
             "flow.socket",
@@ -176,7 +181,14 @@ const RULES: &[Rule] = &[
     Rule("tcp_ssthresh", &["tcp.ssthresh_segments"], &[]),
     Rule("tcp_srtt", &["tcp.srtt_us"], &[]),
     Rule("tcp_mss", &["tcp.mss_bytes"], &[]),
-    Rule("tcp_snd_wnd", &["tcp.peer_window_bytes"], &[]),
+    Rule(
+        "tcp_snd_wnd",
+        &[
+            "tcp.peer_window_bytes",
+            "retransmit.attempt, but for a SYN's",
+        ],
+        &[],
+    ),
     Rule("tcp_packets_out", &["tcp.unacked_segments"], &[]),
     Rule("tcp_lost_out", &["tcp.lost_segments"], &[]),
     Rule("tcp_lsndtime", &["tcp.last_send_us_ago"], &[]),
@@ -418,9 +430,13 @@ const RULES: &[Rule] = &[
 
 /// The losses of a kernel, in the order of [`tracer_common::FIELDS`].
 pub fn field_losses(btf: &BtfFacts) -> Vec<FieldLoss> {
-    // What only a function that is not there would have asked for is no loss.
-    let is_asked_for = |field: &&Field| {
-        field.name != "proto_sendpage" || btf.functions.contains_key("inet_sendpage")
+    let is_asked_for = |field: &&Field| match field.name {
+        // What only a function that is not there would have asked for is no loss.
+        "proto_sendpage" => btf.functions.contains_key("inet_sendpage"),
+        // One field in two widths.
+        "sk_protocol" => btf.lacks("sk_protocol_byte"),
+        "sk_protocol_byte" => false,
+        _ => true,
     };
     btf.unresolved()
         .filter(is_asked_for)

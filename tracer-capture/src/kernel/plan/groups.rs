@@ -2,6 +2,7 @@
 
 use tracer_common::{owner_end, signal};
 
+use super::sends::REMEDY;
 use super::{Kind, Need, Serves};
 
 /// A purpose, the place it hooks, and the programs that fit the known prototypes of that place.
@@ -91,7 +92,7 @@ pub static GROUPS: &[Group] = &[
             short_of_best: "",
         }],
         lost: "sends that fail, and owners learnt when they send (grade at_send)",
-        remedy: NEWER_KERNEL,
+        remedy: REMEDY,
     },
     Group {
         name: "send refused by policy",

@@ -14,6 +14,7 @@ pub(super) fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> 
             lost: lost.to_owned(),
             why: why.to_owned(),
             remedy: remedy.to_owned(),
+            quiet: false,
         });
     };
     if wanted.has(signal::DROP) {
@@ -66,11 +67,11 @@ pub(super) fn losses_of_names(facts: &Facts, btf: &BtfFacts, wanted: Wanted) -> 
             "none; the other tcp fields are not affected",
         );
     }
-    if facts.cgroup2.is_none() {
+    if facts.cgroup2.is_none() && facts.systemd_cgroups.is_none() {
         lose(
             Serves::Owner,
             "owner.cgroup is null, and --cgroup cannot be used",
-            "no cgroup v2 hierarchy is mounted",
+            "neither cgroup v2 nor systemd's hierarchy of cgroup v1 is mounted",
             "mount one: `mount -t cgroup2 none DIRECTORY`",
         );
     }

@@ -1,15 +1,19 @@
-//! Where the kernel has no tracepoint for the return of every send (before 6.3): the functions of the
-//! protocols, which together see every send once.
+//! Where the kernel has no tracepoint for the return of every send (before 6.3), or refuses its program: the
+//! functions of the protocols, which together see every send once.
 
 use tracer_common::signal;
 
 use super::choose::choose;
-use super::{Choice, Group, Kind, Need, Serves, Variant};
-use crate::kernel::facts::BtfFacts;
+use super::{Choice, Group, Kind, Need, Serves, Variant, steady};
+use crate::kernel::facts::{BtfFacts, Facts};
+
+/// The program that sees the sends of all families that have no other.
+pub(super) const OTHER_SEND: &str = "other_send";
 
 /// The tracepoint that these groups stand in for.
 pub(super) const TRACEPOINT: &str = "sock_send_length";
 
+/// What can be done where neither is to be had.
 pub(super) const REMEDY: &str = "a kernel or policy that allows fexit programs, or a kernel with the \
                       tracepoint sock_send_length (6.3 and later)";
 
@@ -137,28 +141,77 @@ pub static OTHER_SENDS: &[Group] = &[
 /// Functions that a kernel may lack without losing a send: `sendpage` went away when `sendmsg` learnt its work.
 const MAY_BE_ABSENT: &[&str] = &["inet_sendpage", "unix_stream_sendpage"];
 
-/// The choices that take the place of the tracepoint's, which has no hook; itself, when none of them can run.
-pub(super) fn instead(
-    tracepoint: Choice,
+/// The ways to see the return of every send, best first. Each sees all of them, so one is taken: two would count
+/// every send twice. Where a way is refused the next is tried, and the choice that was refused stays visible.
+pub(super) fn choices(
+    tracepoint: &'static Group,
+    facts: &Facts,
     btf: &BtfFacts,
     is_wanted: impl Fn(&Group) -> bool,
 ) -> Vec<Choice> {
-    let mut choices: Vec<_> = SENDS
+    let mut refused = Vec::new();
+    if let Some([owner, event]) = steady::choices(facts, btf, &is_wanted) {
+        if event.hook.is_some() {
+            return vec![owner, event];
+        }
+        refused.extend(event.refused().is_some().then_some(event));
+    }
+    let typed = choose(tracepoint, facts, btf);
+    if typed.hook.is_some() {
+        refused.push(typed);
+        return refused;
+    }
+    let functions: Vec<_> = SENDS
         .iter()
         .filter(|group| {
             btf.functions.contains_key(group.attach) || !MAY_BE_ABSENT.contains(&group.attach)
         })
         .chain(other_sends(btf))
         .filter(|group| is_wanted(group))
-        .map(|group| choose(group, btf))
+        .map(|group| choose(group, facts, btf))
         .collect();
-    if choices.iter().all(|choice| choice.hook.is_none()) {
-        return vec![tracepoint];
+    if functions.iter().all(|choice| choice.hook.is_none()) {
+        // One loss for all of it.
+        for choice in &mut refused {
+            choice.covered = true;
+        }
+        refused.push(alone(typed, &functions));
+        return refused;
     }
-    if let Some(first) = choices.iter_mut().find(|choice| choice.hook.is_some()) {
-        first.passed_over.splice(0..0, tracepoint.passed_over);
+    stand_in(typed, functions, refused)
+}
+
+/// The functions see what the tracepoint would.
+fn stand_in(
+    mut typed: Choice,
+    mut functions: Vec<Choice>,
+    mut choices: Vec<Choice>,
+) -> Vec<Choice> {
+    typed.covered = true;
+    if typed.refused().is_some() {
+        choices.push(typed);
+    } else if let Some(first) = functions.iter_mut().find(|choice| choice.hook.is_some()) {
+        first.passed_over.splice(0..0, typed.passed_over);
     }
+    choices.extend(functions);
     choices
+}
+
+/// The tracepoint's choice where no function does its work either: why not is said as well.
+fn alone(mut typed: Choice, functions: &[Choice]) -> Choice {
+    let refused = functions.iter().find_map(Choice::refused);
+    let words = refused.and_then(|function| Some(function.refusal.as_ref()?.words()?));
+    let lacking = functions.first().and_then(Choice::why_missing);
+    let too = match (words, lacking) {
+        (Some(words), _) => format!("the kernel refuses fexit programs: {words}"),
+        // Without the tracepoint an older kernel is what is missing, and that says it all.
+        (None, Some(why)) if typed.refused().is_some() => why.to_owned(),
+        _ => return typed,
+    };
+    for candidate in &mut typed.passed_over {
+        candidate.why = format!("{}, and {too}", candidate.why);
+    }
+    typed
 }
 
 /// The best function that is there; the last one when none is.
@@ -167,9 +220,4 @@ fn other_sends(btf: &BtfFacts) -> Option<&'static Group> {
         .iter()
         .find(|group| btf.functions.contains_key(group.attach))
         .or(OTHER_SENDS.last())
-}
-
-/// Does this group stand in for the tracepoint?
-pub(super) fn is_stand_in(group: &Group) -> bool {
-    SENDS.iter().chain(OTHER_SENDS).any(|one| one == group)
 }

@@ -7,19 +7,14 @@ use tracer_common::signal;
 
 use super::choose::choose;
 use super::sends::TRACEPOINT;
-use super::{Choice, Group, Hook, Kind, Loss, Need, Plan, Serves, Variant, Wanted};
-use crate::kernel::facts::{BtfFacts, ProgramVerdict};
-
-/// The program that is never skipped for another task.
-const STEADY_SEND: &str = "send_steady";
-/// The one whose place it takes.
-const SKIPPED_SEND: &str = "send_length";
+use super::{Choice, Group, Kind, Loss, Need, Serves, Variant, Wanted};
+use crate::kernel::facts::{BtfFacts, Facts};
 
 const LOST: &str =
     "sends of others on a CPU while one is preempted inside the program (`missed` counts them)";
 
 /// Events come from the perf tracepoint; owners from a typed program, which alone can write the storage of sockets.
-pub static STEADY: &[Group] = &[
+pub static STEADY: &[Group; 2] = &[
     Group {
         name: "owner of a send",
         serves: &[Serves::Owner],
@@ -44,7 +39,7 @@ pub static STEADY: &[Group] = &[
         attach: TRACEPOINT,
         need: Need::Required,
         variants: &[Variant {
-            program: STEADY_SEND,
+            program: "send_steady",
             args: 3,
             short_of_best: "",
         }],
@@ -53,23 +48,17 @@ pub static STEADY: &[Group] = &[
     },
 ];
 
-/// The typed tracepoint's choice where it does well; else these groups before it, and it for the case that the
-/// kernel refuses the perf form.
+/// The owner's choice and the event's, where programs of the typed tracepoint would be skipped.
 pub(super) fn choices(
-    tracepoint: Choice,
+    facts: &Facts,
     btf: &BtfFacts,
     is_wanted: impl Fn(&Group) -> bool,
-) -> Vec<Choice> {
+) -> Option<[Choice; 2]> {
     // Where no send is wanted there is none to skip: owners are made up for by the next send.
     if !btf.preemptible_tracepoints || btf.steady_sends.is_none() || !STEADY.iter().all(is_wanted) {
-        return vec![tracepoint];
+        return None;
     }
-    let mut choices: Vec<_> = STEADY.iter().map(|group| choose(group, btf)).collect();
-    if choices.iter().any(|choice| choice.hook.is_none()) {
-        return vec![tracepoint];
-    }
-    choices.push(tracepoint);
-    choices
+    Some([&STEADY[0], &STEADY[1]].map(|group| choose(group, facts, btf)))
 }
 
 /// What is lost where programs can be preempted and the perf form cannot be used.
@@ -85,27 +74,6 @@ pub(super) fn loss(btf: &BtfFacts, wanted: Wanted) -> Option<Loss> {
               the event sock_send_length has another layout"
             .to_owned(),
         remedy: "a sendtrace that knows this kernel; nothing can be set here".to_owned(),
+        quiet: false,
     })
-}
-
-impl Plan {
-    /// The program that must be refused before this one is tried: both would count every send.
-    pub fn only_instead_of(&self, hook: &Hook) -> Option<&'static str> {
-        (hook.program == SKIPPED_SEND && self.loads(STEADY_SEND)).then_some(STEADY_SEND)
-    }
-
-    /// The choices that count once the kernel has had its say: without what is tried only when another was refused.
-    pub fn choices_after(
-        &self,
-        verdicts: &[(String, ProgramVerdict)],
-    ) -> impl Iterator<Item = &Choice> {
-        self.choices.iter().filter(|choice| {
-            let other = choice.hook.and_then(|hook| self.only_instead_of(&hook));
-            !other.is_some_and(|other| {
-                verdicts.iter().any(|(program, verdict)| {
-                    program == other && *verdict == ProgramVerdict::Allowed
-                })
-            })
-        })
-    }
 }

@@ -1,4 +1,4 @@
-use tracer_common::{FIELDS, UNRESOLVED};
+use tracer_common::{FIELDS, Field, UNRESOLVED};
 
 mod older;
 
@@ -6,6 +6,8 @@ use super::*;
 use crate::kernel::facts::Limit;
 use crate::kernel::facts::perfect::{host, with_btf};
 
+mod null;
+mod refused;
 mod sends;
 mod steady;
 
@@ -50,9 +52,53 @@ fn tracepoints() -> impl Iterator<Item = &'static str> {
     })
 }
 
+/// The host after the kernel has refused these programs.
+fn refusing(mut facts: Facts, programs: &[&str]) -> Facts {
+    for program in programs {
+        let (errno, text) = (Some(1), "Operation not permitted".to_owned());
+        facts
+            .verdicts
+            .note(program, ProgramVerdict::Refused { errno, text });
+    }
+    facts
+}
+
 fn without_field(name: &str) -> Facts {
     let index = FIELDS.iter().position(|field| field.name == name).unwrap();
     with_btf(|btf| btf.offsets[index] = UNRESOLVED)
+}
+
+/// No host has `sk_protocol` in both widths.
+fn fields_of_the_perfect_host() -> impl Iterator<Item = &'static Field> {
+    FIELDS
+        .iter()
+        .filter(|field| field.name != "sk_protocol_byte")
+}
+
+#[test]
+fn a_protocol_of_one_byte_is_no_loss() {
+    let at = |name| FIELDS.iter().position(|field| field.name == name).unwrap();
+    let facts = with_btf(|btf| {
+        btf.offsets[at("sk_protocol_byte")] = btf.offsets[at("sk_protocol")];
+        btf.offsets[at("sk_protocol")] = UNRESOLVED;
+    });
+    assert_eq!(plan(&facts, EVERYTHING).unwrap().fields, []);
+}
+
+#[test]
+fn when_a_time_out_is_counted_is_told_to_the_programs_or_is_a_loss() {
+    use tracer_common::ability::{TIMEOUT_COUNTED_AFTER, TIMEOUT_COUNTED_BEFORE};
+    let both = TIMEOUT_COUNTED_AFTER | TIMEOUT_COUNTED_BEFORE;
+    for (after, bits, lost) in [
+        (Some(false), TIMEOUT_COUNTED_BEFORE, 0),
+        (Some(true), TIMEOUT_COUNTED_AFTER, 0),
+        (None, 0, 1),
+    ] {
+        let facts = with_btf(|btf| btf.timeout_counted_after_sending = after);
+        let plan = plan(&facts, EVERYTHING).unwrap();
+        assert_eq!(plan.abilities & both, bits);
+        assert_eq!(plan.losses.len(), lost);
+    }
 }
 
 #[test]
@@ -107,6 +153,7 @@ fn each_tracepoint_that_is_gone_costs_its_own_purpose_and_no_other() {
                 lost: group.lost.to_owned(),
                 why: format!("this kernel has no tracepoint {tracepoint}"),
                 remedy: group.remedy.to_owned(),
+                quiet: false,
             }]
         );
     }
@@ -238,7 +285,7 @@ fn a_kernel_without_the_basics_is_too_old() {
 
 #[test]
 fn each_field_that_is_gone_costs_what_its_line_says_and_nothing_else() {
-    for field in FIELDS {
+    for field in fields_of_the_perfect_host() {
         let facts = without_field(field.name);
         let best = plan(&host(), EVERYTHING).unwrap();
         let plan = plan(&facts, EVERYTHING).unwrap();
@@ -274,7 +321,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();
-    for field in FIELDS {
+    for field in fields_of_the_perfect_host() {
         let plan = plan(&without_field(field.name), EVERYTHING).unwrap();
         assert!(
             plan.fields[0]
@@ -459,25 +506,4 @@ fn a_hard_limit_of_open_files_below_the_need_is_an_error_and_a_soft_one_is_not()
         plan(&limit(16, NEEDED_FILES), EVERYTHING),
         plan(&host(), EVERYTHING)
     );
-}
-
-#[test]
-fn what_the_kernel_refuses_at_load_is_a_loss_with_its_own_words() {
-    let plan = plan(&host(), EVERYTHING).unwrap();
-    let refused = ProgramVerdict::Refused {
-        errno: Some(1),
-        text: "Operation not permitted".to_owned(),
-    };
-    let verdicts = [
-        ("send_length".to_owned(), ProgramVerdict::Allowed),
-        ("drop_rx_sk".to_owned(), refused.clone()),
-    ];
-    let losses = plan.losses_after(&verdicts);
-    assert_eq!(losses.len(), 1);
-    assert_eq!(losses[0].lost, "dropped packets");
-    assert_eq!(
-        losses[0].why,
-        "the kernel refuses tp_btf/kfree_skb: Operation not permitted"
-    );
-    assert!(!plan.sees(signal::DROP, &verdicts) && plan.sees(signal::SEND_ERROR, &verdicts));
 }

@@ -146,7 +146,7 @@ fn is_page_of_its_own(sk: Ptr, ret: i64) -> bool {
         // The protocol has none (raw, MPTCP, IPv6 UDP): passed on, unless no port could be bound before.
         return ret == -EAGAIN && load!(sk, sk_num: u16) == Some(0);
     }
-    let protocol = load!(sk, sk_protocol: u16).unwrap_or(0);
+    let protocol = socket::protocol(sk).unwrap_or(0);
     if protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE {
         return true;
     }

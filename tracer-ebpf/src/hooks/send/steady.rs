@@ -65,7 +65,7 @@ fn own(sk: Arg) -> i32 {
 pub(super) fn tcp_sock(sk: Ptr) -> Ptr {
     if socket::is_ip(socket::family(sk))
         && load!(sk, sk_type: u16) == Some(SOCK_STREAM)
-        && load!(sk, sk_protocol: u16) == Some(IPPROTO_TCP)
+        && socket::protocol(sk) == Some(IPPROTO_TCP)
     {
         typed(sk as u64, config!(tcp_sock_type))
     } else {

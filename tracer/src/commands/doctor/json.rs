@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tracer_common::OFFSET_COUNT;
 
 use super::limits::{limits, serves};
-use super::{Examination, Summary};
+use super::{Examination, Summary, remarks};
 use tracer_capture::kernel::facts::{Facts, Limit, ProgramVerdict};
 use tracer_capture::kernel::plan::{Choice, Loss, Need, Plan};
 use tracer_model::escape;
@@ -12,7 +12,7 @@ use tracer_model::escape;
 /// One line: `{"type":"doctor",...}`.
 pub fn render(examination: &Examination) -> String {
     let plan = examination.plan.as_ref().ok();
-    let losses = plan.map_or_else(Vec::new, |plan| plan.losses_after(examination.verdicts));
+    let losses = plan.map_or(&[][..], |plan| &plan.losses);
     let (can_trace, problem, blind) = match examination.summary() {
         Summary::Yes => (true, None, Vec::new()),
         Summary::Partly(blind) => (true, None, blind),
@@ -28,11 +28,11 @@ pub fn render(examination: &Examination) -> String {
         "type": "doctor",
         "can_trace": can_trace,
         "problem": problem,
-        "tried": !examination.verdicts.is_empty(),
+        "tried": examination.tried,
         "signals_not_seen": blind,
         "host": host(examination.facts),
         "privileges": privileges(examination),
-        "hooks": plan.map_or_else(Vec::new, |plan| plan.choices_after(examination.verdicts).map(|choice| hook(examination, choice)).collect()),
+        "hooks": plan.map_or_else(Vec::new, |plan| hooks(examination, plan)),
         "fields": plan.map(fields),
         "losses": losses.iter().map(loss).collect::<Vec<_>>(),
         "limits": known_limits,
@@ -59,6 +59,7 @@ fn host(facts: &Facts) -> Value {
         "unprivileged_bpf_disabled": facts.unprivileged_bpf_disabled,
         "kptr_restrict": facts.kptr_restrict,
         "cgroup2": facts.cgroup2.as_ref().map(|path| path.to_string_lossy()),
+        "systemd_cgroups": facts.systemd_cgroups.as_ref().map(|path| path.to_string_lossy()),
         "hz": facts.hz(),
         "cpus_possible": facts.cpus_possible,
         "open_files": limit(facts.open_files),
@@ -87,13 +88,29 @@ fn privileges(examination: &Examination) -> Value {
     })
 }
 
-fn hook(examination: &Examination, choice: &Choice) -> Value {
-    let (status, errno, error) = match choice.hook.map(|hook| examination.verdict(&hook).clone()) {
-        None => ("missing", None, None),
-        Some(ProgramVerdict::Allowed) => ("allowed", None, None),
-        Some(ProgramVerdict::Untried) => ("untried", None, None),
-        Some(ProgramVerdict::Refused { errno, text }) => ("refused", errno, Some(text)),
+fn hooks(examination: &Examination, plan: &Plan) -> Vec<Value> {
+    let choices = plan.choices.iter();
+    choices
+        .map(|choice| hook(examination, plan, choice))
+        .collect()
+}
+
+fn hook(examination: &Examination, plan: &Plan, choice: &Choice) -> Value {
+    let refused = choice.refused();
+    let program = choice.hook.map(|hook| hook.program);
+    let program = program.or(refused.map(|refused| refused.program));
+    let verdict = refused.and_then(|refused| refused.refusal.as_ref());
+    let errno = match verdict {
+        Some(ProgramVerdict::Refused { errno, .. }) => *errno,
+        _ => None,
     };
+    let status = match choice.hook.map(|hook| examination.verdict(&hook)) {
+        Some(ProgramVerdict::Allowed) => "allowed",
+        Some(_) => "untried",
+        None if refused.is_some() => "refused",
+        None => "missing",
+    };
+    let remarks: Vec<_> = remarks(plan, choice).collect();
     let attach = format!("{}/{}", choice.group.kind.name(), choice.group.attach);
     let arguments = examination
         .facts
@@ -104,19 +121,21 @@ fn hook(examination: &Examination, choice: &Choice) -> Value {
     let passed_over: Vec<_> = choice
         .passed_over
         .iter()
+        .filter(|other| Some(other.program) != program)
         .map(|other| json!({"program": other.program, "why": other.why}))
         .collect();
     json!({
         "purpose": choice.group.name,
         "serves": serves(choice.group.serves),
         "attach": attach,
-        "program": choice.hook.map(|hook| hook.program),
+        "program": program,
         "optional": choice.group.need == Need::Optional,
         "status": status,
         "errno": errno,
-        "error": error,
+        "error": verdict.and_then(ProgramVerdict::words),
         "arguments": arguments,
         "passed_over": passed_over,
+        "remarks": remarks,
     })
 }
 

@@ -101,7 +101,9 @@ const LIMITS: &[Limit] = &[
     },
     limit(
         "owner",
-        "Owners are kept for IP sockets. The cgroup is that of cgroup v2; v1 is not read.",
+        "Owners are kept for IP sockets. The cgroup is that of cgroup v2; where systemd has its services in a \
+         hierarchy of v1 alone, it is that one's, null for a process that has ended before it was asked, and \
+         --cgroup is decided after the limit of events per second.",
     ),
     limit(
         "totals",

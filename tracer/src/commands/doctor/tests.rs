@@ -7,24 +7,6 @@ use tracer_capture::kernel::facts::Capabilities;
 use tracer_capture::kernel::facts::perfect::{host, with_btf};
 use tracer_model::escape;
 
-fn allowed(plan: &Result<Plan, PlanError>) -> Vec<(String, ProgramVerdict)> {
-    let hooks = plan.iter().flat_map(Plan::hooks);
-    hooks
-        .map(|hook| (hook.program.to_owned(), ProgramVerdict::Allowed))
-        .collect()
-}
-
-fn refuse(verdicts: &mut [(String, ProgramVerdict)], program: &str, text: &str) {
-    let verdict = verdicts
-        .iter_mut()
-        .find(|(name, _)| name == program)
-        .unwrap();
-    verdict.1 = ProgramVerdict::Refused {
-        errno: Some(1),
-        text: text.to_owned(),
-    };
-}
-
 fn everything(facts: &Facts) -> Result<Plan, PlanError> {
     plan::plan(
         facts,
@@ -35,20 +17,33 @@ fn everything(facts: &Facts) -> Result<Plan, PlanError> {
     )
 }
 
-/// Text and JSON of a host whose verdicts are `change`d from all allowed.
-fn reports(
-    facts: &Facts,
-    change: impl FnOnce(&mut Vec<(String, ProgramVerdict)>),
-) -> (String, Value) {
-    let plan = everything(facts);
-    let mut verdicts = allowed(&plan);
-    change(&mut verdicts);
-    let examination = Examination {
-        facts,
-        plan: &plan,
-        verdicts: &verdicts,
-        load_error: None,
-    };
+/// A kernel that allows all but these programs.
+fn refusing(refused: &[(&str, &str)]) -> impl FnOnce(&mut Facts, Wanted) -> anyhow::Result<Plan> {
+    let refusals = refused.iter().map(|(program, text)| {
+        let (errno, text) = (Some(1), (*text).to_owned());
+        (
+            (*program).to_owned(),
+            ProgramVerdict::Refused { errno, text },
+        )
+    });
+    let refusals: Vec<_> = refusals.collect();
+    move |facts, wanted| {
+        for (program, refusal) in refusals {
+            facts.verdicts.note(&program, refusal);
+        }
+        let plan = plan::plan(facts, wanted)?;
+        for hook in plan.hooks() {
+            facts.verdicts.note(hook.program, ProgramVerdict::Allowed);
+        }
+        Ok(plan)
+    }
+}
+
+/// Text and JSON of a host that refuses these programs.
+fn reports(facts: &Facts, refused: &[(&str, &str)]) -> (String, Value) {
+    let mut facts = facts.clone();
+    let tried = Tried::with(&mut facts, refusing(refused));
+    let examination = tried.examination(&facts);
     let (text, json) = (
         text::render(&examination, false),
         json::render(&examination),
@@ -61,9 +56,15 @@ fn reports(
     (text, serde_json::from_str(&json).unwrap())
 }
 
+/// What JSON says of a place.
+fn hook_at<'a>(json: &'a Value, attach: &str) -> &'a Value {
+    let mut hooks = json["hooks"].as_array().unwrap().iter();
+    hooks.find(|hook| hook["attach"] == attach).unwrap()
+}
+
 #[test]
 fn a_perfect_host_sees_everything_and_still_names_its_limits() {
-    let (text, json) = reports(&host(), |_| {});
+    let (text, json) = reports(&host(), &[]);
     assert!(
         text.starts_with("Can sendtrace trace here?\n  yes "),
         "{text}"
@@ -95,7 +96,7 @@ fn a_user_without_root_is_told_the_command_to_run() {
         capabilities: Some(Capabilities(0)),
         ..host()
     };
-    let (text, json) = reports(&facts, Vec::clear);
+    let (text, json) = reports(&facts, &[]);
     assert!(text.contains("not as this user"), "{text}");
     assert!(
         text.contains("live needs root (missing: CAP_BPF, CAP_PERFMON): run `sudo sendtrace live`"),
@@ -112,9 +113,7 @@ fn a_user_without_root_is_told_the_command_to_run() {
 
 #[test]
 fn a_hook_that_policy_refuses_shows_the_kernels_words_and_what_is_lost() {
-    let (text, json) = reports(&host(), |verdicts| {
-        refuse(verdicts, "lsm_refusal", "Operation not permitted")
-    });
+    let (text, json) = reports(&host(), &[("lsm_refusal", "Operation not permitted")]);
     assert!(
         text.contains("  yes "),
         "an optional hook is no loss of a signal"
@@ -145,9 +144,8 @@ fn a_hook_that_policy_refuses_shows_the_kernels_words_and_what_is_lost() {
 
 #[test]
 fn a_signal_without_its_hook_is_named_at_the_top() {
-    let (text, json) = reports(&host(), |verdicts| {
-        refuse(verdicts, "drop_rx_sk", "Permission denied")
-    });
+    let all = ["drop_rx_sk", "drop_reason", "drop_location"];
+    let (text, json) = reports(&host(), &all.map(|program| (program, "Permission denied")));
     assert!(text.contains("partly"), "{text}");
     assert!(
         text.contains("not seen: drop; see \"Lost on this host\""),
@@ -162,7 +160,7 @@ fn why_a_better_hook_was_not_taken_is_said() {
     let facts = with_btf(|btf| {
         btf.tracepoints.insert("kfree_skb", 2);
     });
-    let (text, json) = reports(&facts, |_| {});
+    let (text, json) = reports(&facts, &[]);
     assert!(
         text.contains("ok       tp_btf/kfree_skb, program drop_location\n"),
         "{text}"
@@ -188,7 +186,7 @@ fn a_field_that_is_missing_says_what_becomes_null() {
         .position(|field| field.name == "tcp_rto")
         .unwrap();
     let facts = with_btf(|btf| btf.offsets[index] = tracer_common::UNRESOLVED);
-    let (text, json) = reports(&facts, |_| {});
+    let (text, json) = reports(&facts, &[]);
     assert!(
         text.contains("tcp_rto                 tcp.rto_us\n"),
         "{text}"
@@ -205,7 +203,7 @@ fn a_host_without_btf_gets_one_clear_line() {
         btf: Err("vmlinux: No such file or directory".to_owned()),
         ..host()
     };
-    let (text, json) = reports(&facts, |_| {});
+    let (text, json) = reports(&facts, &[]);
     assert!(text.contains("  no  "), "{text}");
     assert!(text.contains("CONFIG_DEBUG_INFO_BTF"), "{text}");
     assert!(!text.contains("\nHooks\n"));
@@ -220,7 +218,7 @@ fn maps_that_the_kernel_refuses_are_the_answer() {
     let examination = Examination {
         facts: &facts,
         plan: &plan,
-        verdicts: &[],
+        tried: false,
         load_error: Some("the kernel did not create the maps"),
     };
     assert_eq!(
@@ -234,11 +232,10 @@ fn nothing_that_a_file_says_can_steer_the_terminal() {
     let facts = Facts {
         kernel_release: Some("6\x1b[2J\u{202e}x".to_owned()),
         cgroup2: Some("/\x1b]0;owned\x07".into()),
+        systemd_cgroups: Some("/\x1b]0;owned\x07".into()),
         ..host()
     };
-    let (text, _) = reports(&facts, |verdicts| {
-        refuse(verdicts, "xmit", "bad\x1b[31m\nnext")
-    });
+    let (text, _) = reports(&facts, &[("xmit", "bad\x1b[31m\nnext")]);
     assert!(text.contains("6\\x1b[2J\\u{202e}x"), "{text}");
 }
 
@@ -257,7 +254,7 @@ fn unknown_facts_are_unknown_and_not_zero() {
         locked_memory: None,
         ..host()
     };
-    let (text, json) = reports(&facts, |_| {});
+    let (text, json) = reports(&facts, &[]);
     assert!(text.contains("ticks per second (HZ)   unknown\n"), "{text}");
     for name in [
         "kernel",
@@ -276,14 +273,107 @@ fn unknown_facts_are_unknown_and_not_zero() {
 #[test]
 fn nothing_is_loaded_where_the_plan_failed() {
     let empty = tempfile::tempdir().unwrap();
-    let tried = Cell::new(false);
-    let try_load = |_: &Plan| {
-        tried.set(true);
-        Ok(Vec::new())
-    };
-    let report = examine(empty.path(), try_load, |examination| {
-        text::render(examination, false)
+    let mut facts = Facts::probe(empty.path());
+    let loaded = Cell::new(false);
+    let tried = Tried::with(&mut facts, |facts, wanted| {
+        loaded.set(true);
+        Ok(plan::plan(facts, wanted)?)
     });
-    assert!(!tried.get());
+    let report = tried.report(&facts, Format::Text, false);
+    assert!(!loaded.get());
     assert!(report.contains("cannot be read"), "{report}");
+}
+
+#[test]
+fn which_form_runs_instead_of_a_refused_one_is_said_and_why() {
+    let words = "Permission denied (os error 13): R3 type=scalar expected=ptr_";
+    let (text, json) = reports(&host(), &[("drop_rx_sk", words)]);
+    assert!(text.contains("  yes "), "{text}");
+    assert!(
+        text.contains("ok       tp_btf/kfree_skb, program drop_reason\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "not      drop_rx_sk: the kernel refuses tp_btf/kfree_skb: Permission denied"
+        ),
+        "{text}"
+    );
+    let hook = hook_at(&json, "tp_btf/kfree_skb");
+    assert_eq!(hook["status"], "allowed");
+    assert_eq!(hook["program"], "drop_reason");
+    assert_eq!(hook["passed_over"][0]["program"], "drop_rx_sk");
+}
+
+#[test]
+fn functions_that_stand_in_for_a_refused_tracepoint_are_shown_beside_it() {
+    let (text, json) = reports(&host(), &[("send_length", "invalid read from stack")]);
+    assert!(text.contains("every signal is seen\n"), "{text}");
+    assert!(
+        text.contains(
+            "refused  tp_btf/sock_send_length, program send_length: invalid read from stack\n"
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains("ok       fexit/inet_sendmsg, program inet_send\n"),
+        "{text}"
+    );
+    assert!(text.contains("Lost on this host\n  nothing\n"), "{text}");
+    let refused = hook_at(&json, "tp_btf/sock_send_length");
+    assert_eq!(
+        (&refused["status"], &refused["program"]),
+        (&"refused".into(), &"send_length".into())
+    );
+    assert_eq!(hook_at(&json, "fexit/inet_sendmsg")["status"], "allowed");
+}
+
+#[test]
+fn arguments_that_are_trusted_without_a_mark_are_named_and_what_is_done_about_it() {
+    use tracer_capture::kernel::facts::{NULLABLE, NullTest};
+    let with = |untyped| Facts {
+        null_tests: Some(
+            [NullTest {
+                typed: Some(false),
+                untyped: Some(untyped),
+            }; NULLABLE.len()],
+        ),
+        ..host()
+    };
+    let part = |text: &str| {
+        let lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with("  dropped packet"));
+        let lines = lines.take_while(|line| !line.starts_with("  transmit error"));
+        lines
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect::<String>()
+    };
+    let (text, json) = reports(&with(true), &[]);
+    assert_eq!(
+        part(&text),
+        "  dropped packet          ok       tp_btf/kfree_skb, program drop_rx_sk
+                          null     kfree_skb: rx_sk may be null and this kernel does not say so
+                                   (CVE-2025-21852); the programs test it on an untyped value, which this
+                                   verifier keeps
+"
+    );
+    let remarks = &hook_at(&json, "tp_btf/kfree_skb")["remarks"];
+    assert!(remarks[0].as_str().unwrap().contains("CVE-2025-21852"));
+
+    let (text, json) = reports(&with(false), &[]);
+    assert_eq!(
+        part(&text),
+        "  dropped packet          ok       tp_btf/kfree_skb, program drop_reason
+                          not      drop_rx_sk: rx_sk may be null, and this kernel's verifier deletes every
+                                   test for that (CVE-2025-21852)
+                          null     kfree_skb: rx_sk may be null and this kernel does not say so
+                                   (CVE-2025-21852); the program drop_reason does not look at it
+"
+    );
+    let reset = hook_at(&json, "tp_btf/tcp_send_reset");
+    assert_eq!(
+        (&reset["status"], &reset["program"]),
+        (&"missing".into(), &Value::Null)
+    );
 }

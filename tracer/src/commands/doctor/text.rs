@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use tracer_common::OFFSET_COUNT;
 
 use super::limits::limits;
-use super::{Examination, Summary};
+use super::{Examination, Summary, remarks};
 use tracer_capture::kernel::facts::{Facts, Limit, ProgramVerdict};
 use tracer_capture::kernel::plan::{Choice, Need, Plan};
 use tracer_model::escape;
@@ -33,7 +33,7 @@ pub fn render(examination: &Examination, colour: bool) -> String {
     if let Ok(plan) = examination.plan {
         hooks(&mut page, examination, plan);
         fields(&mut page, plan);
-        losses(&mut page, examination, plan);
+        losses(&mut page, plan);
     }
     page.heading("Never seen");
     for limit in limits(examination) {
@@ -117,10 +117,10 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
 
 fn summary(page: &mut Page, examination: &Examination) {
     page.heading("Can sendtrace trace here?");
-    let untried = if examination.verdicts.is_empty() {
-        ", as far as can be told without trying"
-    } else {
+    let untried = if examination.tried {
         ""
+    } else {
+        ", as far as can be told without trying"
     };
     match examination.summary() {
         Summary::Yes => page.row("yes", None, &format!("every signal is seen{untried}")),
@@ -191,6 +191,10 @@ fn host(page: &mut Page, facts: &Facts) {
         None,
         &cgroup2.unwrap_or_else(|| "not mounted".to_owned()),
     );
+    if let Some(path) = &facts.systemd_cgroups {
+        let text = format!("{} (owner.cgroup is read there)", path.display());
+        page.row("cgroup v1 of systemd", None, &text);
+    }
     page.row(
         "ticks per second (HZ)",
         None,
@@ -259,7 +263,7 @@ fn privileges(page: &mut Page, examination: &Examination) {
 
 fn hooks(page: &mut Page, examination: &Examination, plan: &Plan) {
     page.heading("Hooks");
-    for choice in plan.choices_after(examination.verdicts) {
+    for choice in &plan.choices {
         let (status, text) = hook(examination, choice);
         page.row(choice.group.name, Some(status), &text);
         if choice.hook.is_some() {
@@ -271,6 +275,10 @@ fn hooks(page: &mut Page, examination: &Examination, plan: &Plan) {
                 );
             }
         }
+        for remark in remarks(plan, choice) {
+            let place = choice.group.attach;
+            page.row("", Some((MEDIUM, "null")), &format!("{place}: {remark}"));
+        }
     }
 }
 
@@ -281,6 +289,20 @@ fn hook(examination: &Examination, choice: &Choice) -> ((Style, &'static str), S
     } else {
         ""
     };
+    if let Some(refused) = choice.refused() {
+        let style = if choice.covered || choice.group.need == Need::Optional {
+            MEDIUM
+        } else {
+            BAD
+        };
+        let words = refused.refusal.as_ref().and_then(ProgramVerdict::words);
+        let text = format!(
+            "{place}, program {}{optional}: {}",
+            refused.program,
+            words.unwrap_or_default()
+        );
+        return ((style, "refused"), text);
+    }
     let Some(hook) = choice.hook else {
         let style = if choice.group.need == Need::Optional {
             MEDIUM
@@ -298,15 +320,7 @@ fn hook(examination: &Examination, choice: &Choice) -> ((Style, &'static str), S
     let chosen = format!("{place}, program {}{optional}", hook.program);
     match examination.verdict(&hook) {
         ProgramVerdict::Allowed => ((GOOD, "ok"), chosen),
-        ProgramVerdict::Untried => ((MEDIUM, "untried"), chosen),
-        ProgramVerdict::Refused { text, .. } => {
-            let style = if hook.need == Need::Optional {
-                MEDIUM
-            } else {
-                BAD
-            };
-            ((style, "refused"), format!("{chosen}: {text}"))
-        }
+        _ => ((MEDIUM, "untried"), chosen),
     }
 }
 
@@ -320,13 +334,12 @@ fn fields(page: &mut Page, plan: &Plan) {
     }
 }
 
-fn losses(page: &mut Page, examination: &Examination, plan: &Plan) {
+fn losses(page: &mut Page, plan: &Plan) {
     page.heading("Lost on this host");
-    let losses = plan.losses_after(examination.verdicts);
-    if losses.is_empty() {
+    if plan.losses.is_empty() {
         page.row("nothing", None, "");
     }
-    for loss in losses {
+    for loss in &plan.losses {
         page.row(loss.serves.name(), None, &loss.lost);
         page.row("", None, &format!("why: {}", loss.why));
         page.row("", None, &format!("what to do: {}", loss.remedy));

@@ -42,6 +42,7 @@ fn step(stdout: &[&str], stderr: &[&str], code: i32) -> Step {
         name: "x".into(),
         stdout: lines(stdout),
         stderr: lines(stderr),
+        withheld: 0,
         end: Some(End {
             code: Some(code),
             signal: None,
@@ -73,6 +74,32 @@ fn what_was_refused_and_nothing_else_may_be_lost() {
         compare(&whole, &doctor(&[]), Some(&set(&[])), false).is_err(),
         "silence"
     );
+}
+
+#[test]
+fn what_others_do_instead_is_not_lost() {
+    let mut stand_in = hook("send: IPv4", "inet_send", "allowed");
+    let whole = doctor(&[hook("send", "send_length", "allowed")]);
+    let mut left = doctor(&[hook("send", "send_length", "refused"), stand_in.clone()]);
+    left.losses.clear();
+    let refused = set(&["send_length"]);
+    let fair = compare(&whole, &left, Some(&refused), false);
+    assert_eq!(fair.as_deref(), Ok("nothing is lost"));
+    // It need not even be mentioned, but nothing else stands in for it.
+    left.hooks.remove(0);
+    assert!(compare(&whole, &left, Some(&refused), false).is_ok());
+    stand_in.serves = vec!["drop".into()];
+    left.hooks = vec![stand_in];
+    assert!(compare(&whole, &left, Some(&refused), false).is_err());
+}
+
+#[test]
+fn what_needs_the_verifiers_answer_goes_with_the_question() {
+    let whole = doctor(&[hook("reset", "reset_sent", "allowed")]);
+    let left = doctor(&[hook("reset", "reset_sent", "missing")]);
+    let without = |names: &[&str]| compare(&whole, &left, Some(&set(names)), false);
+    assert_eq!(without(&["null_test"]).as_deref(), Ok("lost: reset"));
+    assert!(without(&["drop_rx_sk"]).is_err());
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn report() -> Report {
 }
 
 fn started() -> String {
-    let wall = sys::wall_ns() - sys::boot_ns() + 10_000_000_000;
+    let wall = sys::wall_minus_boot_ns() + 10_000_000_000;
     jiff::Timestamp::from_nanosecond(wall).unwrap().to_string()
 }
 

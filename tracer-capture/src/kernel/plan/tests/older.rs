@@ -9,7 +9,8 @@ const ALL: u64 = ability::SOCKET_STORAGE
     | ability::TASK_REGISTERS
     | ability::SOCKET_COOKIE
     | ability::SOCKET_FROM_FILE
-    | ability::ANCESTOR_POINTERS;
+    | ability::ANCESTOR_POINTERS
+    | ability::TIMEOUT_COUNTED_BEFORE;
 
 fn without(features: &[Feature]) -> Facts {
     with_btf(|btf| btf.features.retain(|feature| !features.contains(feature)))

@@ -23,13 +23,6 @@ const STAND_INS: [&str; 11] = [
     "other_send",
 ];
 
-fn refusal() -> ProgramVerdict {
-    ProgramVerdict::Refused {
-        errno: Some(1),
-        text: "Operation not permitted".to_owned(),
-    }
-}
-
 #[test]
 fn the_functions_of_the_protocols_are_hooked_only_where_the_tracepoint_is_not_there() {
     let best = programs(&plan(&host(), EVERYTHING).unwrap());
@@ -123,7 +116,7 @@ fn without_any_of_the_functions_it_is_the_tracepoint_that_is_missed() {
     let mut facts = older();
     facts.btf.as_mut().unwrap().features.remove(&Feature::Fexit);
     let plan = plan(&facts, EVERYTHING).unwrap();
-    assert!(!plan.sees(signal::SEND_ERROR, &[]) && !plan.sees(signal::SEND, &[]));
+    assert!(!plan.sees(signal::SEND_ERROR) && !plan.sees(signal::SEND));
     assert!(
         plan.losses
             .iter()
@@ -133,21 +126,62 @@ fn without_any_of_the_functions_it_is_the_tracepoint_that_is_missed() {
 
 #[test]
 fn a_policy_that_refuses_all_of_them_is_one_loss_and_neither_signal_is_seen() {
-    let plan = plan(&older(), EVERYTHING).unwrap();
-    let all: Vec<_> = STAND_INS
-        .iter()
-        .map(|program| ((*program).to_owned(), refusal()))
-        .collect();
-    let losses = plan.losses_after(&all);
-    assert_eq!(losses.len(), 1);
+    let all = plan(&refusing(older(), &STAND_INS), EVERYTHING).unwrap();
+    assert_eq!(all.losses.len(), 1);
     assert_eq!(
-        losses[0].why,
-        "this kernel has no tracepoint sock_send_length, and refuses fexit programs: Operation not \
+        all.losses[0].why,
+        "this kernel has no tracepoint sock_send_length, and the kernel refuses fexit programs: Operation \
+         not permitted"
+    );
+    assert!(!all.sees(signal::SEND_ERROR) && !all.sees(signal::SEND));
+    // One of them alone is its own loss.
+    let one = plan(&refusing(older(), &STAND_INS[1..2]), EVERYTHING).unwrap();
+    assert_eq!(one.losses.len(), 1);
+    assert!(one.losses[0].lost.starts_with("sends on IPv6 sockets"));
+    assert!(one.sees(signal::SEND));
+}
+
+#[test]
+fn the_functions_stand_in_for_a_tracepoint_whose_program_is_refused_and_nothing_is_lost() {
+    let plan = plan(&refusing(host(), &["send_length"]), EVERYTHING).unwrap();
+    let sends: Vec<_> = plan.hooks().map(|hook| hook.program).collect();
+    assert!(!sends.contains(&"send_length"));
+    assert!(STAND_INS.iter().all(|program| sends.contains(program)));
+    assert_eq!(plan.losses, []);
+    // It stays visible, and why.
+    let choice = plan
+        .choices
+        .iter()
+        .find(|choice| choice.group.attach == SENDS_AT);
+    let refused = choice.unwrap().refused().unwrap();
+    assert_eq!(
+        refused.why,
+        "the kernel refuses tp_btf/sock_send_length: Operation not permitted"
+    );
+}
+
+#[test]
+fn a_tracepoint_that_is_refused_like_all_functions_is_one_loss_that_says_both() {
+    let mut facts = refusing(host(), &STAND_INS);
+    facts.verdicts.withhold(&["send_length".to_owned()]);
+    let plan = plan(&facts, EVERYTHING).unwrap();
+    assert_eq!(plan.losses.len(), 1);
+    assert_eq!(
+        plan.losses[0].why,
+        "send_length is taken away by --without-program, and the kernel refuses fexit programs: Operation not \
          permitted"
     );
-    assert!(!plan.sees(signal::SEND_ERROR, &all) && !plan.sees(signal::SEND, &all));
-    // One of them alone is its own loss.
-    let losses = plan.losses_after(&all[1..2]);
-    assert!(losses[0].lost.starts_with("sends on IPv6 sockets"));
-    assert!(plan.sees(signal::SEND, &all[1..2]));
+    assert!(plan.losses[0].remedy.contains("allows fexit"));
+}
+
+#[test]
+fn a_refused_tracepoint_on_a_kernel_without_fexit_says_that_too() {
+    let facts = with_btf(|btf| {
+        btf.features.remove(&Feature::Fexit);
+    });
+    let plan = plan(&refusing(facts, &["send_length"]), EVERYTHING).unwrap();
+    let mut why = plan.losses.iter().map(|loss| loss.why.as_str());
+    assert!(why.any(|why| why
+        == "the kernel refuses tp_btf/sock_send_length: Operation not permitted, and this kernel lacks function \
+            exit programs (fexit)"));
 }

@@ -15,60 +15,61 @@ fn preemptible() -> Facts {
     })
 }
 
-fn verdicts(steady: ProgramVerdict) -> Vec<(String, ProgramVerdict)> {
-    vec![("send_steady".to_owned(), steady)]
-}
-
-fn refusal() -> ProgramVerdict {
-    ProgramVerdict::Refused {
-        errno: None,
-        text: "tracefs not found".to_owned(),
-    }
-}
-
 #[test]
 fn sends_are_seen_at_the_perf_tracepoint_and_owners_beside_it() {
     let (gone, new, losses) = difference(&preemptible());
-    assert_eq!(gone, [""; 0]);
+    assert_eq!(gone, ["send_length"]);
     assert_eq!(new, ["send_owner", "send_steady"]);
     assert_eq!(losses, []);
     let plan = plan(&preemptible(), EVERYTHING).unwrap();
     assert_eq!(plan.steady_sends.map(|ids| ids.sock), Some(2));
-    // The typed form comes last: it is tried when the other was refused.
-    let sends = plan.hooks().filter(|hook| hook.attach == SENDS_AT);
-    assert_eq!(sends.last().unwrap().program, "send_length");
+}
+
+/// Programs that see the sends, when these are refused.
+fn counting(refused: &[&str]) -> Vec<&'static str> {
+    let plan = plan(&refusing(preemptible(), refused), EVERYTHING).unwrap();
+    let hooks = plan
+        .hooks()
+        .filter(|hook| hook.serves.contains(&Serves::Signal(signal::SEND)));
+    hooks.map(|hook| hook.program).collect()
 }
 
 #[test]
 fn every_send_is_counted_by_one_program_only() {
-    let plan = plan(&preemptible(), EVERYTHING).unwrap();
-    let counting = |verdicts: &[(String, ProgramVerdict)]| -> Vec<_> {
-        plan.choices_after(verdicts)
-            .filter_map(|choice| choice.hook)
-            .filter(|hook| hook.attach == SENDS_AT)
-            .filter(|hook| hook.serves.contains(&Serves::Signal(signal::SEND)))
-            .filter(|hook| !verdicts.contains(&(hook.program.to_owned(), refusal())))
-            .map(|hook| hook.program)
-            .collect()
-    };
-    assert_eq!(
-        counting(&verdicts(ProgramVerdict::Allowed)),
-        ["send_steady"]
-    );
-    assert_eq!(counting(&verdicts(refusal())), ["send_length"]);
+    assert_eq!(counting(&[]), ["send_steady"]);
+    assert_eq!(counting(&["send_owner"]), ["send_steady"]);
+    assert_eq!(counting(&["send_steady"]), ["send_length"]);
+    let functions = counting(&["send_steady", "send_length"]);
+    assert!(functions.contains(&"inet_send") && !functions.contains(&"send_length"));
 }
 
 #[test]
 fn a_refused_perf_tracepoint_costs_what_is_skipped_not_the_sends() {
-    let plan = plan(&preemptible(), EVERYTHING).unwrap();
-    let verdicts = verdicts(refusal());
-    assert!(plan.sees(signal::SEND_ERROR, &verdicts) && plan.sees(signal::SEND, &verdicts));
-    let losses = plan.losses_after(&verdicts);
-    assert_eq!(losses.len(), 1);
+    let facts = preemptible();
+    for refused in [&["send_steady"][..], &["send_steady", "send_length"]] {
+        let plan = plan(&refusing(facts.clone(), refused), EVERYTHING).unwrap();
+        assert!(plan.sees(signal::SEND_ERROR) && plan.sees(signal::SEND));
+        assert_eq!(plan.losses.len(), 1);
+        let loss = &plan.losses[0];
+        assert!(loss.lost.contains("preempted"), "{loss:?}");
+        assert_eq!(
+            loss.why,
+            "the kernel refuses tracepoint/sock_send_length: Operation not permitted"
+        );
+        assert!(!plan.loads("send_owner"), "the others keep owners too");
+    }
+}
+
+#[test]
+fn a_refused_owner_of_sends_costs_owners_only() {
+    let plan = plan(&refusing(preemptible(), &["send_owner"]), EVERYTHING).unwrap();
+    assert_eq!(plan.losses.len(), 1);
     assert!(
-        losses[0].lost.contains("preempted") && losses[0].why.contains("tracefs"),
-        "{losses:?}"
+        plan.losses[0]
+            .lost
+            .starts_with("owners learnt when they send")
     );
+    assert!(plan.loads("send_steady") && !plan.loads("send_length"));
 }
 
 #[test]
