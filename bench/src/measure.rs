@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tracer::filter::Resolved;
-use tracer::kernel::facts::Facts;
-use tracer::kernel::load::{self, Loaded};
-use tracer::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
-use tracer::names::KernelNames;
+use tracer_capture::kernel::facts::Facts;
+use tracer_capture::kernel::load::{self, Loaded};
+use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
+use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, signal};
+use tracer_model::filter::Resolved;
+use tracer_model::filter::Resolved;
 
 use crate::crew::Crew;
 use crate::scene::{Does, Rate, Row, SCENES, Scene};
@@ -86,8 +87,8 @@ impl Bench {
         let root = Path::new("/");
         let facts = Facts::probe(root);
         let benign = KernelNames::open(root, &facts).benign_reasons();
-        tracer::sys::raise_nofile(NEEDED_FILES.max(4096))?;
-        tracer::sys::raise_memlock();
+        tracer_capture::sys::raise_nofile(NEEDED_FILES.max(4096))?;
+        tracer_capture::sys::raise_memlock();
         let loaded = load(&facts, Rate::One, &benign)?;
         let hooks = own_programs()?
             .into_iter()

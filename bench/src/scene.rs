@@ -43,7 +43,7 @@ pub struct Scene {
 /// One line of the table.
 pub struct Row {
     pub what: &'static str,
-    /// Purpose of the program, a name of `tracer::kernel::plan::GROUPS`.
+    /// Purpose of the program, a name of `tracer_capture::kernel::plan::GROUPS`.
     pub purpose: &'static str,
     pub does: Does,
     /// Events of the program's signal in each of its runs; above 1 where another program adds to them.

@@ -13,8 +13,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tracer::trace::reader::Item;
-use tracer::trace::reader::recording::{Recording, Step};
+use tracer_format::reader::Item;
+use tracer_format::reader::recording::{Recording, Step};
 
 use flows::Traffic;
 use process::Recorder;
@@ -81,7 +81,7 @@ enum Part {
 
 /// Measures.
 pub fn run(args: &Args) -> Result<()> {
-    tracer::sys::raise_nofile(4 * FLOWS as u64)?;
+    tracer_capture::sys::raise_nofile(4 * FLOWS as u64)?;
     let mut files = Files::new(&args.folder);
     let bench = Bench {
         args,

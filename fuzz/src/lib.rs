@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
-use tracer::event::{Event, Signal};
-use tracer::trace::layout::{HEADER_BYTES, Header, MARKER};
-use tracer::trace::reader::scan::{Found, Scanner};
-use tracer::trace::reader::{Chain, Item};
-use tracer::trace::{Block, Builder, Malformed, Note, Seal};
+use tracer_model::event::{Event, Signal};
+use tracer_format::layout::{HEADER_BYTES, Header, MARKER};
+use tracer_format::reader::scan::{Found, Scanner};
+use tracer_format::reader::{Chain, Item};
+use tracer_format::{Block, Builder, Malformed, Note, Seal};
 
 /// A function that a target feeds.
 pub type Target = fn(&[u8]);
@@ -91,7 +91,7 @@ fn read(bytes: &[u8]) {
 
 type Scan = (
     Vec<Found>,
-    Option<(tracer::trace::reader::scan::Span, bool)>,
+    Option<(tracer_format::reader::scan::Span, bool)>,
 );
 
 /// `None` for a trace of a newer format.
@@ -152,7 +152,7 @@ fn take_apart(block: &Block) {
     let mut builder = Builder::new().expect("memory");
     events.iter().for_each(|event| builder.event(event));
     let sealed = builder.seal(&Seal::default());
-    if sealed.header.raw_bytes > tracer::trace::layout::MOST_BYTES {
+    if sealed.header.raw_bytes > tracer_format::layout::MOST_BYTES {
         return;
     }
     let payload = sealed.bytes[HEADER_BYTES..].to_vec();

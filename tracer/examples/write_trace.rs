@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracer::event::{Detail, Event, Owner, Send};
-use tracer::sys::boot_clock_ns;
-use tracer::trace::note::Counters;
-use tracer::trace::start::Start;
-use tracer::trace::writer::{Options, Target, Writer};
-use tracer::trace::{Builder, Seal};
+use nix::time::{ClockId, clock_gettime};
+use tracer_format::note::Counters;
+use tracer_format::start::Start;
+use tracer_format::writer::{Options, Target, Writer};
+use tracer_format::{Builder, Seal};
+use tracer_model::event::{Detail, Event, Owner, Send};
 
 const TRACE: [u8; 16] = *b"a made-up trace.";
 /// Many small blocks: more places at which to be killed.
@@ -71,4 +71,9 @@ fn event(number: u64) -> Event {
         }),
         tcp: None,
     }
+}
+
+fn boot_clock_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("there is this clock");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }

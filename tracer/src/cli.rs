@@ -1,5 +1,5 @@
 //! The command line as typed: clap types and the parsers of their values. What they mean is decided elsewhere
-//! ([`crate::filter`], [`crate::when`], [`crate::trigger`]); nothing here looks at the host.
+//! ([`tracer_model::filter`], [`tracer_model::when`], [`tracer_model::trigger`]); nothing here looks at the host.
 
 mod diff;
 mod exec;
@@ -21,7 +21,7 @@ pub use diff::Diff;
 pub use exec::ExecHelper;
 pub use explain::Explain;
 pub use export::{Export, Target};
-pub use filters::{Comm, Filters, LiveFilters, Proto};
+pub use filters::{Filters, LiveFilters};
 pub use info::Info;
 pub use live::{Capture, Live, Printed};
 pub use record::Record;

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use socket2::{Domain, Socket, Type};
 
-use crate::errno;
-use crate::render::escape;
+use tracer_model::errno;
+use tracer_model::escape;
 
 pub use helper::run as run_helper;
 pub use invoker::Invoker;

@@ -1,31 +1,18 @@
 //! sendtrace: who cannot send, to whom, and why.
 //!
-//! The line that data walks: `kernel::ring` → [`decode`] → [`owner`] → [`render`]; [`commands`] compose it.
-//! Imports go one way, and `cargo xtask lint` checks the borders.
+//! The program: command line, [`commands`], [`render`] and [`export`]. What it is about is in `tracer-model`, what
+//! asks the host in `tracer-capture`, traces in `tracer-format`, rules in `tracer-diagnose`; docs/architecture.md.
 
-pub mod applog;
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod commands;
-pub mod decode;
-pub mod diagnose;
-pub mod diff;
-pub mod errno;
-pub mod event;
+#[cfg(feature = "capture")]
 pub mod exec;
-pub mod explain;
 pub mod export;
-pub mod filter;
-pub mod host;
 pub mod interrupt;
-pub mod kernel;
-pub mod names;
+#[cfg(feature = "capture")]
 pub mod output;
-pub mod owner;
 pub mod render;
-pub mod samples;
+#[cfg(feature = "capture")]
 pub mod selftest;
-pub mod sys;
-pub mod tally;
-pub mod trace;
-pub mod trigger;
-pub mod when;

@@ -1,5 +1,7 @@
 //! Parse, run, exit code.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -14,7 +16,9 @@ fn main() -> ExitCode {
         .format_timestamp(None)
         .init();
     let result = match &cli.command {
+        #[cfg(feature = "capture")]
         Command::Live(args) => commands::live::run(args),
+        #[cfg(feature = "capture")]
         Command::Record(args) => commands::record::run(args),
         Command::Replay(args) => commands::replay::run(args),
         Command::Report(args) => commands::report::run(args),
@@ -22,9 +26,20 @@ fn main() -> ExitCode {
         Command::Diff(args) => commands::diff::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Info(args) => commands::info::run(args),
+        #[cfg(feature = "capture")]
         Command::Doctor(args) => commands::doctor::run(args),
+        #[cfg(feature = "capture")]
         Command::Selftest(args) => commands::selftest::run(args),
+        #[cfg(feature = "capture")]
         Command::ExecHelper(args) => tracer::exec::run_helper(args).map_err(Failure::Failed),
+        #[cfg(not(feature = "capture"))]
+        Command::Live(_)
+        | Command::Record(_)
+        | Command::Doctor(_)
+        | Command::Selftest(_)
+        | Command::ExecHelper(_) => Err(Failure::Failed(anyhow::anyhow!(
+            "this sendtrace reads traces and cannot make them: it was built without `capture`; use the one for Linux"
+        ))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

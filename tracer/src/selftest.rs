@@ -10,7 +10,6 @@ pub mod check;
 pub mod closing;
 pub mod crew;
 pub mod expect;
-pub mod faults;
 pub mod netlink;
 pub mod order;
 pub mod play;

@@ -1,8 +1,11 @@
 //! `sendtrace explain` as users run it, byte for byte; `SENDTRACE_BLESS=1` writes what is expected anew.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use tracer_diagnose::explain::{Kind, of};
 
 /// File in `tests/expected`, arguments. Causes of reports are left out (so 70, not ECOMM): their text is that of
 /// their rules.
@@ -74,4 +77,20 @@ fn without_a_word_everything_is_listed() {
         assert!(said.split_whitespace().any(|one| one == word), "{word}");
     }
     assert!(!said.contains('\x1b'));
+}
+
+#[test]
+fn every_reason_of_this_kernel_is_explained() {
+    match tracer_capture::kernel::facts::Facts::probe(Path::new("/")).btf {
+        Ok(btf) => {
+            let values = |names: Option<BTreeMap<u32, String>>| -> Vec<String> {
+                names.into_iter().flat_map(BTreeMap::into_values).collect()
+            };
+            for name in values(btf.drop_reasons) {
+                let known = of(&name).iter().any(|entry| entry.kind == Kind::DropReason);
+                assert!(known, "{name}");
+            }
+        }
+        Err(why) => println!("skipped: this host has no type information: {why}"),
+    }
 }

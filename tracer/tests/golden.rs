@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use tracer::trace::layout::{HEADER_BYTES, Header};
+use tracer_format::layout::{HEADER_BYTES, Header};
 
 /// What is recorded; the others are made of it.
 const RECORDED: &str = "faults.trace";

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tracer::trace::reader::scan::Scanner;
-use tracer::trace::reader::{Chain, Item};
+use tracer_format::reader::scan::Scanner;
+use tracer_format::reader::{Chain, Item};
 
 /// How often, when `SENDTRACE_KILLS` says nothing.
 const KILLS: u32 = 20;

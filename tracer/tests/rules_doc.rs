@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use tracer::diagnose::rule::{Layer, Rule};
-use tracer::diagnose::rules::{ALL, UNKNOWN};
+use tracer_diagnose::rule::{Layer, Rule};
+use tracer_diagnose::rules::{ALL, UNKNOWN};
 
 const HEAD: &str = "\
 # Rules
 
 What `sendtrace report` can find, why, and what would show that it is something else. This page is written by the \
-test `rules_doc` from the table in `tracer/src/diagnose/rules/`; how well the rules do is measured in \
+test `rules_doc` from the table in `tracer-diagnose/src/rules/`; how well the rules do is measured in \
 [diagnosis.md](diagnosis.md).
 
 A rule judges what was recorded as a whole, and knows nothing of the other rules. Where one says more about a socket \

@@ -2,8 +2,11 @@
 //!
 //! This file holds the command line and the dispatch; each command has a file of its own.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod build;
+mod docs;
 mod fuzz;
 mod lint;
 mod run;
@@ -44,8 +47,10 @@ enum Command {
     Vm(vm::Args),
     /// Feed hostile bytes to the readers of traces
     Fuzz(fuzz::Args),
-    /// Check format, clippy, and the borders between modules
+    /// Check format, clippy, and what the documents say of the sources
     Lint,
+    /// Write the graph of the crates into docs/architecture.md
+    Docs,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
         Command::Vm(args) => vm::command(&args),
         Command::Fuzz(args) => fuzz::command(&args),
         Command::Lint => lint::command(),
+        Command::Docs => docs::command(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,13 +7,13 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use tracer::trace::block::Block;
-use tracer::trace::column::Column;
-use tracer::trace::layout::{HEADER_BYTES, Header, flag};
-use tracer::trace::reader::recording::{Recording, Step};
-use tracer::trace::reader::{Item, Notice};
-use tracer::trace::wire::{Cursor, put_varint, unzigzag, zigzag};
-use tracer::trace::{Builder, Note, Seal, Sealed};
+use tracer_format::block::Block;
+use tracer_format::column::Column;
+use tracer_format::layout::{HEADER_BYTES, Header, flag};
+use tracer_format::reader::recording::{Recording, Step};
+use tracer_format::reader::{Item, Notice};
+use tracer_format::wire::{Cursor, put_varint, unzigzag, zigzag};
+use tracer_format::{Builder, Note, Seal, Sealed};
 
 /// What a trace holds.
 #[derive(Debug, Default)]

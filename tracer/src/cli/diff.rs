@@ -7,7 +7,7 @@ use clap::Args;
 use super::filters::of_a_trace;
 use super::values::is_standard;
 use super::{Filters, Printed};
-use crate::when::When;
+use tracer_model::when::When;
 
 const HELP: &str = "\
 Record, make one change, record again under the same load; then compare. Each measure is better, worse, unchanged, \

@@ -8,7 +8,7 @@ use super::Filters;
 use super::filters::of_a_trace;
 use super::replay::standard_input_once;
 use super::values::is_standard;
-use crate::when::When;
+use tracer_model::when::When;
 
 const HELP: &str = "\
 Times are those of `sendtrace replay`: 03:14, 2026-11-22T03:14, -10m, +5m, now.
@@ -49,6 +49,7 @@ pub struct Export {
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Columns, for DuckDB, pandas and Spark
+    #[cfg(feature = "parquet")]
     Parquet,
     /// Packets, for Wireshark
     Pcapng,

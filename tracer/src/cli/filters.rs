@@ -1,11 +1,12 @@
 //! Which events: the same words on every command.
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Arg, Args, ValueEnum};
+use clap::{Arg, Args};
 use ipnet::IpNet;
+use tracer_model::event::Signal;
+use tracer_model::filter::{self, Comm, Proto};
 
 use super::values;
-use crate::event::Signal;
 
 /// Which events: the same words on every command. Values are alternatives, kinds must all match.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Filters {
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = values::remote)]
     pub remote: Vec<IpNet>,
     /// Protocols
-    #[arg(long, value_enum, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::proto_parser())]
     pub proto: Vec<Proto>,
     /// Signals: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
     /// which is off unless named here
@@ -39,6 +40,22 @@ pub struct Filters {
     /// Errors of sends and connections, by name or number, for example ECOMM or 70
     #[arg(long, value_name = "ERRNO", value_delimiter = ',', value_parser = values::errno)]
     pub errno: Vec<u32>,
+}
+
+impl From<&Filters> for filter::Filters {
+    fn from(typed: &Filters) -> Self {
+        Self {
+            pid: typed.pid.clone(),
+            comm: typed.comm.clone(),
+            cgroup: typed.cgroup.clone(),
+            netns: typed.netns.clone(),
+            port: typed.port.clone(),
+            remote: typed.remote.clone(),
+            proto: typed.proto.clone(),
+            signal: typed.signal.clone(),
+            errno: typed.errno.clone(),
+        }
+    }
 }
 
 /// Filters of a run on the host itself.
@@ -52,26 +69,6 @@ pub struct LiveFilters {
     #[arg(long, requires = "pid")]
     pub follow: bool,
 }
-
-/// What `--proto` knows. `tcp` includes MPTCP, `icmp` ICMPv6; `raw` is raw sockets of IP,
-/// whatever their protocol, `unix` every type of unix socket.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proto {
-    Tcp,
-    Udp,
-    Udplite,
-    Sctp,
-    Icmp,
-    Raw,
-    Unix,
-    Packet,
-    Netlink,
-    Can,
-}
-
-/// `comm` of a process, NUL-padded as the kernel keeps it (`TASK_COMM_LEN`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Comm(pub [u8; 16]);
 
 /// The help of filters that mean something else in a trace than on a host.
 pub(super) fn of_a_trace(arg: Arg) -> Arg {

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 
 use super::values::{duration, interval, is_standard, large_size, size};
 use super::{Capture, Color, Format, LiveFilters, Printed};
-use crate::trigger::Trigger;
+use tracer_model::trigger::Trigger;
 
 const HELP: &str = "\
 The trace holds everything that replay, export and info need; they run on any machine, without root. kill -9 \

@@ -8,7 +8,7 @@ use clap::Args;
 use super::filters::of_a_trace;
 use super::values::{duration, is_standard, positive};
 use super::{Filters, Printed};
-use crate::when::When;
+use tracer_model::when::When;
 
 const HELP: &str = "\
 Prints what `sendtrace live` would have printed, byte for byte. Needs no root, and no Linux host like the one \

@@ -9,8 +9,8 @@ use super::filters::of_a_trace;
 use super::replay::standard_input_once;
 use super::values::signed_duration;
 use super::{Filters, Printed};
-use crate::applog::Fields;
-use crate::when::When;
+use tracer_diagnose::applog::Fields;
+use tracer_model::when::When;
 
 const HELP: &str = "\
 Findings first, ranked by how much of the failure they explain: symptom (stall, disconnect, refused, exhaustion, \

@@ -1,20 +1,15 @@
 //! Parsers of single values. Each error says what was expected, with an example; clap puts the flag in front.
 
-use std::ffi::{OsStr, OsString};
-use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use ipnet::IpNet;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use jiff::SignedDuration;
-use tracer_common::ERRNO_WORDS;
-
-use super::Comm;
-use crate::event::Signal;
-use crate::kernel::plan::programs;
+#[cfg(feature = "capture")]
+use tracer_capture::kernel::plan::programs;
+use tracer_model::filter::{Comm, Proto};
+pub(crate) use tracer_model::values::{comm, duration, errno, pid, port, proto, remote, signal};
 
 /// Default of `--rate`, events per second and signal.
 pub const DEFAULT_RATE: u64 = 5000;
@@ -22,14 +17,6 @@ pub const DEFAULT_RATE: u64 = 5000;
 pub const RING_MIN: u64 = 64 << 10;
 /// Most `--ring`, bytes.
 pub const RING_MAX: u64 = 1 << 30;
-
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if !time.is_zero() => Ok(time),
-        Ok(_) => Err("a duration longer than 0 is needed, for example 30s".to_string()),
-        Err(_) => Err("expected a number with a unit, for example 30s, 5m or 1h30m".to_string()),
-    }
-}
 
 /// A duration that may be negative: `2s`, `+2s`, `-350ms`.
 pub(crate) fn signed_duration(text: &str) -> Result<SignedDuration, String> {
@@ -61,11 +48,12 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
 
 /// The name of a BPF program.
 pub(crate) fn program(text: &str) -> Result<String, String> {
-    if programs().any(|name| name == text) {
-        return Ok(text.to_owned());
+    #[cfg(feature = "capture")]
+    if !programs().any(|name| name == text) {
+        let names: Vec<_> = programs().collect();
+        return Err(format!("expected one of: {}", names.join(", ")));
     }
-    let names: Vec<_> = programs().collect();
-    Err(format!("expected one of: {}", names.join(", ")))
+    Ok(text.to_owned())
 }
 
 pub(crate) fn ring_size(text: &str) -> Result<u64, String> {
@@ -111,76 +99,10 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         })
 }
 
-pub(crate) fn pid(text: &str) -> Result<u32, String> {
-    // PID_MAX_LIMIT of the kernel is 2^22, but any pid_t is a clear "no process" later.
-    text.parse()
-        .ok()
-        .filter(|pid| (1..=i32::MAX as u32).contains(pid))
-        .ok_or_else(|| {
-            "expected a process id, for example 4242; for a process name use --comm".to_string()
-        })
-}
-
-pub(crate) fn port(text: &str) -> Result<u16, String> {
-    text.parse()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(|| "expected a port from 1 to 65535, for example 443".to_string())
-}
-
-pub(crate) fn remote(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = IpAddr::from_str(text) {
-        return Ok(address.into());
-    }
-    IpNet::from_str(text).map_err(|_| {
-        "expected an address or a network in CIDR form, for example 10.0.0.12, 10.0.0.0/8 or \
-         2001:db8::/32"
-            .to_string()
-    })
-}
-
-pub(crate) fn signal(text: &str) -> Result<Signal, String> {
-    match Signal::from_str(text) {
-        Ok(Signal::Lost) => Err("lost events are always shown: leave it out".to_string()),
-        Ok(signal) => Ok(signal),
-        Err(_) => {
-            let names: Vec<_> = Signal::ALL
-                .iter()
-                .filter(|signal| **signal != Signal::Lost)
-                .map(|s| s.name())
-                .collect();
-            Err(format!("expected one of {}", names.join(", ")))
-        }
-    }
-}
-
-pub(crate) fn errno(text: &str) -> Result<u32, String> {
-    let errno = crate::errno::parse(text)?;
-    if errno == 0 || errno as usize >= ERRNO_WORDS * 64 {
-        return Err(format!(
-            "expected an errno from 1 to {}, for example 70 or ECOMM",
-            ERRNO_WORDS * 64 - 1
-        ));
-    }
-    Ok(errno)
-}
-
 pub(crate) fn comm_parser() -> impl TypedValueParser<Value = Comm> {
-    OsStringValueParser::new().try_map(|text: OsString| comm(&text))
+    OsStringValueParser::new().try_map(|text: OsString| comm(text.as_encoded_bytes()))
 }
 
-pub(crate) fn comm(text: &OsStr) -> Result<Comm, String> {
-    let bytes = text.as_bytes();
-    let mut comm = [0; 16];
-    match bytes.len() {
-        0 => Err("expected a process name, for example batchd".to_string()),
-        1..=15 => {
-            comm[..bytes.len()].copy_from_slice(bytes);
-            Ok(Comm(comm))
-        }
-        _ => Err(format!(
-            "the kernel cuts names at 15 bytes: use \"{}\"",
-            String::from_utf8_lossy(&bytes[..15]).escape_debug()
-        )),
-    }
+pub(crate) fn proto_parser() -> impl TypedValueParser<Value = Proto> {
+    PossibleValuesParser::new(Proto::ALL.map(Proto::name)).try_map(|name: String| proto(&name))
 }

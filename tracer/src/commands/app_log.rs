@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::applog::{LONGEST, Lines};
+use tracer_diagnose::applog::{LONGEST, Lines};
 
 /// Gives all lines of a file to `lines`.
 ///
@@ -40,7 +40,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::applog::{AppLog, Fields, Ledger};
+    use tracer_diagnose::applog::{AppLog, Fields, Ledger};
 
     #[test]
     fn a_line_that_is_too_long_is_skipped_and_the_next_one_is_read() {

@@ -2,7 +2,6 @@
 //!
 //! In two steps, because what needs privileges (files of a trace, sockets) is opened between them.
 
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
@@ -11,15 +10,15 @@ use tracer_common::{filter as bit, signal as number};
 
 use super::Failure;
 use crate::cli::{Capture, LiveFilters};
-use crate::event::Signal;
-use crate::filter::{self, Resolved, Settings};
-use crate::host::ThisHost;
-use crate::kernel::facts::{self, Facts};
-use crate::kernel::load::{self, Loaded};
-use crate::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
-use crate::names::KernelNames;
-use crate::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
-use crate::sys;
+use tracer_capture::host::ThisHost;
+use tracer_capture::kernel::facts::{self, Facts};
+use tracer_capture::kernel::load::{self, Loaded};
+use tracer_capture::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
+use tracer_capture::names::KernelNames;
+use tracer_capture::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
+use tracer_capture::sys;
+use tracer_model::event::Signal;
+use tracer_model::filter::{self, Resolved, Settings};
 
 /// Hooks that are attached, with all privileges still there.
 pub struct Attached {
@@ -57,10 +56,11 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         follow,
     };
     let host = ThisHost::new(root, &facts);
-    let resolved = filter::resolve(filters, settings, &host).map_err(|error| match error {
-        filter::Error::Usage(message) => Failure::Usage(message),
-        filter::Error::Host(error) => Failure::Failed(error),
-    })?;
+    let resolved =
+        filter::resolve(&filters.into(), settings, &host).map_err(|error| match error {
+            filter::Error::Usage(message) => Failure::Usage(message),
+            filter::Error::Host(error) => Failure::Failed(error),
+        })?;
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {
@@ -154,10 +154,4 @@ fn seen(plan: &Plan, facts: &Facts, resolved: &Resolved) -> anyhow::Result<Vec<&
         );
     }
     Ok(seen)
-}
-
-/// One line for the user.
-pub fn warn(message: &str) {
-    // A vanished terminal must not turn into a panic.
-    let _ = writeln!(io::stderr(), "sendtrace: warning: {message}");
 }

@@ -8,16 +8,17 @@ use clap::Parser as _;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use super::live::renderer;
 use super::playback::{Play, Playback, Wanted};
+use super::renderer;
 use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
-use crate::diff::{Capture, Diff, Intake, Side, Verdict};
-use crate::errno;
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
-use crate::trace::note::Note;
-use crate::when::When;
+use tracer_diagnose::diff::{Capture, Diff, Intake, Side, Verdict};
+use tracer_format::note::Note;
+use tracer_model::errno;
+use tracer_model::filter::{Comm, Proto};
+use tracer_model::when::When;
 
 /// Exit status: worse.
 const WORSE: u8 = 3;
@@ -144,7 +145,7 @@ fn words(filters: &Filters) -> String {
     };
     let strings = |values: &[u32]| values.iter().map(u32::to_string).collect();
     add("pid", strings(&filters.pid));
-    let comm = |comm: &crate::cli::Comm| {
+    let comm = |comm: &Comm| {
         let name = comm.0.split(|byte| *byte == 0).next().unwrap_or_default();
         String::from_utf8_lossy(name).into_owned()
     };
@@ -160,7 +161,7 @@ fn words(filters: &Filters) -> String {
         "remote",
         filters.remote.iter().map(ToString::to_string).collect(),
     );
-    let proto = |proto: &crate::cli::Proto| format!("{proto:?}").to_lowercase();
+    let proto = |proto: &Proto| proto.name().to_owned();
     add("proto", filters.proto.iter().map(proto).collect());
     add(
         "signal",

@@ -13,10 +13,12 @@ use tracer_common::signal;
 
 use super::Failure;
 use crate::cli::{Color, Doctor, Format};
-use crate::kernel::facts::{Facts, ProgramVerdict, recorded};
-use crate::kernel::load;
-use crate::kernel::plan::{self, Choice, Hook, Plan, PlanError, Privileges, Serves, Wanted};
-use crate::sys;
+use tracer_capture::kernel::facts::{Facts, ProgramVerdict, recorded};
+use tracer_capture::kernel::load;
+use tracer_capture::kernel::plan::{
+    self, Choice, Hook, Plan, PlanError, Privileges, Serves, Wanted,
+};
+use tracer_capture::sys;
 
 /// All that doctor knows; both renderers are pure functions of it.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use anyhow::anyhow;
 
 use super::Failure;
-use super::live::renderer;
+use super::renderer;
 use crate::cli::{Explain as Args, Printed};
-use crate::explain::{self, Entry};
-use crate::render::{self, Renderer, escape};
+use crate::render::{self, Renderer};
+use tracer_diagnose::explain::{self, Entry};
+use tracer_model::escape;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {

@@ -6,14 +6,17 @@ mod progress;
 use std::io::{BufWriter, Write as _};
 
 use anyhow::{Context as _, bail};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+#[cfg(feature = "parquet")]
+use serde_json::{Map, json};
 
 use super::Failure;
-use super::attach::warn;
 use super::playback::{Play, Playback, Step, Track, Wanted};
+use super::warn;
 use crate::cli::{Export, Target};
 use crate::export::Source;
 use crate::export::csv::Csv;
+#[cfg(feature = "parquet")]
 use crate::export::parquet::Parquet;
 use crate::export::pcapng::{Origin, Pcapng};
 use crate::interrupt::Interrupt;
@@ -69,6 +72,7 @@ fn export(
     let mut writer = match to {
         Target::Jsonl => Writer::Jsonl(&mut sink),
         Target::Csv => Writer::Csv(Csv::new(&mut sink, escaped)?),
+        #[cfg(feature = "parquet")]
         Target::Parquet => Writer::Parquet(Box::new(Parquet::new(&mut sink)?)),
         Target::Pcapng => {
             let origin = origin(playback.tracks());
@@ -112,6 +116,7 @@ fn removed(name: &str) -> String {
 enum Writer<'a, W: std::io::Write + Send> {
     Jsonl(&'a mut W),
     Csv(Csv<&'a mut W>),
+    #[cfg(feature = "parquet")]
     Parquet(Box<Parquet<&'a mut W>>),
     Pcapng(Pcapng<&'a mut W>),
 }
@@ -134,6 +139,7 @@ impl<W: std::io::Write + Send> Writer<'_, W> {
         match self {
             Self::Jsonl(_) => {}
             Self::Csv(csv) => csv.event(&source)?,
+            #[cfg(feature = "parquet")]
             Self::Parquet(parquet) => parquet.event(&source)?,
             Self::Pcapng(pcapng) => pcapng.event(&source)?,
         }
@@ -144,6 +150,7 @@ impl<W: std::io::Write + Send> Writer<'_, W> {
         match self {
             Self::Jsonl(out) => playback.write_end(&Renderer::Json, out)?,
             Self::Csv(mut csv) => csv.finish()?,
+            #[cfg(feature = "parquet")]
             Self::Parquet(parquet) => {
                 let traces: Value = playback.tracks().iter().map(about).collect();
                 let totals = Renderer::Json.totals(&playback.totals());
@@ -168,6 +175,7 @@ impl<W: std::io::Write + Send> Writer<'_, W> {
 }
 
 /// Where a trace is from.
+#[cfg(feature = "parquet")]
 fn about(track: &Track) -> Value {
     let facts = &track.facts;
     let keys = [

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::attach::Attached;
 use crate::commands::session::object;
-use crate::kernel::facts::ProgramVerdict;
-use crate::kernel::plan::Choice;
-use crate::samples::{About, Once};
-use crate::sys;
+use tracer_capture::kernel::facts::ProgramVerdict;
+use tracer_capture::kernel::plan::Choice;
+use tracer_capture::samples::{self, About};
+use tracer_capture::sys;
 
 /// A number that no other recording has.
 ///
@@ -45,7 +45,7 @@ pub fn facts(attached: &Attached) -> Map<String, Value> {
         zone: &TimeZone::system(),
         tz: tz.as_deref(),
     };
-    let mut facts = object(&Once::read(Path::new("/"), &about));
+    let mut facts = object(&samples::once(Path::new("/"), &about));
     facts.insert("signals".to_owned(), json!(attached.signals));
     facts.insert("hooks".to_owned(), hooks(attached));
     facts.insert("not_seen".to_owned(), json!(attached.losses));

@@ -11,10 +11,10 @@ use anyhow::Context as _;
 use super::Failure;
 use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
-use crate::trace::reader::recording::Step;
-use crate::trace::reader::{Item, Recording};
 use collect::Collect;
 use found::{Ended, Found};
+use tracer_format::reader::Item;
+use tracer_format::reader::recording::Step;
 
 /// Runs the command.
 pub fn run(args: &Info) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// All recordings of a path: mostly one; the flight recorder leaves one per trigger in its folder.
 fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let mut recording = Recording::open(name, false)?;
+    let mut recording = super::open_trace(name, false)?;
     // Before it is read: what was cut off then is only not written yet.
     let written = recording.is_being_written()?;
     let mut collect = Collect::new(name);
@@ -61,7 +61,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
             }
             Step::Item(Item::Notice(notice)) => {
                 if args.strict && !(written && notice.is_torn_tail()) {
-                    let name = crate::render::escape::name(name.as_bytes());
+                    let name = tracer_model::escape::name(name.as_bytes());
                     anyhow::bail!("{name}: {notice} (--strict)");
                 }
                 collect.notice(&notice);
@@ -74,7 +74,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
         last.ended = Ended::NotYet;
     }
     if args.strict && last.malformed > 0 {
-        let name = crate::render::escape::name(name.as_bytes());
+        let name = tracer_model::escape::name(name.as_bytes());
         anyhow::bail!(
             "{name}: {} blocks are not what the format says (--strict)",
             last.malformed

@@ -1,20 +1,19 @@
 //! `sendtrace live`: attach, attribute every failure to send, print it.
 
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use jiff::tz::TimeZone;
 
-use super::Failure;
-use super::attach::{Attached, attach, settle, warn};
+use super::attach::{Attached, attach, settle};
 use super::header;
 use super::run_loop::{self, Ending};
 use super::session::{Beside, Printer, Session, Witness};
-use crate::cli::{Color, Format, Live, Printed};
+use super::{Failure, renderer, warn};
+use crate::cli::{Live, Printed};
 use crate::output::{FinishOutcome, Output};
-use crate::render::{Clock, Renderer};
-use crate::sys;
+use crate::render::Clock;
+use tracer_capture::sys;
 
 /// How often counters are looked at for a report.
 const SAMPLES: Duration = Duration::from_secs(5);
@@ -58,21 +57,6 @@ pub fn run(args: &Live) -> Result<(), Failure> {
 pub fn printer(printed: Printed) -> anyhow::Result<Printer> {
     let output = Output::stdout().context("cannot write to stdout")?;
     Ok(Printer::new(renderer(printed), output))
-}
-
-/// How a command prints.
-pub fn renderer(printed: Printed) -> Renderer {
-    let colour = match printed.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => {
-            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-        }
-    };
-    match printed.format {
-        Format::Text => Renderer::Text { colour },
-        Format::Json => Renderer::Json,
-    }
 }
 
 /// The clock of this host.

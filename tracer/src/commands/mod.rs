@@ -1,21 +1,69 @@
 //! One file per command; each composes the line from hook to output.
 
 mod app_log;
+#[cfg(feature = "capture")]
 mod attach;
 pub mod diff;
+#[cfg(feature = "capture")]
 pub mod doctor;
 pub mod explain;
 pub mod export;
+#[cfg(feature = "capture")]
 mod header;
 pub mod info;
+#[cfg(feature = "capture")]
 pub mod live;
 mod playback;
+#[cfg(feature = "capture")]
 pub mod record;
 pub mod replay;
 pub mod report;
+#[cfg(feature = "capture")]
 mod run_loop;
+#[cfg(feature = "capture")]
 pub mod selftest;
+#[cfg(feature = "capture")]
 mod session;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use tracer_format::reader::Recording;
+
+use crate::cli::{Color, Format, Printed};
+use crate::interrupt::Stdin;
+use crate::render::Renderer;
+
+/// Opens a trace, or standard input for `-`.
+fn open_trace(name: &str, follow: bool) -> anyhow::Result<Recording> {
+    if name != "-" {
+        return Recording::open(name, follow);
+    }
+    if io::stdin().is_terminal() {
+        anyhow::bail!("standard input is a terminal: pipe a trace into it, or name a file");
+    }
+    Ok(Recording::from_reader(name, Box::new(Stdin(io::stdin()))))
+}
+
+/// One line for the user.
+fn warn(message: &str) {
+    // A vanished terminal must not turn into a panic.
+    let _ = writeln!(io::stderr(), "sendtrace: warning: {message}");
+}
+
+/// How a command prints.
+fn renderer(printed: Printed) -> Renderer {
+    let colour = match printed.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+    };
+    match printed.format {
+        Format::Text => Renderer::Text { colour },
+        Format::Json => Renderer::Json,
+    }
+}
 
 /// Why a command did not do its job.
 #[derive(Debug)]

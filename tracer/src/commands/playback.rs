@@ -13,14 +13,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Failure;
-use super::attach::warn;
+use super::warn;
 use crate::cli::Filters;
-use crate::event::{Counted, Event, Totals};
-use crate::filter::{self, Resolved};
 use crate::render::Clock;
-use crate::trace::note::Note;
-use crate::trace::reader::{Notice, Recording};
-use crate::when::{self, When};
+use tracer_format::note::Note;
+use tracer_format::reader::Notice;
+use tracer_model::event::{Counted, Event, Totals};
+use tracer_model::filter::{self, Resolved};
+use tracer_model::when::{self, When};
 pub use track::{Next, Track, zone};
 
 /// What is asked of traces.
@@ -66,10 +66,11 @@ impl Playback {
     /// # Errors
     /// When one cannot be read, or a filter or time means nothing there.
     pub fn open(wanted: &Wanted<'_>) -> Result<Self, Failure> {
-        let resolved = filter::resolve_offline(wanted.filters).map_err(|error| match error {
-            filter::Error::Usage(message) => Failure::Usage(message),
-            filter::Error::Host(error) => Failure::Failed(error),
-        })?;
+        let resolved =
+            filter::resolve_offline(&wanted.filters.into()).map_err(|error| match error {
+                filter::Error::Usage(message) => Failure::Usage(message),
+                filter::Error::Host(error) => Failure::Failed(error),
+            })?;
         let mut tracks = Vec::new();
         for path in wanted.paths {
             let name = path.to_str().with_context(|| {
@@ -142,7 +143,7 @@ impl Playback {
 
 /// Opens one trace.
 fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, Failure> {
-    let mut recording = Recording::open(name, wanted.follow)?;
+    let mut recording = super::open_trace(name, wanted.follow)?;
     let (mut since, mut until) = (None, None);
     recording.take_first()?;
     let facts = track::header(&recording).unwrap_or_default();
@@ -183,7 +184,7 @@ fn timestamp(wall_ns: i128) -> Result<Timestamp> {
 /// # Errors
 /// When `strict` is asked for.
 fn heed(name: &str, notice: &Notice, strict: bool) -> Result<()> {
-    let name = crate::render::escape::name(name.as_bytes());
+    let name = tracer_model::escape::name(name.as_bytes());
     if strict {
         bail!("{name}: {notice} (--strict)");
     }

@@ -11,20 +11,21 @@ use anyhow::{Context as _, anyhow};
 use caps::Capability;
 
 use super::Failure;
-use super::attach::{Attached, attach, settle, warn};
+use super::attach::{Attached, attach, settle};
 use super::header;
 use super::live::{clock, printed, printer};
 use super::run_loop::{self, Ending};
 use super::session::{Beside, Deck, Session, Tape, windows};
+use super::warn;
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
-use crate::kernel::facts;
-use crate::sys;
-use crate::trace::flight::{Flight, Settings};
-use crate::trace::start::Start;
-use crate::trace::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
-use crate::trigger::Triggers;
 use progress::Progress;
+use tracer_capture::kernel::facts;
+use tracer_capture::sys;
+use tracer_format::flight::{Flight, Settings};
+use tracer_format::start::Start;
+use tracer_format::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
+use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.
 const COMMANDS: Duration = Duration::from_secs(5);
@@ -140,7 +141,7 @@ fn options(args: &Record, owner: Option<Ids>) -> Options {
 fn place(args: &Record) -> String {
     match args.to_stdout() {
         true => "standard output".to_owned(),
-        false => crate::render::escape::name(args.write.as_os_str().as_encoded_bytes()),
+        false => tracer_model::escape::name(args.write.as_os_str().as_encoded_bytes()),
     }
 }
 
@@ -161,7 +162,7 @@ impl Watch {
             match notice {
                 Notice::Warning(text) => self.line(&format!("sendtrace: warning: {text}")),
                 Notice::Complete(path) => {
-                    let path = crate::render::escape::name(path.as_os_str().as_encoded_bytes());
+                    let path = tracer_model::escape::name(path.as_os_str().as_encoded_bytes());
                     self.line(&format!("sendtrace: wrote {path}"));
                 }
             }

@@ -6,13 +6,13 @@ use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::live::renderer;
 use super::playback::{LOOK_AGAIN, Next, Play, Playback, Step, Wanted};
+use super::renderer;
 use crate::cli::{Replay, Speed};
-use crate::event::Counted;
 use crate::interrupt::Interrupt;
 use crate::render::Renderer;
 use aggregate::Aggregate;
+use tracer_model::event::Counted;
 
 /// Runs the command.
 pub fn run(args: &Replay) -> Result<(), Failure> {

@@ -6,14 +6,15 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::Failure;
-use super::attach::warn;
-use super::live::renderer;
 use super::playback::{self, LOOK_AGAIN, Play, Playback, Step, Wanted};
-use crate::applog::{AppLog, Ledger, Lines};
+use super::renderer;
+use super::warn;
 use crate::cli::Report as Args;
-use crate::diagnose::{Happening, HostFacts, Hours, Milestone, Observed, Observer, Report};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
+use tracer_diagnose::applog::{AppLog, Ledger, Lines};
+use tracer_diagnose::{Happening, HostFacts, Hours, Milestone, Observed, Observer, Report};
+use tracer_format::Note;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -146,7 +147,11 @@ pub fn observe(
                 each(track, at, &play);
                 match &play {
                     Play::Event(event) => observer.event(track, at, event),
-                    Play::Note(note) => observer.note(track, at, note),
+                    Play::Note(note) => match &**note {
+                        Note::Sample(sample) => observer.sample(track, at, sample),
+                        Note::Change(change) => observer.change(track, at, change),
+                        _ => {}
+                    },
                 }
             }
         }

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::session::{Finished, Session, Step};
-use crate::sys;
+use tracer_capture::sys;
 
 /// How often the rings are looked at when nobody wakes us: while there are events, and after a while without.
 const POLL: Duration = Duration::from_millis(50);

@@ -14,10 +14,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use super::doctor::Tried;
 use crate::cli::{Color, Format, Selftest};
-use crate::event::Signal;
-use crate::kernel::facts::{self, Capability, Facts};
-use crate::kernel::load;
-use crate::kernel::plan::{self, NEEDED_FILES, Wanted};
 use crate::selftest::check::Verdict;
 use crate::selftest::order::{Order, Reply};
 use crate::selftest::play::Play;
@@ -25,7 +21,11 @@ use crate::selftest::promise::Promises;
 use crate::selftest::stage::Stage;
 use crate::selftest::subject::Subject;
 use crate::selftest::{actor, closing, report};
-use crate::sys;
+use tracer_capture::kernel::facts::{self, Capability, Facts};
+use tracer_capture::kernel::load;
+use tracer_capture::kernel::plan::{self, NEEDED_FILES, Wanted};
+use tracer_capture::sys;
+use tracer_model::event::Signal;
 
 /// `--rate` of the tracer under test: above what the single faults make, far below the flood.
 const RATE: u64 = 200;

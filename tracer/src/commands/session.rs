@@ -19,17 +19,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracer_common::{AggregateKey, AggregateValue, Head, filter as bit, signal};
 
-use crate::decode::{self, Aggregated, Record};
-use crate::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal};
-use crate::filter::Resolved;
-use crate::kernel::load::Loaded;
-use crate::names::KernelNames;
 use crate::output::FinishOutcome;
-use crate::owner::Owners;
 use crate::render::Clock;
-use crate::sys;
-use crate::tally::Tally;
-use crate::trace::writer::Report;
+use tracer_capture::decode::{self, Aggregated, Record};
+use tracer_capture::kernel::load::Loaded;
+use tracer_capture::names::KernelNames;
+use tracer_capture::owner::Owners;
+use tracer_capture::sys;
+use tracer_format::writer::Report;
+use tracer_model::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal};
+use tracer_model::filter::Resolved;
+use tracer_model::tally::Tally;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
 const BATCH_RECORDS: usize = 1024;

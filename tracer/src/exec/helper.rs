@@ -20,7 +20,7 @@ use socket2::Socket;
 use super::invoker::{self, Account};
 use super::{MESSAGE_BYTES, QUEUE, answer, ask, receive};
 use crate::cli::ExecHelper;
-use crate::kernel::facts;
+use tracer_capture::kernel::facts;
 
 /// Serves the recorder, whose socket is standard input, until it says that this is all, or is gone.
 ///

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use super::row::{COLUMNS, Source, Value};
-use crate::render::escape;
+use tracer_model::escape;
 
 /// Writes events as CSV.
 pub struct Csv<W> {

@@ -3,6 +3,7 @@
 //! Pure but for the writer that they are given. `docs/export.md` has the schema.
 
 pub mod csv;
+#[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod pcapng;
 pub mod row;

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::Source;
-use crate::event::{Detail, Direction, Event};
 use crate::render::text;
+use tracer_model::event::{Detail, Direction, Event};
 
 /// Block types.
 const SECTION: u32 = 0x0a0d_0d0a;

@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::errno;
-use crate::event::{
+use crate::render::{Clock, json};
+use tracer_model::errno;
+use tracer_model::event::{
     Connection, Detail, Device, Direction, Drop, Endpoint, Event, Flow, Grade, Lost, RawName,
     Reset, Retransmit, Send, SendError, Tcp, TcpState,
 };
-use crate::render::{Clock, json};
 
 /// What a row is made of.
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! What other tools read, read back.
 
+#[cfg(feature = "parquet")]
 mod parquet;
 mod pcapng;
 
@@ -8,9 +9,9 @@ use jiff::tz::TimeZone;
 use super::Source;
 use super::csv::{Csv, quote};
 use super::row::COLUMNS;
-use crate::event::{Event, Owner};
 use crate::render::Clock;
-use crate::trace::made::{self, Dice};
+use tracer_model::event::{Event, Owner};
+use tracer_model::made::{self, Dice};
 
 fn clock() -> Clock {
     Clock {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::json::{self as lines, line};
 use super::report::{part, safe, since_1970};
 use super::{Clock, Renderer};
-use crate::applog::{AppLog, Found, IN_TIMELINE, Matched, SocketFacts};
-use crate::errno;
-use crate::event::{Flow, Owner};
+use tracer_diagnose::applog::{AppLog, Found, IN_TIMELINE, Matched, SocketFacts};
+use tracer_model::errno;
+use tracer_model::event::{Flow, Owner};
 
 /// The log; in text its lines stand in the timeline of the report. `clock` is that of the wall in the zone of the trace.
 pub fn app_log(log: &AppLog, renderer: &Renderer, clock: &Clock) -> String {

@@ -3,7 +3,7 @@
 mod json;
 mod text;
 
-use crate::diff::{Diff, Measure, Measured};
+use tracer_diagnose::diff::{Diff, Measure, Measured};
 
 /// One JSON object per line: `diff`, then each `measure`, `finding`, `setting`, `change` and `warning`.
 pub fn json(diff: &Diff) -> String {

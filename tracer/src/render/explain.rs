@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Renderer;
 use super::json::line;
 use super::report::part;
-use crate::diagnose::rule::{Layer, Symptom};
-use crate::explain::{Entry, Kind};
+use tracer_diagnose::explain::{Entry, Kind};
+use tracer_diagnose::rule::{Layer, Symptom};
 
 /// Each word with what is said about it.
 pub fn entries(entries: &[Entry], renderer: Renderer) -> String {
@@ -105,3 +105,6 @@ fn strong(colour: bool) -> Style {
         Style::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,10 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::{Clock, escape};
-use crate::errno;
-use crate::event::{
+use super::Clock;
+use tracer_model::errno;
+use tracer_model::escape;
+use tracer_model::event::{
     Counted, Detail, Direction, Endpoint, Event, Flow, Grade, Holder, Owner, RawName, SignalTotals,
     Tcp, TcpState, Totals,
 };

@@ -6,7 +6,6 @@
 
 pub mod app_log;
 pub mod diff;
-pub mod escape;
 pub mod explain;
 pub mod json;
 pub mod report;
@@ -19,9 +18,10 @@ mod time;
 
 pub use time::Clock;
 
-use crate::diagnose::Report;
-use crate::event::{Counted, Event, Totals};
-use crate::samples::{Change, Sample};
+use tracer_diagnose::Report;
+use tracer_model::escape;
+use tracer_model::event::{Counted, Event, Totals};
+use tracer_model::samples::{Change, Sample};
 
 /// How output looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ mod text;
 pub(super) use text::{part, safe};
 
 use super::Clock;
-use crate::diagnose::{Observed, Report};
+use tracer_diagnose::{Observed, Report};
 
 /// One JSON object per line: `report`, then each `finding`, then the rows of the tables.
 pub fn json(report: &Report) -> String {
@@ -33,8 +33,8 @@ pub(super) fn since_1970(wall_ns: i64) -> Option<u64> {
 }
 
 /// Hours of the day in the zone of the host, with what happened in them: 24 rows, or none when nothing happened.
-fn hours(report: &Report) -> Vec<(u8, crate::diagnose::HourCounts)> {
-    let mut rows = vec![crate::diagnose::HourCounts::default(); 24];
+fn hours(report: &Report) -> Vec<(u8, tracer_diagnose::HourCounts)> {
+    let mut rows = vec![tracer_diagnose::HourCounts::default(); 24];
     for (&(host, quarter), counts) in &report.tables.hours.0 {
         let clock = clock(&report.observed, host);
         let Some(hour) = jiff::Timestamp::from_second(quarter.saturating_mul(900))
@@ -50,9 +50,12 @@ fn hours(report: &Report) -> Vec<(u8, crate::diagnose::HourCounts)> {
     }
     if rows
         .iter()
-        .all(|row| *row == crate::diagnose::HourCounts::default())
+        .all(|row| *row == tracer_diagnose::HourCounts::default())
     {
         return Vec::new();
     }
     (0..24).zip(rows).collect()
 }
+
+#[cfg(test)]
+mod tests;

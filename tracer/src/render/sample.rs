@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::text::COLUMNS;
-use super::{Clock, escape, json};
-use crate::samples::{
-    Change, Counts, Found, LinkChange, NeighbourChange, Route, RouteChange, Sample, SocketSample,
-    What, is_harm,
+use super::{Clock, json};
+use tracer_model::escape;
+use tracer_model::samples::{
+    Change, Counts, Found, LinkChange, NeighbourChange, RouteChange, Sample, SocketSample, What,
+    is_harm,
 };
 
 /// The JSON line of a sample.
@@ -133,7 +134,7 @@ fn words_of(change: &Change) -> String {
                 .map_or_else(String::new, |of| format!(" of {of}"));
             format!("{count} changes{of} ({})", lost.why)
         }
-        What::Unknown => "of a kind that this version does not know".to_owned(),
+        What::Unknown(_) => "of a kind that this version does not know".to_owned(),
     }
 }
 
@@ -196,34 +197,7 @@ fn link(change: &LinkChange) -> String {
 }
 
 fn route_change(change: &RouteChange) -> String {
-    format!("{} {}", change.action.name(), route(&change.route))
-}
-
-/// As `ip route` prints it.
-pub fn route(route: &Route) -> String {
-    let mut text = String::new();
-    if route.route_type != "unicast" {
-        _ = write!(text, "{} ", route.route_type);
-    }
-    text += &route.destination;
-    if let Some(gateway) = &route.gateway {
-        _ = write!(text, " via {gateway}");
-    }
-    text += &device(route.interface.as_deref(), route.ifindex);
-    if route.table != 254 {
-        _ = write!(text, " table {}", route.table);
-    }
-    _ = write!(text, " proto {}", route.protocol);
-    if let Some(metric) = route.metric {
-        _ = write!(text, " metric {metric}");
-    }
-    if let Some(mtu) = route.mtu {
-        _ = write!(text, " mtu {mtu}");
-    }
-    if let Some(count) = route.next_hops {
-        _ = write!(text, " next hops {count}");
-    }
-    text
+    format!("{} {}", change.action.name(), change.route)
 }
 
 fn neighbour(change: &NeighbourChange) -> String {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::escape::{shorten, width};
 use super::text::{COLUMNS, WHO, ends, owner, pad};
-use crate::event::{Counted, CountedKind, Signal, SignalTotals, Totals};
+use tracer_model::escape::{shorten, width};
+use tracer_model::event::{Counted, CountedKind, Signal, SignalTotals, Totals};
 
 /// The most that a code may take.
 const CODE: usize = 30;
@@ -69,7 +69,7 @@ fn code(counted: &Counted) -> String {
         (CountedKind::PartialSend, Some(bytes)) => format!("{bytes} B not taken"),
         _ => counted.code.clone().unwrap_or_else(|| "-".to_owned()),
     };
-    shorten(&super::escape::name(code.as_bytes()), CODE).into_owned()
+    shorten(&tracer_model::escape::name(code.as_bytes()), CODE).into_owned()
 }
 
 /// The totals as a table, whether the equations hold, and what to do about what was lost.

@@ -1,11 +1,13 @@
 //! What events look like: fixtures, and golden lines of JSON.
 
+#[cfg(feature = "capture")]
+mod decoded;
 mod text;
 
 use jiff::tz::{TimeZone, offset};
 
 use super::*;
-use crate::event::*;
+use tracer_model::event::*;
 
 const BOOT_NS: u64 = 81_234_567_890;
 

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::Clock;
-use super::escape::{self, shorten, width};
-use crate::event::{Event, Flow, Grade, Owner, Signal};
+use tracer_model::escape::{self, shorten, width};
+use tracer_model::event::{Event, Flow, Grade, Owner, Signal};
 
 mod what;
 #[cfg(test)]
@@ -134,7 +134,7 @@ fn mark(owner: &Owner) -> String {
 
 /// `10.0.0.1:43210 → 10.0.0.12:443` in at most `room` columns; the protocol stands before all but TCP.
 pub(super) fn ends(flow: &Flow, room: usize) -> String {
-    let text = |end: &crate::event::Endpoint| end.text(escape::name);
+    let text = |end: &tracer_model::event::Endpoint| end.text(escape::name);
     let proto = if flow.proto == "tcp" {
         String::new()
     } else {

@@ -18,7 +18,7 @@ use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::order::{Order, Reply};
-use crate::kernel::facts;
+use tracer_capture::kernel::facts;
 
 /// The longest that an order waits.
 const PATIENCE_MS: u16 = 10_000;

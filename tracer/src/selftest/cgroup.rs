@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::kernel::facts;
+use tracer_capture::kernel::facts;
 
 /// A directory of the cgroup2 file system. Dropped, it is removed: its processes must be gone by then.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::expect::{Expectation, State};
-use super::faults::Faults;
+use tracer_capture::faults::Faults;
 
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

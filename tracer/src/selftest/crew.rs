@@ -12,8 +12,8 @@ use anyhow::{Context as _, bail};
 
 use super::expect::Who;
 use super::order::{Order, Reply};
-use crate::kernel::facts;
-use crate::owner::Processes;
+use tracer_capture::kernel::facts;
+use tracer_capture::owner::Processes;
 
 /// Longer than any order takes, on the slowest host.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -134,7 +134,7 @@ fn said(reply: Reply) -> String {
 }
 
 fn name(errno: i32) -> String {
-    crate::errno::display(errno.unsigned_abs()).into_owned()
+    tracer_model::errno::display(errno.unsigned_abs()).into_owned()
 }
 
 impl Drop for Actor {

@@ -2,8 +2,8 @@
 
 use tracer_common::signal;
 
-use crate::kernel::facts::Facts;
-use crate::kernel::plan::{Choice, Need, Plan, Serves};
+use tracer_capture::kernel::facts::Facts;
+use tracer_capture::kernel::plan::{Choice, Need, Plan, Serves};
 
 /// Ways in which an owner may be known, see `docs/signals.md`.
 pub type Grades = &'static [&'static str];

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::check::{Outcome, Verdict};
-use crate::render::escape;
+use tracer_model::escape;
 
 /// Widest line of the table.
 const COLUMNS: usize = 108;

@@ -13,11 +13,11 @@ use tracer_common::selftest::FIRST_PORT;
 use super::cgroup::Cgroup;
 use super::crew::Actor;
 use super::expect::Flow;
-use super::faults::Faults;
 use super::netlink::{self, Network, RECEIVER, SENDER};
 use super::order::Order;
 use super::promise::{Grades, Promises};
-use crate::kernel::facts::{self, Capability, Facts};
+use tracer_capture::faults::Faults;
+use tracer_capture::kernel::facts::{self, Capability, Facts};
 
 /// User of the process that sends: not ours, so that events must name the right one. `nobody` in most places.
 const SENDER_UID: u32 = 65534;

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::kernel::facts;
+use tracer_capture::kernel::facts;
 
 /// Longest start and longest end, on the slowest host.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tracer::trace::layout::flag;
-use tracer::trace::note::{Gap, Note};
-use tracer::trace::{Builder, Seal};
+use tracer_format::layout::flag;
+use tracer_format::note::{Gap, Note};
+use tracer_format::{Builder, Seal};
 
 use crate::scene::{Scene, later, path, retransmit, run, stderr};
 

@@ -7,13 +7,13 @@ use std::process::{Command, Output};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tracer::event::{
+use tracer_format::layout::flag;
+use tracer_format::note::{Counters, Fired, Note};
+use tracer_format::{Builder, Seal};
+use tracer_model::event::{
     Cause, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError, Signal,
     SignalTotals, Totals, Trigger,
 };
-use tracer::trace::layout::flag;
-use tracer::trace::note::{Counters, Fired, Note};
-use tracer::trace::{Builder, Seal};
 
 /// 2026-11-18 11:06:40 UTC, nanoseconds.
 pub const WALL_NS: i64 = 1_795_000_000_000_000_000;

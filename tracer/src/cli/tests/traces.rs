@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::*;
-use crate::when::When;
+use tracer_model::when::When;
 
 #[derive(Parser, Debug)]
 #[command(name = "sendtrace", max_term_width = 100)]
@@ -101,7 +101,7 @@ fn every_option_of_record_is_read() {
     assert_eq!((flight.before, flight.after), (60 * SECOND, 10 * SECOND));
     assert_eq!(
         (flight.memory, flight.exec.as_deref()),
-        (16 << 20, Some(OsStr::new("mail root")))
+        (16 << 20, Some(std::ffi::OsStr::new("mail root")))
     );
     assert_eq!(flight.samples_every(), None);
     let printed = flight.printed().unwrap();

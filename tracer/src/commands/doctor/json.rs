@@ -5,9 +5,9 @@ use tracer_common::OFFSET_COUNT;
 
 use super::limits::{limits, serves};
 use super::{Examination, Summary, remarks};
-use crate::kernel::facts::{Facts, Limit, ProgramVerdict};
-use crate::kernel::plan::{Choice, Loss, Need, Plan};
-use crate::render::escape;
+use tracer_capture::kernel::facts::{Facts, Limit, ProgramVerdict};
+use tracer_capture::kernel::plan::{Choice, Loss, Need, Plan};
+use tracer_model::escape;
 
 /// One line: `{"type":"doctor",...}`.
 pub fn render(examination: &Examination) -> String {

@@ -1,7 +1,7 @@
 //! What no hook of this program can see, on any host or on this one.
 
-use crate::kernel::facts::ProgramVerdict;
-use crate::kernel::plan::{Kind, Serves};
+use tracer_capture::kernel::facts::ProgramVerdict;
+use tracer_capture::kernel::plan::{Kind, Serves};
 
 use super::Examination;
 

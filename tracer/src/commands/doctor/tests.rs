@@ -3,9 +3,9 @@ use std::cell::Cell;
 use serde_json::Value;
 
 use super::*;
-use crate::kernel::facts::Capabilities;
-use crate::kernel::facts::perfect::{host, with_btf};
-use crate::render::escape;
+use tracer_capture::kernel::facts::Capabilities;
+use tracer_capture::kernel::facts::perfect::{host, with_btf};
+use tracer_model::escape;
 
 fn everything(facts: &Facts) -> Result<Plan, PlanError> {
     plan::plan(
@@ -330,7 +330,7 @@ fn functions_that_stand_in_for_a_refused_tracepoint_are_shown_beside_it() {
 
 #[test]
 fn arguments_that_are_trusted_without_a_mark_are_named_and_what_is_done_about_it() {
-    use crate::kernel::facts::{NULLABLE, NullTest};
+    use tracer_capture::kernel::facts::{NULLABLE, NullTest};
     let with = |untyped| Facts {
         null_tests: Some(
             [NullTest {

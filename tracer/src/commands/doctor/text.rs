@@ -7,9 +7,9 @@ use tracer_common::OFFSET_COUNT;
 
 use super::limits::limits;
 use super::{Examination, Summary, remarks};
-use crate::kernel::facts::{Facts, Limit, ProgramVerdict};
-use crate::kernel::plan::{Choice, Need, Plan};
-use crate::render::escape;
+use tracer_capture::kernel::facts::{Facts, Limit, ProgramVerdict};
+use tracer_capture::kernel::plan::{Choice, Need, Plan};
+use tracer_model::escape;
 
 /// Widest line.
 pub const COLUMNS: usize = 108;

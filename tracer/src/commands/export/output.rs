@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::commands::playback::LOOK_AGAIN;
 use crate::interrupt::Interrupt;
-use crate::render::escape;
+use tracer_model::escape;
 
 /// The output. A file that was made for it and is not kept is removed.
 pub struct Output {

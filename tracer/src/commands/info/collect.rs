@@ -3,11 +3,11 @@
 use super::found::{Ended, Found};
 use crate::commands::playback::sums::Sums;
 use crate::commands::playback::zone;
-use crate::trace::layout::HEADER_BYTES;
-use crate::trace::note::Note;
-use crate::trace::reader::Notice;
-use crate::trace::reader::chain::What;
-use crate::trace::{Block, Malformed};
+use tracer_format::layout::HEADER_BYTES;
+use tracer_format::note::Note;
+use tracer_format::reader::Notice;
+use tracer_format::reader::chain::What;
+use tracer_format::{Block, Malformed};
 
 /// Goes through the blocks of a path.
 #[derive(Default)]

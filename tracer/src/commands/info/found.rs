@@ -3,9 +3,9 @@
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::event::{Signal, Totals};
 use crate::render::Clock;
-use crate::trace::note::Gap;
+use tracer_format::note::Gap;
+use tracer_model::event::{Signal, Totals};
 
 /// So many gaps and pieces of damage are listed; the rest is counted.
 const LISTED: usize = 20;

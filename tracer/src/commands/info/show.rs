@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::found::{Ended, Found};
-use crate::event::Signal;
-use crate::render::{Renderer, escape};
+use crate::render::Renderer;
+use tracer_model::escape;
+use tracer_model::event::Signal;
 
 /// Some lines for people.
 pub fn text(found: &Found) -> String {

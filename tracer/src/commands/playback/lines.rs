@@ -2,11 +2,9 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value};
-
 use super::{Play, Playback};
 use crate::render::{Clock, Renderer};
-use crate::trace::Note;
+use tracer_format::Note;
 
 impl Playback {
     /// The line of an event or note, with its host where there are several traces; empty for a note of a newer
@@ -40,14 +38,10 @@ impl Playback {
 }
 
 fn line_of_note(renderer: &Renderer, note: &Note, clock: &Clock) -> String {
-    fn read<T: serde::de::DeserializeOwned>(map: &Map<String, Value>) -> Option<T> {
-        serde_json::from_value(Value::Object(map.clone())).ok()
+    match note {
+        Note::Sample(sample) => renderer.sample(sample, clock),
+        Note::Change(change) => renderer.change(change, clock),
+        Note::Trigger(fired) => renderer.trigger(fired.boot_ns, &fired.expression, clock),
+        _ => String::new(),
     }
-    let line = match note {
-        Note::Sample(map) => read(map).map(|sample| renderer.sample(&sample, clock)),
-        Note::Change(map) => read(map).map(|change| renderer.change(&change, clock)),
-        Note::Trigger(fired) => Some(renderer.trigger(fired.boot_ns, &fired.expression, clock)),
-        _ => None,
-    };
-    line.unwrap_or_default()
 }

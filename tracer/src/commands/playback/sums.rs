@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Signal, SignalTotals, Totals};
-use crate::trace::Block;
-use crate::trace::note::{Counters, Note};
+use tracer_format::Block;
+use tracer_format::note::{Counters, Note};
+use tracer_model::event::{Signal, SignalTotals, Totals};
 
 /// Adds up the totals of one trace, which may hold several recordings.
 #[derive(Default)]

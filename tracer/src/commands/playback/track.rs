@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 
 use super::sums::Sums;
 use super::{Play, heed};
-use crate::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal, Totals};
-use crate::filter::Resolved;
 use crate::render::Clock;
-use crate::samples::Zone;
-use crate::trace::Block;
-use crate::trace::note::{Gap, Note};
-use crate::trace::reader::recording::Step;
-use crate::trace::reader::{Item, Recording};
+use tracer_format::Block;
+use tracer_format::note::{Gap, Note};
+use tracer_format::reader::recording::Step;
+use tracer_format::reader::{Item, Recording};
+use tracer_model::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal, Totals};
+use tracer_model::filter::Resolved;
+use tracer_model::samples::Zone;
 
 /// No event can be in a block that was begun so long after it, nanoseconds: aggregated ones come a second late.
 const LATE_NS: i128 = 5_000_000_000;
@@ -253,7 +253,7 @@ impl Track {
     /// # Errors
     /// When `strict`.
     pub fn malformed(&self, why: &str, strict: bool) -> Result<()> {
-        let name = crate::render::escape::name(self.recording.name.as_bytes());
+        let name = tracer_model::escape::name(self.recording.name.as_bytes());
         if strict {
             anyhow::bail!("{name}: a block is not what the format says: {why} (--strict)");
         }
@@ -268,11 +268,10 @@ impl Track {
                 return self.counted.extend(counted);
             }
             Note::Gap(gap) => return self.gap(block, gap),
-            Note::Sample(map) | Note::Change(map) => {
-                let boot_ns = map.get("boot_ns").and_then(Value::as_u64);
+            Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {
+                let boot_ns = note.boot_ns();
                 (boot_ns.unwrap_or(block.header.sealed_boot_ns), note.clone())
             }
-            Note::Trigger(fired) => (fired.boot_ns, note.clone()),
             _ => return,
         };
         let wall_ns = block.header.wall_ns(boot_ns);

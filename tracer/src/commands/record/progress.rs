@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Instant;
 
-use crate::trace::writer::Status;
+use tracer_format::writer::Status;
 
 /// A line that is written over each second.
 pub struct Progress {

@@ -8,9 +8,9 @@ use anyhow::Result;
 use foldhash::fast::RandomState;
 
 use crate::commands::playback::Track;
-use crate::event::{Counted, CountedKind, Signal};
-use crate::tally::Tally;
-use crate::trace::{Block, Malformed};
+use tracer_format::{Block, Malformed};
+use tracer_model::event::{Counted, CountedKind, Signal};
+use tracer_model::tally::Tally;
 
 /// Adds up events, in windows of time when that is asked for.
 #[derive(Default)]

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::object;
-use crate::commands::attach::warn;
-use crate::event::{Detail, Event, Flow};
-use crate::samples::{ASKED, Changes, Sampler, SocketKey};
-use crate::trace::note::Note;
+use crate::commands::warn;
+use tracer_capture::samples::{ASKED, Changes, Sampler};
+use tracer_format::note::Note;
+use tracer_model::event::{Detail, Event, Flow};
+use tracer_model::samples::SocketKey;
 
 /// Looks at the host beside the events.
 pub struct Beside {
@@ -64,7 +64,7 @@ impl Beside {
         let changes = self.changes.iter_mut();
         let changes = changes.flat_map(|changes| changes.drain(now_boot_ns));
         let mut notes: Vec<_> = changes
-            .map(|change| Note::Change(object(&change)))
+            .map(|change| Note::Change(Box::new(change)))
             .collect();
         let every = u64::try_from(self.every.as_nanos()).unwrap_or(u64::MAX);
         // Half a second early is nearer than half a second late.
@@ -83,7 +83,7 @@ impl Beside {
         let troubled = std::mem::take(&mut self.troubled);
         let mut sample = self.sampler.sample(now_boot_ns)?;
         sample.sockets = self.sampler.sample_sockets(&troubled);
-        Some(Note::Sample(object(&sample)))
+        Some(Note::Sample(Box::new(sample)))
     }
 
     /// The last look, at the end of a run that is judged: also before its time.

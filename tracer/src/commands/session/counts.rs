@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 use tracer_common::{BEYOND_MAP, CodeKey, Counters, signal};
 
 use super::Session;
-use crate::decode;
-use crate::event::{Counted, CountedKind, Totals};
+use tracer_capture::decode;
+use tracer_model::event::{Counted, CountedKind, Totals};
 
 impl Session {
     pub(super) fn totals(&self, missed: &[Option<u64>; signal::COUNT]) -> Result<Totals> {

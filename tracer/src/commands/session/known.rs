@@ -2,7 +2,7 @@
 
 use tracer_common::{Head, Owner as Stored};
 
-use crate::event::Owner;
+use tracer_model::event::Owner;
 
 /// More processes than this at once are rare; they are looked up each time.
 const MOST: usize = 8;

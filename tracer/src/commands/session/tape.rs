@@ -7,13 +7,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Beside;
-use crate::event::{Counted, Event, Flow, Totals};
-use crate::trace::flight::Flight;
-use crate::trace::layout::flag;
-use crate::trace::note::{Anchor, AnchorWhy, Counters, Fired, Note};
-use crate::trace::writer::{Handle, Notice, Report, Status};
-use crate::trace::{Builder, Seal};
-use crate::trigger::Triggers;
+use tracer_format::flight::Flight;
+use tracer_format::layout::flag;
+use tracer_format::note::{Anchor, AnchorWhy, Counters, Fired, Note};
+use tracer_format::writer::{Handle, Notice, Report, Status};
+use tracer_format::{Builder, Seal};
+use tracer_model::event::{Counted, Event, Flow, Totals};
+use tracer_model::trigger::Triggers;
 
 /// How often the wall clock is noted, nanoseconds.
 const ANCHOR_NS: u64 = 60_000_000_000;

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::Beside;
-use crate::diagnose::{HostFacts, Observer, Report};
-use crate::event::{Counted, Event, Flow, Totals};
 use crate::render::Clock;
+use tracer_diagnose::{HostFacts, Observer, Report};
+use tracer_format::Note;
+use tracer_model::event::{Counted, Event, Flow, Totals};
 
 /// Watches a run.
 pub struct Witness {
@@ -49,19 +50,26 @@ impl Witness {
 
     /// About once a second.
     pub fn second(&mut self, now_boot_ns: u64, clock: &Clock) {
-        for note in self.beside.look(now_boot_ns) {
-            self.observer
-                .note(self.host, wall(clock, now_boot_ns), &note);
+        let notes = self.beside.look(now_boot_ns);
+        self.take(notes, wall(clock, now_boot_ns));
+    }
+
+    fn take(&mut self, notes: Vec<Note>, now_ns: i64) {
+        for note in notes {
+            match note {
+                Note::Sample(sample) => self.observer.sample(self.host, now_ns, &sample),
+                Note::Change(change) => self.observer.change(self.host, now_ns, &change),
+                _ => {}
+            }
         }
     }
 
     /// The end.
     pub fn finish(mut self, counted: &[Counted], totals: &Totals, clock: &Clock) -> Report {
-        let now_boot_ns = crate::sys::boot_clock_ns();
+        let now_boot_ns = tracer_capture::sys::boot_clock_ns();
         let now_ns = wall(clock, now_boot_ns);
-        for note in self.beside.last(now_boot_ns) {
-            self.observer.note(self.host, now_ns, &note);
-        }
+        let notes = self.beside.last(now_boot_ns);
+        self.take(notes, now_ns);
         for row in counted {
             self.observer.counted(self.host, row.clone());
         }

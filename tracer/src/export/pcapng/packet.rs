@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::direction;
-use crate::event::{Cause, Detail, Direction, Endpoint, Event, Flow};
+use tracer_model::event::{Cause, Detail, Direction, Endpoint, Event, Flow};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

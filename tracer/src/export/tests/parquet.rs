@@ -7,10 +7,10 @@ use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::record::Field;
 
 use super::{clock, column, events};
-use crate::event::Event;
 use crate::export::Source;
 use crate::export::parquet::{GROUP_ROWS, Parquet};
 use crate::export::row::{COLUMNS, Value};
+use tracer_model::event::Event;
 
 fn written(events: &[Event]) -> SerializedFileReader<File> {
     let clock = clock();

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{clock, events};
-use crate::event::{
-    Cause, Detail, Direction, Endpoint, Event, Flow, Outcome, Owner, Reset, Retransmit, Trigger,
-};
 use crate::export::Source;
 use crate::export::pcapng::{Origin, Pcapng};
+use tracer_model::event::{
+    Cause, Detail, Direction, Endpoint, Event, Flow, Outcome, Owner, Reset, Retransmit, Trigger,
+};
 
 /// A block: its type and body.
 struct Block<'a>(u32, &'a [u8]);

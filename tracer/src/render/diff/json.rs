@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{statistic, value};
-use crate::diagnose::Finding;
-use crate::diff::{Became, Diff, Measure, Measured, Side, Times, pairs};
 use crate::render::json::line;
 use crate::render::report::{clock, since_1970};
 use crate::render::sample;
+use tracer_diagnose::Finding;
+use tracer_diagnose::diff::{Became, Diff, Measure, Measured, Side, Times, pairs};
 
 pub fn diff(diff: &Diff) -> String {
     let mut text = head(diff);

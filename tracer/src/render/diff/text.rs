@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::value;
-use crate::diff::{
-    DELTA, Diff, Measure, Measured, NONE, P, RATIO, Side, Times, VALUES, Verdict, pairs,
-};
-use crate::render::escape::shorten;
 use crate::render::report::{clock, part, safe, since_1970};
 use crate::render::sample;
 use crate::render::text::pad;
+use tracer_diagnose::diff::{
+    DELTA, Diff, Measure, Measured, NONE, P, RATIO, Side, Times, VALUES, Verdict, pairs,
+};
+use tracer_model::escape::shorten;
 
 /// Width of the name of a measure.
 const NAME: usize = 36;

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{clock, hours, since_1970};
-use crate::diagnose::{Evidence, Finding, Happening, Report};
-use crate::errno;
-use crate::event::{Direction, Owner};
 use crate::render::json::{self as lines, line};
 use crate::render::{Clock, sample};
+use tracer_diagnose::{Evidence, Finding, Happening, Report};
+use tracer_model::errno;
+use tracer_model::event::{Direction, Owner};
 
 pub fn report(report: &Report) -> String {
     let mut text = head(report);

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{hours, since_1970};
-use crate::diagnose::rule::Confidence;
-use crate::diagnose::{Evidence, Finding, Happening, Report, Verdict};
-use crate::errno;
-use crate::event::{Direction, Owner};
 use crate::render::text::COLUMNS;
-use crate::render::{Clock, escape, sample};
+use crate::render::{Clock, sample};
+use tracer_diagnose::rule::Confidence;
+use tracer_diagnose::{Evidence, Finding, Happening, Report, Verdict};
+use tracer_model::errno;
+use tracer_model::escape;
+use tracer_model::event::{Direction, Owner};
 
 /// A time of day is ambiguous beyond this.
 const DAY_NS: i64 = 20 * 3600 * 1_000_000_000;
@@ -294,7 +295,7 @@ fn tables(report: &Report, text: &mut String) {
 /// The hours of the day, where there were more than one.
 fn histogram(report: &Report, text: &mut String) {
     let rows = hours(report);
-    let all = |row: &crate::diagnose::HourCounts| row.errors + row.timeouts + row.disconnects;
+    let all = |row: &tracer_diagnose::HourCounts| row.errors + row.timeouts + row.disconnects;
     let most = rows.iter().map(|(_, row)| all(row)).max().unwrap_or(0);
     if most == 0 {
         return;

@@ -1,8 +1,8 @@
 use jiff::tz::{TimeZone, offset};
 
 use super::*;
-use crate::samples::{
-    Action, AddressChange, InterfaceSample, LostChanges, QdiscSample, Softnet, TcpInfo,
+use tracer_model::samples::{
+    Action, AddressChange, InterfaceSample, LostChanges, QdiscSample, Route, Softnet, TcpInfo,
 };
 
 fn clock() -> Clock {
@@ -156,6 +156,7 @@ fn changes_read_as_ip_monitor_prints_them() {
         why: "rate".to_owned(),
         of: Some("route".to_owned()),
         count: Some(100),
+        ..LostChanges::default()
     });
     let cases = [
         (
@@ -173,7 +174,7 @@ fn changes_read_as_ip_monitor_prints_them() {
         (address, "address new 10.0.0.1/24 ifindex 2 tentative"),
         (lost, "lost 100 changes of route (rate)"),
         (
-            What::Unknown,
+            What::Unknown(serde_json::Map::new()),
             "unknown of a kind that this version does not know",
         ),
     ];

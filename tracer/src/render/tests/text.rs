@@ -3,8 +3,8 @@
 use std::net::Ipv6Addr;
 
 use super::*;
-use crate::render::escape::width;
 use crate::render::text;
+use tracer_model::escape::width;
 
 const TEXT: Renderer = Renderer::Text { colour: false };
 

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::errno;
-use crate::event::{
+use tracer_model::errno;
+use tracer_model::escape;
+use tracer_model::event::{
     Connection, Detail, Device, Direction, Drop, Event, Outcome, RawName, Reset, Retransmit, Send,
     SendError, Tcp, TcpState,
 };
-use crate::render::escape;
 
 /// What identifies the failure, and values that may be left out, the most telling first.
 pub(super) struct What {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::owner::{NOT_IN_TIME, NOT_POSSIBLE};
+use tracer_capture::owner::{NOT_IN_TIME, NOT_POSSIBLE};
 
 const BOOT_NS: u64 = 5_000_000_000;
 /// 2026-11-23T00:00:00Z is second 0 of the boot clock.

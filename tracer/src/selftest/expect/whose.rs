@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tracer_common::START_TICK_NS;
 
 use super::holds;
-use crate::owner::{NOT_IN_TIME, NOT_POSSIBLE};
+use tracer_capture::owner::{NOT_IN_TIME, NOT_POSSIBLE};
 
 /// A process, as events must describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]

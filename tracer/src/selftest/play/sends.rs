@@ -76,7 +76,7 @@ impl Play<'_> {
 }
 
 fn name(errno: i32) -> String {
-    crate::errno::display(errno.unsigned_abs()).into_owned()
+    tracer_model::errno::display(errno.unsigned_abs()).into_owned()
 }
 
 /// Each send is one event.

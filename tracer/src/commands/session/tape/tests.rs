@@ -1,11 +1,11 @@
 use super::*;
-use crate::event::Event;
-use crate::trace::Block;
-use crate::trace::made::{self, Dice};
-use crate::trace::reader::recording::Step;
-use crate::trace::reader::{Item, Recording};
-use crate::trace::start::Start;
-use crate::trace::writer::{Options, Target, Writer};
+use tracer_format::Block;
+use tracer_format::reader::recording::Step;
+use tracer_format::reader::{Item, Recording};
+use tracer_format::start::Start;
+use tracer_format::writer::{Options, Target, Writer};
+use tracer_model::event::Event;
+use tracer_model::made::{self, Dice};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -103,7 +103,7 @@ fn every_block_says_what_had_been_counted() {
         let mut totals = Totals::default();
         totals
             .signals
-            .push((crate::event::Signal::Drop, Default::default()));
+            .push((tracer_model::event::Signal::Drop, Default::default()));
         for second in 2..5 {
             totals.signals[0].1.seen = second;
             take(tape, second * SECOND);

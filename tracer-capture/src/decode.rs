@@ -1,0 +1,360 @@
+//! Bytes → [`Record`] → [`Event`].
+//!
+//! Bytes come from the kernel half or from a file, so nothing about them is taken on trust: a length or a
+//! signal that does not fit is an error, an enumeration with a value that is not known becomes `Unknown`
+//! or `None`, and no bytes make this panic.
+
+mod flow;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use tracer_common::{
+    ConnectionRecord, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpState as WireTcp, Wire, cause, direction,
+    from_bytes, head_flag,
+};
+
+pub use flow::flow;
+pub use tally::{Aggregated, aggregated, counted_by_code};
+use tracer_model::event::{
+    CaState, Cause, Connection, Detail, Device, Direction, Drop, Event, Outcome, Owner, RawName,
+    Reset, Retransmit, Send, SendError, Signal, Tcp, TcpState, Trigger,
+};
+
+/// What only the running kernel (or the header of a trace) can tell about a record.
+pub trait Names {
+    /// `enum skb_drop_reason`, without its prefix.
+    fn drop_reason(&self, reason: u32) -> Option<String>;
+    /// `enum sk_rst_reason`, without its prefix.
+    fn reset_reason(&self, reason: u32) -> Option<String>;
+    /// Function and offset of an address in the kernel's text.
+    fn symbol(&self, address: u64) -> Option<String>;
+    /// Name of an interface, by the inode number of its network namespace and its index.
+    fn interface(&self, netns: u32, ifindex: u32) -> Option<String>;
+    /// Jiffies per second.
+    fn hz(&self) -> u64;
+}
+
+/// What the kernel half wrote about one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Record {
+    Retransmit(RetransmitRecord),
+    SendError(SendErrorRecord),
+    Drop(DropRecord),
+    Device(DeviceRecord),
+    Reset(ResetRecord),
+    Connection(ConnectionRecord),
+    Send(SendRecord),
+}
+
+impl Record {
+    /// What all records start with.
+    pub const fn head(&self) -> &Head {
+        match self {
+            Self::Retransmit(record) => &record.head,
+            Self::SendError(record) => &record.head,
+            Self::Drop(record) => &record.head,
+            Self::Device(record) => &record.head,
+            Self::Reset(record) => &record.head,
+            Self::Connection(record) => &record.head,
+            Self::Send(record) => &record.head,
+        }
+    }
+}
+
+/// Bytes that make no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// No signal has this number.
+    UnknownSignal(u32),
+    /// A record of this signal has another length.
+    WrongLength {
+        /// The signal.
+        signal: Signal,
+        /// How long its record is, bytes.
+        expected: usize,
+        /// How many bytes there were.
+        found: usize,
+    },
+    /// The record names another signal than the ring it came from.
+    WrongSignal {
+        /// The ring's signal.
+        ring: Signal,
+        /// The number in the record.
+        record: u32,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownSignal(number) => write!(f, "no signal has the number {number}"),
+            Self::WrongLength {
+                signal,
+                expected,
+                found,
+            } => {
+                write!(f, "a {signal} record has {expected} bytes, found {found}")
+            }
+            Self::WrongSignal { ring, record } => {
+                write!(
+                    f,
+                    "a record in the place of {ring} says that its signal is number {record}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Reads the record of a signal ([`tracer_common::signal`]) from exactly its bytes.
+#[inline]
+pub fn decode(signal: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
+    fn read<T: Wire>(signal: Signal, bytes: &[u8]) -> Result<T, DecodeError> {
+        let wrong = DecodeError::WrongLength {
+            signal,
+            expected: size_of::<T>(),
+            found: bytes.len(),
+        };
+        if bytes.len() == size_of::<T>() {
+            from_bytes(bytes).ok_or(wrong)
+        } else {
+            Err(wrong)
+        }
+    }
+    let kind = Signal::from_number(signal).ok_or(DecodeError::UnknownSignal(signal))?;
+    let record = match kind {
+        Signal::Retransmit => Record::Retransmit(read(kind, bytes)?),
+        Signal::SendError => Record::SendError(read(kind, bytes)?),
+        Signal::Drop => Record::Drop(read(kind, bytes)?),
+        Signal::Device => Record::Device(read(kind, bytes)?),
+        Signal::Reset => Record::Reset(read(kind, bytes)?),
+        Signal::Connection => Record::Connection(read(kind, bytes)?),
+        Signal::Send => Record::Send(read(kind, bytes)?),
+        Signal::Lost => return Err(DecodeError::UnknownSignal(signal)),
+    };
+    let found = record.head().signal;
+    if found == signal {
+        Ok(record)
+    } else {
+        Err(DecodeError::WrongSignal {
+            ring: kind,
+            record: found,
+        })
+    }
+}
+
+/// Makes an event of a record and the owner that was found for it.
+pub fn event(record: &Record, owner: Owner, names: &dyn Names) -> Event {
+    let head = record.head();
+    let no_path = Default::default();
+    let (detail, wire_tcp, path) = match record {
+        Record::Retransmit(r) => (Detail::Retransmit(retransmit(r)), Some(&r.tcp), &no_path),
+        Record::SendError(r) => (Detail::SendError(send_error(r)), Some(&r.tcp), &r.path),
+        Record::Drop(r) => (Detail::Drop(drop_detail(r, names)), None, &no_path),
+        Record::Device(r) => (Detail::Device(device(r, names)), None, &no_path),
+        Record::Reset(r) => (Detail::Reset(reset(r, names)), Some(&r.tcp), &no_path),
+        Record::Connection(r) => (Detail::Connection(connection(r)), Some(&r.tcp), &no_path),
+        Record::Send(r) => (Detail::Send(send(r)), None, &r.path),
+    };
+    // Until its SYN was answered, a socket's times of the last data and the last ACK mean nothing.
+    let connecting = |state| matches!(state, Some(TcpState::SynSent | TcpState::NewSynRecv));
+    let unanswered = matches!(&detail, Detail::Connection(c) if connecting(c.from));
+    let tcp = wire_tcp
+        .filter(|_| head.flags & head_flag::TCP != 0)
+        .map(|wire| {
+            let mut tcp = tcp(wire, names.hz());
+            if unanswered || connecting(tcp.state) {
+                tcp.last_send_us_ago = None;
+                tcp.last_ack_us_ago = None;
+            }
+            tcp
+        });
+    Event {
+        boot_ns: head.boot_ns,
+        count: 1,
+        owner,
+        flow: flow(&head.flow, head.flags, path, names),
+        detail,
+        tcp,
+    }
+}
+
+fn retransmit(record: &RetransmitRecord) -> Retransmit {
+    let timer = record.timer != 0;
+    Retransmit {
+        cause: cause_of(record.cause),
+        outcome: outcome(record.err),
+        attempt: some(record.attempt).filter(|_| timer),
+        segments: some(record.segments).map(u64::from),
+        bytes: some(record.bytes).map(u64::from),
+        trigger: trigger(timer),
+    }
+}
+
+fn send_error(record: &SendErrorRecord) -> SendError {
+    SendError {
+        errno: record.errno,
+        requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
+        // An error is returned only by a send of which nothing was taken.
+        sent_bytes: Some(0),
+        blocked_us: None,
+    }
+}
+
+fn send(record: &SendRecord) -> Send {
+    Send {
+        requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
+        sent_bytes: record.sent_bytes,
+    }
+}
+
+fn drop_detail(record: &DropRecord, names: &dyn Names) -> Drop {
+    Drop {
+        reason: some(record.reason).map(|reason| drop_reason(reason, names)),
+        location: (record.location != 0).then(|| {
+            names
+                .symbol(record.location)
+                .unwrap_or_else(|| format!("{:#x}", record.location))
+        }),
+        interface: interface(
+            &record.interface,
+            record.head.flow.netns,
+            record.ifindex,
+            names,
+        ),
+        bytes: some(record.bytes).map(u64::from),
+        direction: direction_of(record.direction),
+        ifindex: index(record.ifindex),
+    }
+}
+
+fn device(record: &DeviceRecord, names: &dyn Names) -> Device {
+    Device {
+        code: record.rc,
+        interface: interface(
+            &record.interface,
+            record.head.flow.netns,
+            record.ifindex,
+            names,
+        ),
+        bytes: some(record.bytes).map(u64::from),
+        ifindex: index(record.ifindex),
+        queue: some(record.queue),
+        timeout: record.queue != NO_U32 && record.rc == -libc::ETIMEDOUT,
+    }
+}
+
+fn reset(record: &ResetRecord, names: &dyn Names) -> Reset {
+    Reset {
+        direction: direction_of(record.direction),
+        reason: some(record.reason).map(|reason| reset_reason(reason, names)),
+    }
+}
+
+fn connection(record: &ConnectionRecord) -> Connection {
+    Connection {
+        from: TcpState::from_number(record.from),
+        to: TcpState::from_number(record.to),
+        errno: (record.errno != 0 && record.errno != NO_U32).then_some(record.errno),
+    }
+}
+
+/// `snd_ssthresh` of a socket that has never left slow start (`TCP_INFINITE_SSTHRESH`).
+const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
+
+/// The socket's state; `hz` turns jiffies into microseconds.
+fn tcp(wire: &WireTcp, hz: u64) -> Tcp {
+    let micros = |jiffies: u64| jiffies.checked_mul(1_000_000)?.checked_div(hz);
+    // A difference of 32-bit clocks: the upper half means that the time lies ahead, which says nothing.
+    let ago =
+        |jiffies: u32| micros(u64::from(some(jiffies)?)).filter(|_| i32::try_from(jiffies).is_ok());
+    Tcp {
+        state: TcpState::from_number(wire.state),
+        send_queue_bytes: some(wire.send_queue_bytes),
+        sndbuf_bytes: some(wire.sndbuf_bytes),
+        cwnd_segments: some(wire.cwnd_segments),
+        ssthresh_segments: some(wire.ssthresh_segments)
+            .filter(|segments| *segments < INFINITE_SSTHRESH),
+        srtt_us: some(wire.srtt_us8)
+            .filter(|eighths| *eighths != 0)
+            .map(|eighths| u64::from(eighths >> 3)),
+        rto_us: some(wire.rto_jiffies).and_then(|jiffies| micros(u64::from(jiffies))),
+        backoff: some(wire.backoff),
+        mss_bytes: some(wire.mss_bytes),
+        pmtu_bytes: some(wire.pmtu_bytes),
+        peer_window_bytes: some(wire.peer_window_bytes),
+        unacked_segments: some(wire.unacked_segments),
+        lost_segments: some(wire.lost_segments),
+        last_send_us_ago: ago(wire.last_send_jiffies_ago),
+        last_ack_us_ago: ago(wire.last_ack_jiffies_ago),
+        ca_state: CaState::from_number(wire.ca_state),
+        wmem_queued_bytes: some(wire.wmem_queued_bytes),
+    }
+}
+
+fn some(value: u32) -> Option<u32> {
+    (value != NO_U32).then_some(value)
+}
+
+fn index(ifindex: u32) -> Option<u32> {
+    some(ifindex).filter(|index| *index != 0)
+}
+
+fn outcome(err: i32) -> Outcome {
+    if err == 0 {
+        Outcome::Sent
+    } else {
+        Outcome::Failed(err)
+    }
+}
+
+fn trigger(timer: bool) -> Trigger {
+    if timer { Trigger::Timer } else { Trigger::Ack }
+}
+
+fn cause_of(number: u32) -> Cause {
+    match u8::try_from(number).unwrap_or(cause::UNKNOWN) {
+        cause::RTO => Cause::Rto,
+        cause::FAST => Cause::Fast,
+        cause::TLP => Cause::Tlp,
+        cause::SYN => Cause::Syn,
+        cause::SYNACK => Cause::SynAck,
+        cause::MTU => Cause::Mtu,
+        _ => Cause::Unknown,
+    }
+}
+
+fn direction_of(number: u32) -> Option<Direction> {
+    match u8::try_from(number).unwrap_or(direction::UNKNOWN) {
+        direction::SENT => Some(Direction::Sent),
+        direction::RECEIVED => Some(Direction::Received),
+        _ => None,
+    }
+}
+
+/// The interface's name as the packet carried it, or looked up.
+fn interface(field: &[u8], netns: u32, ifindex: u32, names: &dyn Names) -> Option<RawName> {
+    RawName::from_padded(field)
+        .or_else(|| names.interface(netns, index(ifindex)?).map(RawName::from))
+}
+
+fn drop_reason(reason: u32, names: &dyn Names) -> String {
+    names
+        .drop_reason(reason)
+        .unwrap_or_else(|| match reason >> 16 {
+            0 => format!("reason_{reason}"),
+            subsystem => format!("reason_{subsystem}.{}", reason & 0xffff),
+        })
+}
+
+fn reset_reason(reason: u32, names: &dyn Names) -> String {
+    names
+        .reset_reason(reason)
+        .unwrap_or_else(|| format!("reason_{reason}"))
+}

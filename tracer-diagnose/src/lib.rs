@@ -1,0 +1,39 @@
+//! Diagnosis: from evidence to symptom, layer, cause, next step. Pure: no clock, no I/O.
+//!
+//! [`Observer`] takes what was recorded, in the order of time, and sums it up as [`Observed`]: sockets,
+//! conversations, and the host beside them. [`rules`] is the table of all rules, one file each; a rule judges the
+//! whole of what was observed and gives verdicts. [`findings`] makes findings of them: what a more specific rule
+//! explains is not explained twice, and what no rule explains is said to be unknown. [`Report`] is what a renderer
+//! is given.
+
+#![forbid(unsafe_code)]
+
+pub mod applog;
+mod coverage;
+pub mod diff;
+pub mod explain;
+mod finding;
+mod host;
+mod observed;
+mod observer;
+mod rank;
+mod report;
+pub mod rule;
+pub mod rules;
+mod socket;
+mod sum;
+mod tables;
+
+pub use coverage::Coverage;
+pub use finding::{Evidence, Finding, Subject};
+pub use host::{HostFacts, TimedChange, TimedSample};
+pub use observed::{Conversation, Observed, Peer};
+pub use observer::Observer;
+pub use rank::findings;
+pub use report::{Report, Verdict};
+pub use socket::{Pause, Role, Socket, TcpRange};
+pub use sum::Sum;
+pub use tables::{DropRow, ErrorRow, Happening, HourCounts, Hours, Milestone, Tables, Talker};
+
+#[cfg(test)]
+mod tests;

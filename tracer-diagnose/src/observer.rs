@@ -1,0 +1,296 @@
+//! Sums up a recording as it is read, in bounded memory.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::observed::same;
+use super::tables::HourCounts;
+use super::{
+    Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
+};
+use tracer_model::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals, proto_from_name};
+use tracer_model::samples::{Change, Found, Sample, SocketSample};
+
+/// Sockets that are kept apart; what comes beyond is counted.
+const SOCKETS: usize = 20_000;
+/// Events that are kept as they are, over all sockets: about 50 MiB.
+const EVENTS: usize = 100_000;
+/// Quarters of an hour that are counted: more than two years.
+const QUARTERS: usize = 75_000;
+const QUARTER_NS: i64 = 900_000_000_000;
+/// Samples and changes that are kept, per host.
+const NOTES: usize = 50_000;
+
+/// See [`Observed`].
+#[derive(Debug, Default)]
+pub struct Observer {
+    observed: Observed,
+    by_cookie: HashMap<(usize, u64), Vec<usize>>,
+    by_ends: HashMap<(usize, String, Option<u32>, Endpoint, Endpoint), usize>,
+    events: usize,
+    hours: Hours,
+}
+
+impl Observer {
+    /// A host that recorded; gives its index.
+    pub fn host(&mut self, host: HostFacts, header: &Map<String, Value>) -> usize {
+        self.observed.coverage.header(header);
+        self.observed.hosts.push(host);
+        self.observed.hosts.len() - 1
+    }
+
+    /// An event, `wall_ns` nanoseconds since 1970 on the wall clock of its host.
+    pub fn event(&mut self, host: usize, wall_ns: i64, event: &Event) {
+        self.seen(wall_ns);
+        if let Detail::Lost(lost) = &event.detail {
+            let sum = &mut self.observed.coverage.lost;
+            sum.add(wall_ns, event.boot_ns, lost.count);
+            return;
+        }
+        self.hour(host, wall_ns, event);
+        let Some(flow) = &event.flow else {
+            if let Detail::Drop(drop) = &event.detail {
+                let reason = drop.reason.clone().unwrap_or_default();
+                let sum = self.observed.stray_drops.entry(reason).or_default();
+                sum.add(wall_ns, event.boot_ns, event.count);
+            }
+            return;
+        };
+        let Some(index) = self.socket(host, flow) else {
+            self.observed.coverage.sockets_left_out += 1;
+            return;
+        };
+        let keep = self.events < EVENTS;
+        self.events += usize::from(keep);
+        self.observed.sockets[index].add(wall_ns, event, keep);
+    }
+
+    /// A sample of the host's counters.
+    pub fn sample(&mut self, host: usize, wall_ns: i64, sample: &Sample) {
+        self.seen(wall_ns);
+        self.observed.coverage.samples += 1;
+        for one in &sample.sockets {
+            if let Some(index) = self.sampled(host, one) {
+                self.observed.sockets[index].sample(wall_ns, one);
+            }
+        }
+        let samples = &mut self.observed.hosts[host].samples;
+        if samples.len() < NOTES {
+            let sample = sample.clone();
+            samples.push(TimedSample { wall_ns, sample });
+        }
+    }
+
+    /// A change of the network's configuration.
+    pub fn change(&mut self, host: usize, wall_ns: i64, change: &Change) {
+        let changes = &mut self.observed.hosts[host].changes;
+        if changes.len() < NOTES {
+            let change = change.clone();
+            changes.push(TimedChange { wall_ns, change });
+        }
+    }
+
+    /// A row of what was counted instead of listed.
+    pub fn counted(&mut self, host: usize, counted: Counted) {
+        if let (Some(flow), Some(owner)) = (&counted.flow, &counted.owner)
+            && let Some(index) = self.socket(host, flow)
+        {
+            self.observed.sockets[index].belongs_to(owner);
+        }
+        self.observed.counted.push((host, counted));
+    }
+
+    /// The end: what was counted in all, and what was observed.
+    pub fn finish(mut self, totals: Totals) -> (Observed, Hours) {
+        self.observed.coverage.totals = totals;
+        self.observed.conversations = conversations(&self.observed);
+        (self.observed, self.hours)
+    }
+
+    /// A part of a trace is missing.
+    pub fn damaged(&mut self, what: &[String]) {
+        self.observed.coverage.damage.extend_from_slice(what);
+    }
+
+    /// This time was observed, whether anything happened or not.
+    pub fn covered(&mut self, first_ns: i64, last_ns: i64) {
+        self.seen(first_ns);
+        self.seen(last_ns);
+    }
+
+    fn hour(&mut self, host: usize, wall_ns: i64, event: &Event) {
+        let mut counts = HourCounts::default();
+        match &event.detail {
+            Detail::SendError(_) => counts.errors = event.count,
+            Detail::Retransmit(r) if matches!(r.cause, Cause::Rto | Cause::Syn | Cause::SynAck) => {
+                counts.timeouts = event.count;
+            }
+            Detail::Connection(c) if c.errno.is_some_and(|errno| errno != 0) => {
+                counts.disconnects = event.count;
+            }
+            _ => return,
+        }
+        let quarter = (host, wall_ns.div_euclid(QUARTER_NS));
+        if self.hours.0.len() < QUARTERS || self.hours.0.contains_key(&quarter) {
+            let known = self.hours.0.entry(quarter).or_default();
+            known.errors += counts.errors;
+            known.timeouts += counts.timeouts;
+            known.disconnects += counts.disconnects;
+        }
+    }
+
+    fn seen(&mut self, wall_ns: i64) {
+        let (first, last) = self.observed.span.unwrap_or((wall_ns, wall_ns));
+        self.observed.span = Some((first.min(wall_ns), last.max(wall_ns)));
+    }
+
+    /// The socket of a flow; `None` when there are too many.
+    fn socket(&mut self, host: usize, flow: &Flow) -> Option<usize> {
+        let sockets = &self.observed.sockets;
+        let remote = flow.remote.as_ref().filter(|remote| has_port(remote));
+        let ends = match (&flow.local, remote) {
+            (Some(local), Some(remote)) => Some((
+                host,
+                flow.proto.to_string(),
+                flow.netns,
+                local.clone(),
+                remote.clone(),
+            )),
+            _ => None,
+        };
+        if let Some(cookie) = flow.socket {
+            let known = self.by_cookie.entry((host, cookie)).or_default();
+            // After its end a socket has no remote end any more.
+            let found = known.iter().rev().find(|index| {
+                let socket = &sockets[**index];
+                remote.is_none()
+                    || socket.remote.as_ref() == remote
+                    || socket.remote.as_ref().is_none_or(|known| !has_port(known))
+            });
+            if let Some(&found) = found {
+                let socket = &mut self.observed.sockets[found];
+                if socket.remote.as_ref().is_none_or(|known| !has_port(known)) && remote.is_some() {
+                    socket.remote = remote.cloned();
+                }
+                // A port is given when the connection is asked for.
+                if socket.local_port().unwrap_or(0) == 0 && flow.local.is_some() {
+                    socket.local = flow.local.clone();
+                }
+                if let Some(ends) = ends {
+                    self.by_ends.insert(ends, found);
+                }
+                return Some(found);
+            }
+        } else if let Some(found) = ends.as_ref().and_then(|ends| self.by_ends.get(ends)) {
+            return Some(*found);
+        }
+        let index = sockets.len();
+        if index >= SOCKETS {
+            return None;
+        }
+        if let Some(cookie) = flow.socket {
+            self.by_cookie
+                .entry((host, cookie))
+                .or_default()
+                .push(index);
+        }
+        if let Some(ends) = ends {
+            self.by_ends.insert(ends, index);
+        }
+        self.observed.sockets.push(Socket::new(host, flow));
+        Some(index)
+    }
+
+    /// The socket of a sample: one that had events, or whose sends were only counted.
+    fn sampled(&mut self, host: usize, sample: &SocketSample) -> Option<usize> {
+        if sample.found != Found::Yes {
+            return None;
+        }
+        let end = |text: &str| text.parse().ok().map(Endpoint::Inet);
+        let flow = Flow {
+            proto: proto_from_name(sample.proto.clone()),
+            local: Some(end(&sample.local)?),
+            remote: Some(end(&sample.remote)?),
+            netns: None,
+            socket: sample.socket,
+        };
+        if sample.socket.is_some() {
+            return self.socket(host, &flow);
+        }
+        // Without a cookie the network namespace would be needed.
+        self.observed.sockets.iter().rposition(|socket| {
+            socket.host == host && socket.local == flow.local && socket.remote == flow.remote
+        })
+    }
+}
+
+fn has_port(endpoint: &Endpoint) -> bool {
+    !matches!(endpoint, Endpoint::Inet(address) if address.port() == 0)
+}
+
+/// Sockets of one process and one destination belong together.
+fn conversations(observed: &Observed) -> Vec<Conversation> {
+    let mut all: Vec<Conversation> = Vec::new();
+    let mut known: HashMap<(usize, Option<u32>, String, Peer), Vec<usize>> = HashMap::new();
+    for (index, socket) in observed.sockets.iter().enumerate() {
+        let role = role(observed, socket);
+        let peer = peer(socket, role);
+        let key = (
+            socket.host,
+            socket.owner.pid,
+            socket.proto.clone(),
+            peer.clone(),
+        );
+        let alike = known.entry(key).or_default();
+        let found = alike.iter().find(|one| {
+            let owner = &all[**one].owner;
+            same(owner, &socket.owner) || (owner.pid.is_none() && socket.owner.pid.is_none())
+        });
+        if let Some(&found) = found {
+            all[found].sockets.push(index);
+            continue;
+        }
+        alike.push(all.len());
+        all.push(Conversation {
+            host: socket.host,
+            owner: socket.owner.clone(),
+            proto: socket.proto.clone(),
+            role,
+            peer,
+            sockets: vec![index],
+        });
+    }
+    all
+}
+
+/// Who opened it: as events say, or as the ports say, where only one of them is one that the kernel gives to clients.
+fn role(observed: &Observed, socket: &Socket) -> Role {
+    if socket.role != Role::Unknown || socket.proto != "tcp" && socket.proto != "mptcp" {
+        return socket.role;
+    }
+    let mut range = observed.hosts[socket.host].sysctl_words("net.ipv4.ip_local_port_range");
+    let (Some(Ok(low)), Some(Ok(high))) = (
+        range.next().map(str::parse::<u16>),
+        range.next().map(str::parse::<u16>),
+    ) else {
+        return Role::Unknown;
+    };
+    let given = |port: Option<u16>| port.is_some_and(|port| (low..=high).contains(&port));
+    match (given(socket.local_port()), given(socket.remote_port())) {
+        (true, false) => Role::Client,
+        (false, true) => Role::Server,
+        _ => Role::Unknown,
+    }
+}
+
+fn peer(socket: &Socket, role: Role) -> Peer {
+    match (role, &socket.remote, socket.local_port()) {
+        (Role::Server, Some(Endpoint::Inet(remote)), Some(local_port)) => Peer::Client {
+            remote: Endpoint::Address(remote.ip()),
+            local_port,
+        },
+        (_, Some(remote), _) => Peer::Remote(remote.clone()),
+        (_, None, _) => Peer::Unknown,
+    }
+}

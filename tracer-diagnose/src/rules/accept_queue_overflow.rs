@@ -1,0 +1,81 @@
+//! A local server does not accept fast enough.
+
+use super::common::{resent, sockets};
+use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::{Observed, Role, Socket, Sum};
+use tracer_model::event::{Cause, Direction, Signal};
+
+const LEAST: u64 = 3;
+
+pub static RULE: Rule = Rule {
+    cause: "accept_queue_overflow",
+    symptom: Symptom::Refused,
+    layer: Some(Layer::App),
+    title: "a server of this host does not accept connections fast enough: its accept queue is full",
+    reason: "Connections of clients were complete, but the queue in which they wait for accept() was full, and the kernel \
+             dropped the last packet of the handshake: the clients wait, and send again. The server is too slow or its \
+             backlog is too short.",
+    rests_on: "tcp_v4_syn_recv_sock() and tcp_conn_request() count TcpExt.ListenOverflows and drop with \
+               TCP_LISTEN_OVERFLOW; the length is the lesser of listen()'s backlog and net.core.somaxconn.",
+    needs: &[Signal::Drop],
+    needs_samples: true,
+    refuted_by: "ListenDrops that grow without ListenOverflows (no memory, or no route back).",
+    next_step: "ss -ltn: Recv-Q at Send-Q means full. What keeps the server from calling accept() (one thread, a lock, the \
+                garbage collector)? Then raise its backlog, and somaxconn if that is the limit.",
+    do_not: "Do not set tcp_abort_on_overflow: clients would get RST instead of a delay. Do not look at the network.",
+    over: &["unknown"],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        if conversation.role != Role::Server {
+            continue;
+        }
+        let full = sockets(observed, conversation, |socket| overflow(socket).count > 0);
+        let sums: Vec<_> = full
+            .iter()
+            .map(|socket| overflow(&observed.sockets[*socket]))
+            .collect();
+        let sum = Sum::of(sums.iter());
+        let counted = observed.hosts[conversation.host].grew("TcpExt.ListenOverflows");
+        if sum.count < LEAST || counted == Some(0) {
+            continue;
+        }
+        let confidence = if counted.is_some_and(|counted| counted >= LEAST) {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        };
+        // Those that only had their SYN-ACK repeated belong to it.
+        let concerned = sockets(observed, conversation, |socket| {
+            overflow(socket).count > 0 || socket.resent(Cause::SynAck) > 0
+        });
+        let mut case = Case::of(observed, index, concerned.clone(), confidence)
+            .shown_by(
+                "packets of complete connections dropped (TCP_LISTEN_OVERFLOW)",
+                &sum,
+            )
+            .shown_by(
+                "SYN-ACKs sent again",
+                &resent(observed, &concerned, &[Cause::SynAck]),
+            );
+        if let Some(counted) = counted {
+            case = case.with(format!("TcpExt.ListenOverflows grew by {counted}"));
+        }
+        if let Some(longest) = observed.hosts[conversation.host].sysctl("net.core.somaxconn") {
+            case = case.with(format!("net.core.somaxconn is {longest}"));
+        }
+        case.explains = case.explains.max(sum.count);
+        cases.push(case.timed());
+    }
+    cases
+}
+
+fn overflow(socket: &Socket) -> Sum {
+    let all = socket.drops.iter().filter(|((reason, direction), _)| {
+        reason == "TCP_LISTEN_OVERFLOW" && *direction == Some(Direction::Received)
+    });
+    Sum::of(all.map(|(_, sum)| sum))
+}

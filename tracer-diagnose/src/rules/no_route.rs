@@ -1,0 +1,90 @@
+//! This host has no route to the destination.
+
+use super::common::{by_address, dropped, errors, sockets};
+use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::{Observed, Socket};
+use tracer_model::event::Signal;
+use tracer_model::linux;
+use tracer_model::samples::{Action, What};
+
+pub static RULE: Rule = Rule {
+    cause: "no_route",
+    symptom: Symptom::Refused,
+    layer: Some(Layer::Kernel),
+    title: "this host has no route to the destination",
+    reason: "The kernel looked the destination up in its routing table and found nothing, or a route that forbids it: \
+             nothing left this host.",
+    rests_on: "ip_route_output_flow() and ip6_dst_lookup_flow() return ENETUNREACH (EHOSTUNREACH, EACCES for routes of \
+               these types); __ip_queue_xmit() frees with IP_OUTNOROUTES.",
+    needs: &[Signal::SendError],
+    needs_samples: false,
+    refuted_by: "ICMP network unreachable from a router: the same errno on a connection, without packets that this host \
+                 dropped.",
+    next_step: "ip route get ADDRESS now, and the changes of routes in this report's timeline: who removed it (DHCP, a \
+                routing daemon, an interface that went down)?",
+    do_not: "Do not add a default route by hand while a daemon manages them: it hides what removed the other one.",
+    over: &[
+        "path_blackhole",
+        "syn_blackhole",
+        "path_loss",
+        "destination_loss",
+        "unknown",
+    ],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let lost = sockets(observed, conversation, without_route);
+        if lost.is_empty() {
+            continue;
+        }
+        let host = &observed.hosts[conversation.host];
+        let removed = host
+            .changes
+            .iter()
+            .filter_map(|one| match &one.change.what {
+                What::Route(change) if change.action == Action::Del => {
+                    Some(change.route.destination.clone())
+                }
+                _ => None,
+            })
+            .collect::<Vec<_>>();
+        let mut case = Case::of(observed, index, lost.clone(), Confidence::High)
+            .shown_by(
+                "sends failed with ENETUNREACH",
+                &errors(observed, &lost, &[linux::ENETUNREACH]),
+            )
+            .shown_by(
+                "packets dropped for want of a route",
+                &dropped(observed, &lost, is_route),
+            );
+        if let Some(count @ 1..) = host.grew("Ip.OutNoRoutes") {
+            case = case.with(format!("Ip.OutNoRoutes grew by {count}"));
+        }
+        if !removed.is_empty() {
+            case = case.with(format!("routes removed meanwhile: {}", removed.join(", ")));
+        }
+        cases.push(case.timed());
+    }
+    by_address(observed, cases)
+}
+
+/// The send was refused at once, or its packet found no way. A soft error of an open connection is a router's word.
+fn without_route(socket: &Socket) -> bool {
+    let refused = socket.failed(linux::ENETUNREACH) > 0 && !socket.open;
+    refused || !socket.dropped(is_route).is_empty()
+}
+
+/// Where IPv6 and older kernels give no reason, the function says it.
+pub fn is_route(reason: &str) -> bool {
+    matches!(
+        reason,
+        "IP_OUTNOROUTES"
+            | "IPV6OUTNOROUTES"
+            | "__ip_queue_xmit()"
+            | "ip_queue_xmit()"
+            | "inet6_csk_xmit()"
+    )
+}

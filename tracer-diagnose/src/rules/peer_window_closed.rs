@@ -1,0 +1,109 @@
+//! The peer does not read.
+
+use super::common::{seconds, sockets};
+use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::{Observed, Socket};
+use tracer_model::event::Signal;
+
+/// A reader that only takes its time opens the window again and again; microseconds.
+const CLOSED_US: i64 = 2_500_000;
+
+pub static RULE: Rule = Rule {
+    cause: "peer_window_closed",
+    symptom: Symptom::Stall,
+    layer: Some(Layer::Peer),
+    title: "the peer does not read: its receive window is closed",
+    reason: "The peer acknowledges everything and says that it has no room: its window is 0, and stays so. The network \
+             works in both directions; the process at the other end does not call recv().",
+    rests_on: "snd_wnd of 0 and the persist timer (tcp_probe_timer(), TcpExt.TCPWinProbe; RFC 9293 3.8.6.1); \
+               rwnd_limited of tcp_info counts the time.",
+    needs: &[Signal::SendError],
+    needs_samples: true,
+    refuted_by: "A window that opens and lets data pass in between (a slow reader), or probes that are not answered (a \
+                 dead path).",
+    next_step: "On the peer: what does the process do (its stack, its locks, its disk)? ss -tm there shows a full Recv-Q \
+                for this connection.",
+    do_not: "Do not raise send buffers here or retry on more connections: whatever is sent waits in front of the same \
+             reader.",
+    over: &["send_buffer_small", "unknown"],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let closed = sockets(observed, conversation, |socket| closed(socket).is_some());
+        if closed.is_empty() {
+            continue;
+        }
+        let longest = closed
+            .iter()
+            .filter_map(|socket| self::closed(&observed.sockets[*socket]))
+            .max_by_key(|(first, last)| last - first);
+        let Some((first, last)) = longest else {
+            continue;
+        };
+        let waits = closed
+            .iter()
+            .filter_map(|socket| observed.sockets[*socket].last_sample()?.send_queue_bytes)
+            .max();
+        let probes = observed.hosts[conversation.host].grew("TcpExt.TCPWinProbe");
+        let us = u64::try_from((last - first) / 1000).unwrap_or(0);
+        let mut case = Case::of(observed, index, closed, Confidence::High).with(format!(
+            "the peer's window was 0 for at least {}, and nothing passed",
+            seconds(us)
+        ));
+        if let Some(bytes) = waits {
+            case = case.with(format!("{bytes} bytes wait in the send queue"));
+        }
+        if let Some(probes @ 1..) = probes {
+            case = case.with(format!(
+                "this host sent {probes} window probes (TCPWinProbe)"
+            ));
+        }
+        (case.first_ns, case.last_ns) = (first, last);
+        cases.push(case);
+    }
+    cases
+}
+
+/// From when to when the window was seen closed, with nothing acknowledged in between.
+fn closed(socket: &Socket) -> Option<(i64, i64)> {
+    let seen = by_samples(socket).into_iter().chain(by_events(socket));
+    seen.filter(|(first, last)| (last - first) / 1000 >= CLOSED_US)
+        .max_by_key(|(first, last)| last - first)
+}
+
+fn by_samples(socket: &Socket) -> Option<(i64, i64)> {
+    let mut longest: Option<(i64, i64)> = None;
+    let mut now: Option<(i64, u64)> = None;
+    for (at, sample) in &socket.samples {
+        let Some(tcp) = &sample.tcp else { continue };
+        let shut = tcp.snd_wnd_bytes == Some(0)
+            && sample.send_queue_bytes.unwrap_or(0) > 0
+            && sample.state.as_deref() == Some("ESTABLISHED");
+        let acked = tcp.bytes_acked.unwrap_or(0);
+        match now {
+            Some((since, known)) if shut && known == acked => {
+                if longest.is_none_or(|(first, last)| last - first < at - since) {
+                    longest = Some((since, *at));
+                }
+            }
+            _ => now = shut.then_some((*at, acked)),
+        }
+    }
+    longest
+}
+
+/// The age of the last send at a send that found the window closed.
+fn by_events(socket: &Socket) -> Option<(i64, i64)> {
+    let closed = socket.events.iter().filter_map(|(at, event)| {
+        let tcp = event.tcp.as_ref()?;
+        let waits = tcp.send_queue_bytes? > 0 && tcp.unacked_segments == Some(0);
+        let ago = i64::try_from(tcp.last_send_us_ago?)
+            .ok()?
+            .checked_mul(1000)?;
+        (tcp.peer_window_bytes == Some(0) && waits && socket.open).then_some((at - ago, *at))
+    });
+    closed.max_by_key(|(first, last)| last - first)
+}

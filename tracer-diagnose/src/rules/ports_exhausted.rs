@@ -1,0 +1,72 @@
+//! There is no local port left for another connection.
+
+use super::common::sockets;
+use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::{Observed, Role, Socket, Sum};
+use tracer_model::event::{Cause, Signal, TcpState};
+
+pub static RULE: Rule = Rule {
+    cause: "ports_exhausted",
+    symptom: Symptom::Exhaustion,
+    layer: Some(Layer::Kernel),
+    title: "there is no local port left for another connection to this destination",
+    reason: "Connections ended before a SYN left, with no local port: the kernel looked for a free port towards this \
+             destination and found none (connect() gave EADDRNOTAVAIL).",
+    rests_on: "inet_hash_connect() fails with EADDRNOTAVAIL, tcp_v4_connect() goes from SYN_SENT back to CLOSE; the range \
+               is net.ipv4.ip_local_port_range, and ports in TIME_WAIT count.",
+    needs: &[Signal::Connection],
+    needs_samples: false,
+    refuted_by: "A local port in the event: then the connection was given up for another reason.",
+    next_step: "ss -tan state time-wait dst ADDRESS | wc -l: does the application open a connection per request? Let it \
+                keep connections (pool, keep-alive). Then widen ip_local_port_range, or set tcp_tw_reuse=1.",
+    do_not: "Do not shorten TIME_WAIT by tricks, and do not retry faster: each attempt walks all ports in vain.",
+    over: &["unknown"],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let refused = sockets(observed, conversation, without_port);
+        if refused.is_empty() {
+            continue;
+        }
+        let host = &observed.hosts[conversation.host];
+        let range: Vec<_> = host.sysctl_words("net.ipv4.ip_local_port_range").collect();
+        let mut sum = Sum::default();
+        for socket in refused.iter().map(|socket| &observed.sockets[*socket]) {
+            let first = socket.events.first().map_or(0, |(_, event)| event.boot_ns);
+            sum.add(socket.first_ns, first, 1);
+        }
+        let confidence = if sum.count >= 3 {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        };
+        let mut case = Case::of(observed, index, refused, confidence).shown_by(
+            "connections ended before a SYN left, without a local port",
+            &sum,
+        );
+        if let [low, high] = range[..] {
+            case = case.with(format!("net.ipv4.ip_local_port_range is {low} to {high}"));
+        }
+        if let Some(waiting) = host.gauge_max("TCP.tw").filter(|waiting| *waiting > 0) {
+            case = case.with(format!(
+                "up to {waiting} connections of this host were in TIME_WAIT"
+            ));
+        }
+        case.explains = case.explains.max(sum.count);
+        cases.push(case);
+    }
+    cases
+}
+
+/// From SYN_SENT to CLOSE without an errno, a port, or a SYN that was sent again.
+fn without_port(socket: &Socket) -> bool {
+    socket.role == Role::Client
+        && socket.local_port().unwrap_or(0) == 0
+        && socket.resent(Cause::Syn) == 0
+        && socket.transitions.iter().any(|(_, change)| {
+            change.from == Some(TcpState::SynSent) && change.errno.unwrap_or(0) == 0
+        })
+}

@@ -1,0 +1,87 @@
+//! Connection requests that nobody answers.
+
+use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::{Observed, Role, Socket, Sum};
+use tracer_model::event::{Cause, Signal};
+use tracer_model::linux;
+
+pub static RULE: Rule = Rule {
+    cause: "syn_blackhole",
+    symptom: Symptom::Stall,
+    layer: Some(Layer::Network),
+    title: "connection requests are answered by nobody",
+    reason: "SYNs were sent again and again and neither SYN-ACK nor RST nor an ICMP message came back: a firewall that \
+             drops, a route that leads nowhere, or a host that is gone. A closed port would have answered.",
+    rests_on: "tcp_retransmit_timer() in SYN_SENT, net.ipv4.tcp_syn_retries; RFC 9293 3.10.7.1: every SYN to a closed \
+               port is answered with RST.",
+    needs: &[Signal::Retransmit, Signal::Connection],
+    needs_samples: false,
+    refuted_by: "A connection to the same destination that was established in this time; a neighbour that failed; an \
+                 answer that this host dropped itself.",
+    next_step: "Connect to the same address on another port, and to the same port from another host: that tells a \
+                filter from a dead path. Then look where the SYN is last seen.",
+    do_not: "Do not retry faster: every attempt waits 1 s, 3 s, 7 s… in the kernel, and more of them only fill tables \
+             on the way.",
+    over: &["path_loss", "destination_loss", "unknown"],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        if conversation.role == Role::Server {
+            continue;
+        }
+        let sockets = conversation.sockets.iter().copied();
+        let unanswered: Vec<_> = sockets
+            .filter(|socket| never_answered(&observed.sockets[*socket]))
+            .collect();
+        let all = || unanswered.iter().map(|socket| &observed.sockets[*socket]);
+        let again = Sum::of(all().filter_map(|socket| socket.retransmits.get(&Cause::Syn)));
+        // One SYN may be lost by chance.
+        if again.count < 2 {
+            continue;
+        }
+        let taken = observed
+            .sockets_of(conversation)
+            .filter(|socket| socket.open)
+            .count();
+        let timed_out = all().filter(|socket| gave_up(socket)).count();
+        let confidence = match (taken, timed_out, again.count) {
+            (0, 1.., _) | (0, _, 4..) => Confidence::High,
+            (0, ..) => Confidence::Medium,
+            _ => Confidence::Low,
+        };
+        let mut case = Case::of(observed, index, unanswered.clone(), confidence)
+            .shown_by("SYNs sent again without an answer", &again)
+            .but(
+                taken > 0,
+                format!("{taken} other connections to it were established in this time"),
+            );
+        if timed_out > 0 {
+            case = case.with(format!(
+                "{timed_out} connection requests ended with ETIMEDOUT"
+            ));
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+/// Asked again, and never got anywhere.
+pub fn never_answered(socket: &Socket) -> bool {
+    let unreachable = [linux::EHOSTUNREACH, linux::ENETUNREACH, linux::ECONNREFUSED];
+    socket.resent(Cause::Syn) > 0
+        && !socket.open
+        && socket.resets_received.is_empty()
+        && socket
+            .ended_with()
+            .is_none_or(|(_, errno)| !unreachable.iter().any(|one| one.unsigned_abs() == errno))
+}
+
+fn gave_up(socket: &Socket) -> bool {
+    let timed_out = linux::ETIMEDOUT.unsigned_abs();
+    socket
+        .ended_with()
+        .is_some_and(|(_, errno)| errno == timed_out)
+}

@@ -1,0 +1,267 @@
+use std::collections::BTreeSet;
+use tracer_model::linux;
+
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use super::rule::{Confidence, Rule};
+use super::{HostFacts, Observer, Report, Verdict, rules};
+use tracer_model::event::{
+    Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, Reset, SendError,
+    Tcp, TcpState, Totals,
+};
+
+const SECOND: u64 = 1_000_000_000;
+/// The wall clock of these tests is the boot clock and this.
+const WALL_NS: i64 = 1_700_000_000 * 1_000_000_000;
+
+fn header() -> Map<String, Value> {
+    let all = json!({
+        "host": "test",
+        "signals": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
+        "sysctls": { "net.ipv4.ip_local_port_range": "32768\t60999" },
+    });
+    all.as_object().cloned().unwrap()
+}
+
+fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) -> Report {
+    let mut observer = Observer::default();
+    let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, header);
+    let host = observer.host(facts, header);
+    for event in events {
+        observer.event(host, WALL_NS + event.boot_ns as i64, event);
+    }
+    observer.covered(WALL_NS, WALL_NS + (seconds * SECOND) as i64);
+    let (observed, hours) = observer.finish(Totals::default());
+    Report::new(observed, hours)
+}
+
+fn owner(comm: &str, pid: u32) -> Owner {
+    Owner {
+        grade: Grade::AtConnect,
+        pid: Some(pid),
+        comm: Some(RawName::from(comm)),
+        started_boot_ns: Some(1),
+        ..Owner::default()
+    }
+}
+
+fn flow(local_port: u16, remote: &str, socket: u64) -> Flow {
+    Flow {
+        proto: "tcp".into(),
+        local: Some(Endpoint::Inet(([10, 0, 0, 1], local_port).into())),
+        remote: Some(Endpoint::Inet(remote.parse().unwrap())),
+        netns: Some(1),
+        socket: Some(socket),
+    }
+}
+
+/// A connection request that was refused.
+fn refused(at: u64, comm: &str, pid: u32, remote: &str, socket: u64) -> Vec<Event> {
+    let event = |detail| Event {
+        boot_ns: at,
+        count: 1,
+        owner: owner(comm, pid),
+        flow: Some(flow(40_000 + socket as u16, remote, socket)),
+        detail,
+        tcp: Some(Tcp {
+            state: Some(TcpState::SynSent),
+            ..Tcp::default()
+        }),
+    };
+    vec![
+        event(Detail::Reset(Reset {
+            direction: Some(Direction::Received),
+            reason: None,
+        })),
+        event(Detail::Connection(Connection {
+            from: Some(TcpState::SynSent),
+            to: Some(TcpState::Close),
+            errno: Some(linux::ECONNREFUSED.unsigned_abs()),
+        })),
+    ]
+}
+
+fn causes(report: &Report) -> Vec<(&str, Confidence)> {
+    let all = report.findings.iter();
+    all.map(|finding| (finding.rule.cause, finding.confidence))
+        .collect()
+}
+
+fn all_rules() -> impl Iterator<Item = &'static Rule> {
+    rules::ALL.iter().copied().chain([&rules::UNKNOWN])
+}
+
+#[test]
+fn every_rule_says_all_that_an_operator_needs_and_names_only_causes_that_exist() {
+    let names: BTreeSet<_> = all_rules().map(|rule| rule.cause).collect();
+    assert_eq!(names.len(), all_rules().count(), "two rules of one name");
+    for rule in all_rules() {
+        let texts = [
+            rule.title,
+            rule.reason,
+            rule.rests_on,
+            rule.refuted_by,
+            rule.next_step,
+            rule.do_not,
+        ];
+        for text in texts {
+            assert!(text.len() > 20, "{}: {text:?}", rule.cause);
+            assert!(!text.contains("  "), "{}: {text:?}", rule.cause);
+        }
+        assert!(!rule.needs.is_empty(), "{}", rule.cause);
+        for other in rule.over {
+            assert!(names.contains(other), "{}: {other}", rule.cause);
+            assert_ne!(*other, rule.cause);
+        }
+    }
+    assert_eq!(
+        rules::of("path_loss").map(|rule| rule.cause),
+        Some("path_loss")
+    );
+    assert!(rules::of("no such cause").is_none());
+}
+
+#[test]
+fn no_two_rules_step_back_for_each_other() {
+    for rule in all_rules() {
+        for other in rule.over.iter().filter_map(|cause| rules::of(cause)) {
+            assert!(
+                !other.over.contains(&rule.cause),
+                "{} and {}",
+                rule.cause,
+                other.cause
+            );
+        }
+    }
+}
+
+#[test]
+fn a_burst_of_refusals_is_told_and_a_steady_health_check_is_not() {
+    let burst: Vec<_> = (0..5)
+        .flat_map(|n| refused(SECOND + n * 50_000_000, "orders", 7, "10.0.0.2:443", n))
+        .collect();
+    let report = report_of(&header(), &burst, 10);
+    assert_eq!(causes(&report), [("connection_refused", Confidence::High)]);
+    let finding = &report.findings[0];
+    assert_eq!(finding.id, "connection_refused:orders:10.0.0.2:443");
+    assert_eq!(finding.subject.sockets, 5);
+    assert!((finding.share - 1.0).abs() < 1e-9);
+
+    let checks: Vec<_> = (0..6)
+        .flat_map(|n| refused(SECOND + n * 2 * SECOND, "balancer", 7, "10.0.0.2:443", n))
+        .collect();
+    let report = report_of(&header(), &checks, 20);
+    assert_eq!(causes(&report), []);
+    assert_eq!(report.verdict, Verdict::NothingWrong);
+}
+
+#[test]
+fn what_was_not_recorded_is_said_and_makes_a_finding_less_sure() {
+    let mut header = header();
+    header.insert("signals".to_owned(), json!(["reset", "send_error"]));
+    let burst: Vec<_> = (0..5)
+        .flat_map(|n| refused(SECOND + n * 50_000_000, "orders", 7, "10.0.0.2:443", n))
+        .collect();
+    let report = report_of(&header, &burst, 10);
+    assert_eq!(
+        causes(&report),
+        [("connection_refused", Confidence::Medium)]
+    );
+    assert_eq!(
+        report.findings[0].not_observed,
+        ["the signal connection was not recorded"]
+    );
+}
+
+#[test]
+fn too_little_data_is_an_answer() {
+    assert_eq!(report_of(&header(), &[], 0).verdict, Verdict::TooLittleData);
+    assert_eq!(report_of(&header(), &[], 60).verdict, Verdict::NothingWrong);
+    let mut drops = header();
+    drops.insert("signals".to_owned(), json!(["drop"]));
+    assert_eq!(report_of(&drops, &[], 60).verdict, Verdict::TooLittleData);
+}
+
+#[test]
+fn many_programs_at_one_destination_are_one_finding() {
+    let all: Vec<_> = (0..12)
+        .flat_map(|n| {
+            let comm = format!("worker-{}", n % 4);
+            let at = SECOND + n * 700_000_000;
+            refused(at, &comm, 100 + (n % 4) as u32, "10.0.0.2:443", n)
+        })
+        .collect();
+    let report = report_of(&header(), &all, 20);
+    assert_eq!(report.findings.len(), 1, "{:?}", causes(&report));
+    assert_eq!(report.findings[0].subject.processes, 4);
+    assert_eq!(report.findings[0].subject.sockets, 12);
+}
+
+#[test]
+fn what_no_rule_explains_is_unknown_and_would_block_is_no_failure() {
+    let failed = |errno: i32| -> Vec<_> {
+        (0..4)
+            .map(|n| Event {
+                boot_ns: SECOND + n,
+                count: 1,
+                owner: owner("odd", 9),
+                flow: Some(flow(40_000, "10.0.0.2:443", 5)),
+                detail: Detail::SendError(SendError {
+                    errno: errno.unsigned_abs(),
+                    requested_bytes: Some(1),
+                    sent_bytes: Some(0),
+                    blocked_us: None,
+                }),
+                tcp: None,
+            })
+            .collect()
+    };
+    let report = report_of(&header(), &failed(linux::EIO), 10);
+    assert_eq!(causes(&report), [("unknown", Confidence::Low)]);
+    assert_eq!(report.findings[0].rule.layer, None);
+    assert_eq!(
+        causes(&report_of(&header(), &failed(linux::EAGAIN), 10)),
+        []
+    );
+}
+
+#[test]
+fn sockets_beyond_the_bound_are_counted_and_nothing_is_kept_of_them() {
+    let mut observer = Observer::default();
+    let header = header();
+    let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, &header);
+    let host = observer.host(facts, &header);
+    for n in 0..20_010u64 {
+        for event in refused(SECOND + n, "storm", 7, "10.0.0.2:443", n) {
+            observer.event(host, WALL_NS + event.boot_ns as i64, &event);
+        }
+    }
+    let (observed, _) = observer.finish(Totals::default());
+    assert_eq!(observed.sockets.len(), 20_000);
+    assert_eq!(observed.coverage.sockets_left_out, 20);
+}
+
+#[test]
+fn damage_of_a_trace_makes_every_finding_less_sure() {
+    let mut observer = Observer::default();
+    let header = header();
+    let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, &header);
+    let host = observer.host(facts, &header);
+    for n in 0..5 {
+        for event in refused(SECOND + n * 50_000_000, "orders", 7, "10.0.0.2:443", n) {
+            observer.event(host, WALL_NS + event.boot_ns as i64, &event);
+        }
+    }
+    observer.damaged(&["one block is missing".to_owned()]);
+    let (observed, hours) = observer.finish(Totals::default());
+    let report = Report::new(observed, hours);
+    assert_eq!(
+        causes(&report),
+        [("connection_refused", Confidence::Medium)]
+    );
+    assert_eq!(
+        report.findings[0].not_observed,
+        ["in the trace, one block is missing"]
+    );
+}

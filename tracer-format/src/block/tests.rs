@@ -1,0 +1,142 @@
+use super::*;
+use crate::layout::flag;
+use crate::note::Gap;
+use tracer_model::event::{CountedKind, Signal};
+use tracer_model::made::{self, Dice};
+
+fn opened(bytes: &[u8]) -> Block {
+    let (header, payload) = bytes.split_first_chunk().expect("longer than a header");
+    let header = Header::decode(header).expect("a header");
+    assert_eq!(header.payload_bytes as usize, payload.len());
+    assert_eq!(header.payload_crc, crc32c::crc32c(payload));
+    Block::decode(header, payload.to_vec()).expect("a block")
+}
+
+fn events(block: &Block) -> Vec<Event> {
+    let mut decoder = block.events().expect("columns");
+    std::iter::from_fn(|| decoder.next().expect("an event")).collect()
+}
+
+fn seal() -> Seal {
+    Seal {
+        flags: flag::START,
+        trace_id: [7; 16],
+        seq: 3,
+        sealed_boot_ns: 1 << 41,
+        wall_minus_boot_ns: 5,
+        clock_steps: 0,
+    }
+}
+
+#[test]
+fn every_event_comes_back_as_it_was() {
+    let mut builder = Builder::new().expect("memory");
+    // The builder is used again: nothing of a block may reach into the next.
+    for seed in 0..200 {
+        let mut dice = Dice::new(seed);
+        let count = dice.below(300);
+        let written: Vec<Event> = (0..count).map(|_| made::event(&mut dice)).collect();
+        written.iter().for_each(|event| builder.event(event));
+        let Sealed { header, bytes, .. } = builder.seal(&seal());
+        let block = opened(&bytes);
+        assert_eq!(block.header, header);
+        assert_eq!(events(&block), written);
+        let times = written.iter().map(|event| event.boot_ns);
+        assert_eq!(header.first_boot_ns, times.clone().min().unwrap_or(1 << 41));
+        assert_eq!(header.last_boot_ns, times.max().unwrap_or(1 << 41));
+    }
+}
+
+#[test]
+fn rows_agree_with_events() {
+    let mut dice = Dice::new(42);
+    let mut builder = Builder::new().expect("memory");
+    let written: Vec<Event> = (0..500).map(|_| made::event(&mut dice)).collect();
+    written.iter().for_each(|event| builder.event(event));
+    let bytes = builder.seal(&seal()).bytes;
+    let block = opened(&bytes);
+    let mut rows = block.rows().expect("columns");
+    for event in &written {
+        let row = rows.next().expect("a row").expect("not the end");
+        assert_eq!((row.signal, row.boot_ns), (event.signal(), event.boot_ns));
+        assert_eq!(row.count, event.count);
+        assert_eq!(block.owners[row.owner], event.owner);
+        assert_eq!(row.flow.map(|flow| &block.flows[flow]), event.flow.as_ref());
+    }
+    assert_eq!(rows.next(), Ok(None));
+}
+
+#[test]
+fn notes_keep_their_place_among_the_events() {
+    let mut dice = Dice::new(1);
+    let mut builder = Builder::new().expect("memory");
+    let gap = Note::Gap(Gap {
+        blocks: 2,
+        why: "no space left".to_owned(),
+        ..Gap::default()
+    });
+    builder.event(&made::event(&mut dice));
+    builder.note(&gap);
+    builder.event(&made::event(&mut dice));
+    let bytes = builder.seal(&seal()).bytes;
+    assert_eq!(opened(&bytes).notes, [(1, gap)]);
+}
+
+#[test]
+fn a_note_of_a_newer_tool_is_known_as_such() {
+    let note: Note = serde_json::from_str(r#"{"note":"weather","boot_ns":1}"#).expect("JSON");
+    assert!(matches!(note, Note::Unknown(all) if all["boot_ns"] == 1));
+    let newer = r#"{"note":"anchor","boot_ns":1,"wall_ns":2,"why":"step","drift":3}"#;
+    assert!(matches!(serde_json::from_str(newer), Ok(Note::Anchor(anchor)) if anchor.wall_ns == 2));
+}
+
+#[test]
+fn what_was_counted_comes_back_with_its_owner_and_flow() {
+    let mut dice = Dice::new(9);
+    let event = made::event(&mut dice);
+    let counted = Counted {
+        signal: Signal::SendError,
+        kind: CountedKind::WouldBlock,
+        code: Some("EAGAIN".to_owned()),
+        count: 12,
+        bytes: None,
+        first_boot_ns: Some(3),
+        last_boot_ns: Some(4),
+        owner: Some(event.owner),
+        flow: event.flow,
+    };
+    let mut builder = Builder::new().expect("memory");
+    builder.event(&made::event(&mut dice));
+    builder.counted(&counted);
+    let bytes = builder.seal(&seal()).bytes;
+    let block = opened(&bytes);
+    let [(1, Note::Counted(row))] = block.notes.as_slice() else {
+        panic!("{:?}", block.notes);
+    };
+    assert_eq!(block.counted(row), Some(counted));
+}
+
+#[test]
+fn a_payload_that_was_altered_behind_its_checksum_never_panics() {
+    let mut builder = Builder::new().expect("memory");
+    let mut dice = Dice::new(5);
+    (0..50).for_each(|_| builder.event(&made::event(&mut dice)));
+    let Sealed { header, bytes, .. } = builder.seal(&seal());
+    let payload = &bytes[HEADER_BYTES..];
+    for _ in 0..20_000 {
+        let mut spoiled = payload.to_vec();
+        for _ in 0..=dice.below(4) {
+            let at = dice.below(spoiled.len() as u64) as usize;
+            spoiled[at] = dice.any() as u8;
+        }
+        let Ok(block) = Block::decode(header, spoiled) else {
+            continue;
+        };
+        if let Ok(mut decoder) = block.events() {
+            while let Ok(Some(_)) = decoder.next() {}
+        }
+        if let Ok(mut rows) = block.rows() {
+            while let Ok(Some(_)) = rows.next() {}
+        }
+    }
+}

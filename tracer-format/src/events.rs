@@ -1,0 +1,303 @@
+//! Events as columns.
+//!
+//! What the TCP socket of an event holds differs little from what it held at the last event of the same flow:
+//! its columns carry the differences. Nothing refers to another block.
+
+mod detail;
+pub use detail::code_name;
+mod tcp;
+
+use super::column::{Column, Columns, Unpacked, Writer};
+use super::tables::{Interner, Texts};
+use super::wire::Malformed;
+use tracer_model::event::{Event, Flow, Owner, Signal};
+
+/// Which columns hold the detail of an event: the number of its signal in the format.
+pub const fn signal_number(signal: Signal) -> u64 {
+    match signal {
+        Signal::Retransmit => 0,
+        Signal::SendError => 1,
+        Signal::Drop => 2,
+        Signal::Device => 3,
+        Signal::Reset => 4,
+        Signal::Connection => 5,
+        Signal::Send => 6,
+        Signal::Lost => 7,
+    }
+}
+
+/// The signal of a number in the format.
+///
+/// # Errors
+/// When there is none.
+#[inline]
+pub fn signal_of(number: u64) -> Result<Signal, Malformed> {
+    // In the order of their numbers: a test says so.
+    let signal = usize::try_from(number)
+        .ok()
+        .and_then(|number| Signal::ALL.get(number));
+    signal
+        .copied()
+        .ok_or(Malformed("an event has a signal that is not known"))
+}
+
+/// Turns events into columns.
+#[derive(Default)]
+pub struct Encoder {
+    time: u64,
+    /// Per flow (0: none): the owner of its last event, and its TCP socket.
+    flows: Vec<LastOfFlow>,
+    /// The times of TCP sockets wait for their common multiple.
+    times: tcp::Times,
+}
+
+#[derive(Clone, Copy, Default)]
+struct LastOfFlow {
+    owner: u64,
+    tcp: tcp::Fields,
+}
+
+impl Encoder {
+    pub fn clear(&mut self) {
+        self.time = 0;
+        self.flows.clear();
+        self.times.clear();
+    }
+
+    /// Appends an event to the columns.
+    pub fn event(&mut self, out: &mut Writer, tables: &mut Interner, event: &Event) {
+        out.number(Column::Signal, signal_number(event.signal()));
+        out.signed(Column::Time, event.boot_ns.wrapping_sub(self.time) as i64);
+        self.time = event.boot_ns;
+        out.number(Column::Count, event.count.wrapping_sub(1));
+        let owner = tables.owner(out, &event.owner);
+        let flow = event
+            .flow
+            .as_ref()
+            .map_or(0, |flow| tables.flow(out, flow) + 1);
+        out.number(Column::Flow, flow);
+        let flow = usize::try_from(flow).unwrap_or(0);
+        if self.flows.len() <= flow {
+            self.flows.resize(flow + 1, LastOfFlow::default());
+        }
+        let last = &mut self.flows[flow];
+        out.signed(Column::Owner, owner.wrapping_sub(last.owner) as i64);
+        last.owner = owner;
+        detail::write(out, tables, &event.detail);
+        out.number(Column::TcpThere, u64::from(event.tcp.is_some()));
+        if let Some(tcp) = &event.tcp {
+            tcp::write(out, &mut self.times, &mut last.tcp, tcp);
+        }
+    }
+
+    /// Appends what had to wait for the last event. Before the columns are sealed.
+    pub fn finish(&mut self, out: &mut Writer) {
+        self.times.write(out);
+    }
+
+    /// Bytes that [`Self::finish`] is going to append, about.
+    pub fn waiting_bytes(&self) -> usize {
+        self.times.waiting_bytes()
+    }
+}
+
+/// Who, whom and when of an event, without its detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub signal: Signal,
+    /// Nanoseconds of CLOCK_BOOTTIME.
+    pub boot_ns: u64,
+    /// How many: above 1 when events were aggregated.
+    pub count: u64,
+    /// Row of the block's owners.
+    pub owner: usize,
+    /// Row of the block's flows.
+    pub flow: Option<usize>,
+}
+
+/// What kind of event it was: the number that [`Block::code_name`](super::Block::code_name) names. 0 where the
+/// signal has but one kind.
+pub struct Codes {
+    cause: Unpacked,
+    errno: Unpacked,
+    reason: Unpacked,
+    device: Unpacked,
+    reset: Unpacked,
+    connection: Unpacked,
+}
+
+impl Codes {
+    /// # Errors
+    /// When a column does not unpack.
+    pub fn new(columns: &Columns) -> Result<Self, Malformed> {
+        Ok(Self {
+            cause: columns.unpack(Column::RetransmitCause)?,
+            errno: columns.unpack(Column::SendErrno)?,
+            reason: columns.unpack(Column::DropReason)?,
+            device: columns.unpack(Column::DeviceCode)?,
+            reset: columns.unpack(Column::ResetReason)?,
+            connection: columns.unpack(Column::ConnectionErrno)?,
+        })
+    }
+
+    /// The number of the next event, which is of this signal.
+    ///
+    /// # Errors
+    /// When a column ends too early.
+    #[inline]
+    pub fn next(&mut self, signal: Signal) -> Result<u64, Malformed> {
+        match signal {
+            // The lowest bit says what set it off.
+            Signal::Retransmit => Ok(self.cause.number()? >> 1),
+            Signal::SendError => self.errno.number(),
+            Signal::Drop => self.reason.number(),
+            Signal::Device => self.device.number(),
+            Signal::Reset => self.reset.number(),
+            Signal::Connection => self.connection.number(),
+            Signal::Send | Signal::Lost => Ok(0),
+        }
+    }
+}
+
+/// Reads rows without unpacking the columns of details.
+pub struct Rows {
+    left: u32,
+    owners: usize,
+    flows: usize,
+    time: u64,
+    last_owner: Vec<u64>,
+    signals: Unpacked,
+    times: Unpacked,
+    counts: Unpacked,
+    flow: Unpacked,
+    owner: Unpacked,
+}
+
+impl Rows {
+    /// # Errors
+    /// When a column does not unpack.
+    pub fn new(
+        columns: &Columns,
+        events: u32,
+        owners: usize,
+        flows: usize,
+    ) -> Result<Self, Malformed> {
+        Ok(Self {
+            left: events,
+            owners,
+            flows,
+            time: 0,
+            last_owner: vec![0; flows + 1],
+            signals: columns.unpack(Column::Signal)?,
+            times: columns.unpack(Column::Time)?,
+            counts: columns.unpack(Column::Count)?,
+            flow: columns.unpack(Column::Flow)?,
+            owner: columns.unpack(Column::Owner)?,
+        })
+    }
+
+    /// Events that are left.
+    pub fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// The next row; `None` after the last.
+    ///
+    /// # Errors
+    /// When a column ends too early, or names a row that is not there.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
+    pub fn next(&mut self) -> Result<Option<Row>, Malformed> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let signal = signal_of(self.signals.number()?)?;
+        self.time = self.time.wrapping_add(self.times.signed()? as u64);
+        let count = self.counts.number()?.wrapping_add(1);
+        let flow = usize::try_from(self.flow.number()?).unwrap_or(usize::MAX);
+        if flow > self.flows {
+            return Err(Malformed("an event has a flow that is not there"));
+        }
+        let last = &mut self.last_owner[flow];
+        *last = last.wrapping_add(self.owner.signed()? as u64);
+        let owner = usize::try_from(*last).unwrap_or(usize::MAX);
+        if owner >= self.owners {
+            return Err(Malformed("an event has an owner that is not there"));
+        }
+        Ok(Some(Row {
+            signal,
+            boot_ns: self.time,
+            count,
+            owner,
+            flow: flow.checked_sub(1),
+        }))
+    }
+}
+
+/// Reads whole events.
+pub struct Decoder<'a> {
+    rows: Rows,
+    texts: &'a Texts,
+    owners: &'a [Owner],
+    flows: &'a [Flow],
+    detail: detail::Reader,
+    tcp: tcp::Reader,
+    last_tcp: Vec<tcp::Fields>,
+}
+
+impl<'a> Decoder<'a> {
+    /// # Errors
+    /// When a column does not unpack.
+    pub fn new(
+        columns: &Columns,
+        events: u32,
+        texts: &'a Texts,
+        owners: &'a [Owner],
+        flows: &'a [Flow],
+    ) -> Result<Self, Malformed> {
+        Ok(Self {
+            rows: Rows::new(columns, events, owners.len(), flows.len())?,
+            texts,
+            owners,
+            flows,
+            detail: detail::Reader::new(columns)?,
+            tcp: tcp::Reader::new(columns)?,
+            last_tcp: vec![tcp::Fields::default(); flows.len() + 1],
+        })
+    }
+
+    /// The next event; `None` after the last.
+    ///
+    /// # Errors
+    /// When a column ends too early or holds what cannot be.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
+    pub fn next(&mut self) -> Result<Option<Event>, Malformed> {
+        let Some(row) = self.rows.next()? else {
+            return Ok(None);
+        };
+        let detail = self.detail.next(row.signal, self.texts)?;
+        let last = &mut self.last_tcp[row.flow.map_or(0, |flow| flow + 1)];
+        Ok(Some(Event {
+            boot_ns: row.boot_ns,
+            count: row.count,
+            owner: self.owners[row.owner].clone(),
+            flow: row.flow.map(|flow| self.flows[flow].clone()),
+            detail,
+            tcp: self.tcp.next(last)?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_numbered_in_their_order() {
+        for signal in Signal::ALL {
+            assert_eq!(signal_of(signal_number(signal)), Ok(signal));
+        }
+        assert!(signal_of(Signal::ALL.len() as u64).is_err());
+    }
+}

@@ -1,0 +1,307 @@
+//! What each signal has of its own.
+
+use std::borrow::Cow;
+
+use crate::column::{Column, Columns, Unpacked, Writer, optional, small};
+use crate::events::{signal_number, signal_of};
+use crate::tables::{Interner, Texts};
+use crate::wire::{Malformed, unzigzag};
+use tracer_model::event::{
+    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, RawName, Reset,
+    Retransmit, Send, SendError, Signal, TcpState, Trigger, transmit_code_name,
+};
+
+/// The numbers are the format.
+const CAUSES: [Cause; 7] = [
+    Cause::Unknown,
+    Cause::Rto,
+    Cause::Fast,
+    Cause::Tlp,
+    Cause::Syn,
+    Cause::SynAck,
+    Cause::Mtu,
+];
+const PLACES: [LostAt; 4] = [
+    LostAt::Ring,
+    LostAt::RateLimit,
+    LostAt::Disk,
+    LostAt::Decode,
+];
+const DIRECTIONS: [Direction; 2] = [Direction::Sent, Direction::Received];
+/// Beyond any TCP state.
+const STATES: u64 = 32;
+
+fn number<T: PartialEq>(all: &[T], one: &T) -> u64 {
+    all.iter().position(|known| known == one).unwrap_or(0) as u64
+}
+
+fn direction_number(direction: Option<Direction>) -> Option<u64> {
+    direction.map(|direction| number(&DIRECTIONS, &direction))
+}
+
+fn state_number(state: Option<TcpState>) -> u64 {
+    state.map_or(0, |state| u64::from(state.number()))
+}
+
+fn wide(value: Option<u32>) -> Option<u64> {
+    value.map(u64::from)
+}
+
+/// Appends the detail of an event.
+pub fn write(out: &mut Writer, tables: &mut Interner, detail: &Detail) {
+    match detail {
+        Detail::Retransmit(r) => {
+            let timer = u64::from(r.trigger == Trigger::Timer);
+            out.number(
+                Column::RetransmitCause,
+                number(&CAUSES, &r.cause) << 1 | timer,
+            );
+            let code = match r.outcome {
+                Outcome::Sent => 0,
+                Outcome::Failed(code) => code,
+            };
+            out.signed(Column::RetransmitOutcome, code.into());
+            out.optional(Column::RetransmitAttempt, wide(r.attempt));
+            out.optional(Column::RetransmitSegments, r.segments);
+            out.optional(Column::RetransmitBytes, r.bytes);
+        }
+        Detail::SendError(e) => {
+            out.number(Column::SendErrno, e.errno.into());
+            out.optional(Column::SendErrorRequested, e.requested_bytes);
+            out.optional(Column::SendErrorSent, e.sent_bytes);
+            out.optional(Column::SendErrorBlocked, e.blocked_us);
+        }
+        Detail::Drop(d) => {
+            let reason = tables.maybe_text(out, d.reason.as_deref().map(str::as_bytes));
+            let location = tables.maybe_text(out, d.location.as_deref().map(str::as_bytes));
+            let interface = tables.maybe_text(out, d.interface.as_ref().map(RawName::as_bytes));
+            out.optional(Column::DropReason, reason);
+            out.optional(Column::DropLocation, location);
+            out.optional(Column::DropInterface, interface);
+            out.optional(Column::DropBytes, d.bytes);
+            out.optional(Column::DropDirection, direction_number(d.direction));
+            out.optional(Column::DropIfindex, wide(d.ifindex));
+        }
+        Detail::Device(d) => {
+            let interface = tables.maybe_text(out, d.interface.as_ref().map(RawName::as_bytes));
+            out.signed(Column::DeviceCode, d.code.into());
+            out.optional(Column::DeviceInterface, interface);
+            out.optional(Column::DeviceBytes, d.bytes);
+            out.optional(Column::DeviceIfindex, wide(d.ifindex));
+            out.number(
+                Column::DeviceQueue,
+                optional(wide(d.queue)) << 1 | u64::from(d.timeout),
+            );
+        }
+        Detail::Reset(r) => {
+            let reason = tables.maybe_text(out, r.reason.as_deref().map(str::as_bytes));
+            out.optional(Column::ResetDirection, direction_number(r.direction));
+            out.optional(Column::ResetReason, reason);
+        }
+        Detail::Connection(c) => {
+            let states = state_number(c.from) * STATES + state_number(c.to);
+            out.number(Column::ConnectionStates, states);
+            out.optional(Column::ConnectionErrno, wide(c.errno));
+        }
+        Detail::Send(s) => {
+            out.optional(Column::SendRequested, s.requested_bytes);
+            out.number(Column::SendSent, s.sent_bytes);
+        }
+        Detail::Lost(l) => {
+            out.number(Column::LostAt, number(&PLACES, &l.at));
+            out.optional(Column::LostSignal, l.signal.map(signal_number));
+            out.number(Column::LostCount, l.count);
+        }
+    }
+}
+
+macro_rules! reader {
+    ($($field:ident: $column:ident,)*) => {
+        /// Reads details.
+        pub struct Reader {
+            $($field: Unpacked,)*
+        }
+
+        impl Reader {
+            /// # Errors
+            /// When a column does not unpack.
+            pub fn new(columns: &Columns) -> Result<Self, Malformed> {
+                Ok(Self { $($field: columns.unpack(Column::$column)?,)* })
+            }
+        }
+    };
+}
+
+reader! {
+    retransmit_cause: RetransmitCause,
+    retransmit_outcome: RetransmitOutcome,
+    retransmit_attempt: RetransmitAttempt,
+    retransmit_segments: RetransmitSegments,
+    retransmit_bytes: RetransmitBytes,
+    send_errno: SendErrno,
+    send_error_requested: SendErrorRequested,
+    send_error_sent: SendErrorSent,
+    send_error_blocked: SendErrorBlocked,
+    drop_reason: DropReason,
+    drop_location: DropLocation,
+    drop_interface: DropInterface,
+    drop_bytes: DropBytes,
+    drop_direction: DropDirection,
+    drop_ifindex: DropIfindex,
+    device_code: DeviceCode,
+    device_interface: DeviceInterface,
+    device_bytes: DeviceBytes,
+    device_ifindex: DeviceIfindex,
+    device_queue: DeviceQueue,
+    reset_direction: ResetDirection,
+    reset_reason: ResetReason,
+    connection_states: ConnectionStates,
+    connection_errno: ConnectionErrno,
+    send_requested: SendRequested,
+    send_sent: SendSent,
+    lost_at: LostAt,
+    lost_signal: LostSignal,
+    lost_count: LostCount,
+}
+
+impl Reader {
+    /// The detail of the next event, which is of this signal.
+    ///
+    /// # Errors
+    /// When a column ends too early or holds what cannot be.
+    pub fn next(&mut self, signal: Signal, texts: &Texts) -> Result<Detail, Malformed> {
+        Ok(match signal {
+            Signal::Retransmit => Detail::Retransmit(self.retransmit()?),
+            Signal::SendError => Detail::SendError(SendError {
+                errno: small(self.send_errno.number()?)?,
+                requested_bytes: self.send_error_requested.optional()?,
+                sent_bytes: self.send_error_sent.optional()?,
+                blocked_us: self.send_error_blocked.optional()?,
+            }),
+            Signal::Drop => Detail::Drop(Drop {
+                reason: string(&mut self.drop_reason, texts)?,
+                location: string(&mut self.drop_location, texts)?,
+                interface: name(&mut self.drop_interface, texts)?,
+                bytes: self.drop_bytes.optional()?,
+                direction: direction(&mut self.drop_direction)?,
+                ifindex: self.drop_ifindex.optional_u32()?,
+            }),
+            Signal::Device => {
+                let queue = self.device_queue.number()?;
+                Detail::Device(Device {
+                    code: code(&mut self.device_code)?,
+                    interface: name(&mut self.device_interface, texts)?,
+                    bytes: self.device_bytes.optional()?,
+                    ifindex: self.device_ifindex.optional_u32()?,
+                    queue: (queue >> 1).checked_sub(1).map(small).transpose()?,
+                    timeout: queue & 1 != 0,
+                })
+            }
+            Signal::Reset => Detail::Reset(Reset {
+                direction: direction(&mut self.reset_direction)?,
+                reason: string(&mut self.reset_reason, texts)?,
+            }),
+            Signal::Connection => {
+                let states = self.connection_states.number()?;
+                let state = |number: u64| TcpState::from_number(u32::try_from(number).ok()?);
+                Detail::Connection(Connection {
+                    from: state(states / STATES),
+                    to: state(states % STATES),
+                    errno: self.connection_errno.optional_u32()?,
+                })
+            }
+            Signal::Send => Detail::Send(Send {
+                requested_bytes: self.send_requested.optional()?,
+                sent_bytes: self.send_sent.number()?,
+            }),
+            Signal::Lost => Detail::Lost(Lost {
+                at: pick(&PLACES, self.lost_at.number()?)?,
+                signal: self.lost_signal.optional()?.map(signal_of).transpose()?,
+                count: self.lost_count.number()?,
+            }),
+        })
+    }
+
+    fn retransmit(&mut self) -> Result<Retransmit, Malformed> {
+        let cause = self.retransmit_cause.number()?;
+        Ok(Retransmit {
+            cause: pick(&CAUSES, cause >> 1)?,
+            trigger: if cause & 1 != 0 {
+                Trigger::Timer
+            } else {
+                Trigger::Ack
+            },
+            outcome: match code(&mut self.retransmit_outcome)? {
+                0 => Outcome::Sent,
+                code => Outcome::Failed(code),
+            },
+            attempt: self.retransmit_attempt.optional_u32()?,
+            segments: self.retransmit_segments.optional()?,
+            bytes: self.retransmit_bytes.optional()?,
+        })
+    }
+}
+
+/// The name of a number of [`super::Codes`], as the output has it.
+///
+/// # Errors
+/// When it is not one.
+pub fn code_name(
+    signal: Signal,
+    code: u64,
+    texts: &Texts,
+) -> Result<Option<Cow<'static, str>>, Malformed> {
+    let errno = |number: u64| small(number).map(tracer_model::errno::display);
+    Ok(match signal {
+        Signal::Retransmit => Some(pick(&CAUSES, code)?.name().into()),
+        Signal::SendError => Some(errno(code)?),
+        Signal::Connection => code.checked_sub(1).map(errno).transpose()?,
+        Signal::Drop | Signal::Reset => {
+            let text = code
+                .checked_sub(1)
+                .map(|text| texts.copy(text))
+                .transpose()?;
+            text.map(Cow::Owned)
+        }
+        Signal::Device => {
+            let code = i32::try_from(unzigzag(code)).map_err(|_| TOO_LARGE)?;
+            Some(transmit_code_name(code))
+        }
+        Signal::Send | Signal::Lost => None,
+    })
+}
+
+const TOO_LARGE: Malformed = Malformed("a code is too large");
+
+fn pick<T: Copy>(all: &[T], number: u64) -> Result<T, Malformed> {
+    let index = usize::try_from(number).unwrap_or(usize::MAX);
+    all.get(index)
+        .copied()
+        .ok_or(Malformed("a word has a number that is not known"))
+}
+
+fn code(column: &mut Unpacked) -> Result<i32, Malformed> {
+    i32::try_from(column.signed()?).map_err(|_| TOO_LARGE)
+}
+
+fn direction(column: &mut Unpacked) -> Result<Option<Direction>, Malformed> {
+    column
+        .optional()?
+        .map(|number| pick(&DIRECTIONS, number))
+        .transpose()
+}
+
+fn string(column: &mut Unpacked, texts: &Texts) -> Result<Option<String>, Malformed> {
+    column
+        .optional()?
+        .map(|number| texts.copy(number))
+        .transpose()
+}
+
+fn name(column: &mut Unpacked, texts: &Texts) -> Result<Option<RawName>, Malformed> {
+    let name = column
+        .optional()?
+        .map(|number| texts.bytes(number))
+        .transpose()?;
+    Ok(name.map(RawName::new))
+}

@@ -1,0 +1,203 @@
+//! Notes: everything in a trace that is no event, as JSON objects.
+//!
+//! They are few, and read by people and other tools as well; a note or key that is not known is skipped.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::events::{signal_number, signal_of};
+use tracer_model::event::{CountedKind, Signal, SignalTotals, Totals};
+use tracer_model::samples::{Change, Sample};
+
+/// A note. `note` in the JSON says which.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// Where, when and with what was recorded; in every block with [`super::layout::flag::START`].
+    Header(Map<String, Value>),
+    /// What the wall clock said.
+    Anchor(Anchor),
+    /// What has been counted since the recording began.
+    Counters(Counters),
+    /// Counters of the host, as differences.
+    Sample(Box<Sample>),
+    /// A route, neighbour, link or address changed.
+    Change(Box<Change>),
+    /// Blocks that could not be written.
+    Gap(Gap),
+    /// A trigger of the flight recorder fired.
+    Trigger(Fired),
+    /// A row of what was counted instead of listed.
+    Counted(CountedRow),
+    /// The totals of the recording.
+    Totals(Counters),
+    /// A note of a newer tool.
+    #[serde(untagged)]
+    Unknown(Map<String, Value>),
+}
+
+impl Note {
+    /// When it was made, nanoseconds of CLOCK_BOOTTIME, where it says so.
+    pub fn boot_ns(&self) -> Option<u64> {
+        match self {
+            Self::Sample(sample) => Some(sample.boot_ns).filter(|boot_ns| *boot_ns != 0),
+            Self::Change(change) => Some(change.boot_ns),
+            Self::Anchor(anchor) => Some(anchor.boot_ns),
+            Self::Counters(counters) | Self::Totals(counters) => Some(counters.boot_ns),
+            Self::Gap(gap) => Some(gap.last_boot_ns),
+            Self::Trigger(fired) => Some(fired.boot_ns),
+            Self::Header(_) | Self::Counted(_) | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Wall clock and boot clock at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// CLOCK_BOOTTIME, nanoseconds.
+    pub boot_ns: u64,
+    /// CLOCK_REALTIME, nanoseconds since 1970.
+    pub wall_ns: i64,
+    /// Why it was taken.
+    pub why: AnchorWhy,
+}
+
+/// Why an anchor was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnchorWhy {
+    /// The recording began.
+    Start,
+    /// A minute has passed.
+    Periodic,
+    /// The wall clock was set.
+    Step,
+}
+
+/// The counters of all signals, in the order in which they are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// When they were read, nanoseconds of CLOCK_BOOTTIME.
+    pub boot_ns: u64,
+    /// One entry per signal.
+    pub signals: Vec<SignalCounters>,
+}
+
+/// The counters of one signal: see [`SignalTotals`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SignalCounters {
+    pub signal: String,
+    pub seen: u64,
+    pub filtered: u64,
+    pub emitted: u64,
+    pub aggregated: u64,
+    pub delivered: u64,
+    pub lost: u64,
+    pub missed: Option<u64>,
+}
+
+impl Counters {
+    pub fn new(boot_ns: u64, totals: &Totals) -> Self {
+        let one = |(signal, t): &(Signal, SignalTotals)| SignalCounters {
+            signal: signal.name().to_owned(),
+            seen: t.seen,
+            filtered: t.filtered,
+            emitted: t.emitted,
+            aggregated: t.aggregated,
+            delivered: t.delivered,
+            lost: t.lost,
+            missed: t.missed,
+        };
+        Self {
+            boot_ns,
+            signals: totals.signals.iter().map(one).collect(),
+        }
+    }
+
+    /// As totals; signals of newer tools are left out.
+    pub fn totals(&self) -> Totals {
+        let one = |c: &SignalCounters| {
+            let totals = SignalTotals {
+                seen: c.seen,
+                filtered: c.filtered,
+                emitted: c.emitted,
+                aggregated: c.aggregated,
+                delivered: c.delivered,
+                lost: c.lost,
+                missed: c.missed,
+            };
+            Some((c.signal.parse().ok()?, totals))
+        };
+        Totals {
+            signals: self.signals.iter().filter_map(one).collect(),
+        }
+    }
+}
+
+/// What could not be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Of the first and last event that is missing, nanoseconds of CLOCK_BOOTTIME.
+    pub first_boot_ns: u64,
+    /// See above.
+    pub last_boot_ns: u64,
+    /// Blocks that are missing.
+    pub blocks: u64,
+    /// Events that are missing, per signal.
+    pub events: Vec<(String, u64)>,
+    /// What the system said, or why else.
+    pub why: String,
+}
+
+/// A trigger of the flight recorder fired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// When, nanoseconds of CLOCK_BOOTTIME.
+    pub boot_ns: u64,
+    /// As typed, or the signal that was sent.
+    pub expression: String,
+}
+
+/// See [`tracer_model::event::Counted`]; owner and flow are rows of the block's tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CountedRow {
+    pub signal: u64,
+    pub kind: String,
+    pub code: Option<String>,
+    pub count: u64,
+    pub bytes: Option<u64>,
+    pub first_boot_ns: Option<u64>,
+    pub last_boot_ns: Option<u64>,
+    pub owner: Option<u64>,
+    pub flow: Option<u64>,
+}
+
+impl CountedRow {
+    /// A row, with its owner and flow as rows of tables.
+    pub fn new(
+        counted: &tracer_model::event::Counted,
+        owner: Option<u64>,
+        flow: Option<u64>,
+    ) -> Self {
+        Self {
+            signal: signal_number(counted.signal),
+            kind: counted.kind.name().to_owned(),
+            code: counted.code.clone(),
+            count: counted.count,
+            bytes: counted.bytes,
+            first_boot_ns: counted.first_boot_ns,
+            last_boot_ns: counted.last_boot_ns,
+            owner,
+            flow,
+        }
+    }
+
+    /// Signal and kind, where this tool knows them.
+    pub fn what(&self) -> Option<(Signal, CountedKind)> {
+        let signal = signal_of(self.signal).ok()?;
+        let mut kinds = CountedKind::ALL.into_iter();
+        Some((signal, kinds.find(|kind| kind.name() == self.kind)?))
+    }
+}

@@ -1,0 +1,98 @@
+//! What a writer has done, for whoever watches.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use tracer_model::event::Signal;
+
+/// The same warning is not repeated within this time, nanoseconds.
+const QUIET_NS: u64 = 60_000_000_000;
+/// No more than these wait to be read.
+const MOST_NOTICES: usize = 64;
+
+/// Counts since the writer began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Of all files, bytes.
+    pub bytes: u64,
+    /// Of those that were submitted, written.
+    pub blocks: u64,
+    /// Written, in the order of [`Signal::ALL`].
+    pub events: [u64; Signal::ALL.len()],
+    /// Files that were begun.
+    pub files: u64,
+    /// Blocks that were dropped.
+    pub lost_blocks: u64,
+    /// Events that were dropped with them, in the order of [`Signal::ALL`].
+    pub lost_events: [u64; Signal::ALL.len()],
+    /// The file that is being written, or was last. `None` for standard output, and before the first.
+    pub path: Option<PathBuf>,
+    /// Why nothing is written at the moment.
+    pub problem: Option<String>,
+    /// Nobody reads standard output any more: there is nothing left to do.
+    pub reader_gone: bool,
+}
+
+impl Status {
+    /// Events of all signals that were written.
+    pub fn all_events(&self) -> u64 {
+        self.events.iter().sum()
+    }
+
+    /// Events of all signals that were dropped.
+    pub fn all_lost_events(&self) -> u64 {
+        self.lost_events.iter().sum()
+    }
+
+    /// Counts a block that was dropped.
+    pub(super) fn lose(&mut self, events: &[u64; Signal::ALL.len()]) {
+        self.lost_blocks += 1;
+        add(&mut self.lost_events, events);
+    }
+}
+
+/// Adds numbers per signal.
+pub(super) fn add(sums: &mut [u64; Signal::ALL.len()], events: &[u64; Signal::ALL.len()]) {
+    for (sum, events) in sums.iter_mut().zip(events) {
+        *sum += events;
+    }
+}
+
+/// Something that the user should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// One line.
+    Warning(String),
+    /// A window of the flight recorder is on the disk, whole.
+    Complete(PathBuf),
+}
+
+/// Notices that wait to be read.
+#[derive(Debug, Default)]
+pub struct Notices {
+    waiting: Vec<Notice>,
+    said: HashMap<String, u64>,
+}
+
+impl Notices {
+    /// Warns, unless the same was said within the last minute. `key` says what counts as the same.
+    pub fn warn(&mut self, key: &str, text: String, now_boot_ns: u64) {
+        self.said
+            .retain(|_, said| now_boot_ns.saturating_sub(*said) < QUIET_NS);
+        if self.said.contains_key(key) || self.waiting.len() >= MOST_NOTICES {
+            return;
+        }
+        self.said.insert(key.to_owned(), now_boot_ns);
+        self.waiting.push(Notice::Warning(text));
+    }
+
+    /// Says it in any case.
+    pub fn tell(&mut self, notice: Notice) {
+        self.waiting.push(notice);
+    }
+
+    /// What has come since the last call.
+    pub fn take(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.waiting)
+    }
+}

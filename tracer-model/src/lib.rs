@@ -1,0 +1,19 @@
+//! What sendtrace speaks of: events with an owner and a flow, totals, samples of the host, filters and triggers.
+//!
+//! Nothing here reads, writes or asks the host: what only a host can answer comes through a trait, and time is an
+//! argument.
+
+#![forbid(unsafe_code)]
+
+pub mod errno;
+pub mod escape;
+pub mod event;
+pub mod filter;
+pub mod linux;
+#[cfg(any(test, feature = "testing"))]
+pub mod made;
+pub mod samples;
+pub mod tally;
+pub mod trigger;
+pub mod values;
+pub mod when;
