@@ -71,7 +71,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     let benign = names.benign_reasons();
     let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
     let losses = losses(&loaded.plan);
-    losses.iter().for_each(|loss| warn(loss));
+    losses.iter().for_each(|loss| super::warn(loss));
     let signals = seen(&loaded.plan, &facts, &resolved)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
