@@ -114,6 +114,7 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         file_refs_bias: plan.file_refs_bias,
         abilities: plan.abilities,
         registers_offset: plan.registers_offset,
+        calls: plan.calls,
         other_sends: u64::from(plan.sees_other_sends()),
         sock_type: plan.steady_sends.map_or(0, |ids| ids.sock.into()),
         tcp_sock_type: plan.steady_sends.map_or(0, |ids| ids.tcp_sock.into()),

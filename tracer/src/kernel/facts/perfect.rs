@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tracer_common::{FIELDS, OFFSET_COUNT, UNRESOLVED};
 
 use super::{
-    BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit, NULLABLE, NullTest, Verdicts,
+    BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit, NULLABLE, NullTest, Processor,
+    Verdicts,
 };
 
 /// Every capability, every hook in its best form, every field.
@@ -26,6 +27,7 @@ pub(crate) fn host() -> Facts {
         offsets,
         file_refs_bias: 1,
         ancestor_pointers: true,
+        processor: Some(Processor::X86_64),
         registers_offset: Some(16_384 - 168),
         timeout_counted_after_sending: Some(false),
         preemptible_tracepoints: false,
