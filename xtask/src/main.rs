@@ -2,6 +2,7 @@
 //!
 //! This file holds the command line and the dispatch; each command has a file of its own.
 
+mod arch;
 mod bench;
 mod build;
 mod fuzz;
