@@ -190,6 +190,10 @@ mod tests {
     fn an_owner_that_was_never_written_has_no_digest_of_another() {
         let empty = digest(words(&Owner::default()));
         assert_eq!(empty, StoredOwner::default().digest);
-        assert!(owners()[..4].iter().all(|owner| digest(words(owner)) != empty));
+        assert!(
+            owners()[..4]
+                .iter()
+                .all(|owner| digest(words(owner)) != empty)
+        );
     }
 }

@@ -16,9 +16,7 @@ mod steady;
 
 use tracer_common::{OFFSET_COUNT, SystemCalls, signal};
 
-use crate::kernel::facts::{
-    BtfFacts, Facts, Feature, Processor, ProgramVerdict, SteadySends,
-};
+use crate::kernel::facts::{BtfFacts, Facts, Feature, Processor, ProgramVerdict, SteadySends};
 use choose::{choose, loss_of};
 use names::losses_of_names;
 
