@@ -17,12 +17,15 @@ pub mod signal;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
 pub use config::{
-    Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, TYPED_CALL, ability, filter, owner_end,
+    Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, SystemCalls, TYPED_CALL, ability, filter,
+    owner_end,
 };
 pub use counters::Counters;
 pub use flow::Flow;
 pub use offsets::{FIELDS, Field, Form, OFFSET_COUNT, Offsets, UNRESOLVED, form};
-pub use owner::{Holder, Owner, OwnerByAddress, START_TICK_NS, grade, owner_flag};
+pub use owner::{
+    Holder, Owner, OwnerByAddress, START_TICK_NS, StoredOwner, grade, mix, owner_flag,
+};
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
     RetransmitRecord, SendErrorRecord, SendRecord, TcpState, cause, direction, head_flag,

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
-    Owner, OwnerByAddress, UNRESOLVED, signal,
+    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, signal,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
@@ -27,6 +27,7 @@ pub static CONFIG: Config = Config {
     file_refs_bias: 0,
     abilities: 0,
     registers_offset: 0,
+    calls: SystemCalls::NONE,
     other_sends: 0,
     sock_type: 0,
     tcp_sock_type: 0,
@@ -43,9 +44,9 @@ pub static mut ZERO: u64 = 0;
 
 /// Reads a setting; volatile, so that the compiler does not fold the placeholder in.
 macro_rules! config {
-    ($field:ident) => {
+    ($($field:ident).+) => {
         // SAFETY: a read of a static that nobody writes after loading.
-        unsafe { core::ptr::read_volatile(&raw const $crate::maps::CONFIG.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::CONFIG.$($field).+) }
     };
 }
 pub(crate) use config;
@@ -146,7 +147,7 @@ pub static BENIGN_REASONS: HashMap<u32, u8> = HashMap::with_max_entries(64, 0);
 
 /// Owner of each IP socket. Bounded by the sockets of the host themselves; freed with them.
 #[btf_map]
-pub static OWNERS: SkStorage<Owner> = SkStorage::new();
+pub static OWNERS: SkStorage<StoredOwner> = SkStorage::new();
 
 /// The same by the socket's address, where the kernel has no socket storage for tracing programs. Bounded: the
 /// owners that were used longest ago are forgotten first. Its size is set only where it is used.
@@ -171,7 +172,8 @@ pub static mut SENDERS: [u64; SENDER_PLACES] = [0; SENDER_PLACES];
 #[repr(C)]
 pub struct LastDrop {
     /// How often this was begun to be written, and which of these writes was finished last: a softirq may
-    /// interrupt one and write its own, and what is half of each is of neither.
+    /// interrupt one and write its own, and what is half of each is of neither. Plain stores will do: only
+    /// programs of this CPU come here, and every processor keeps its own loads and stores in order for itself.
     pub begun: u64,
     pub finished: u64,
     /// Address of the skb, 0 when taken.

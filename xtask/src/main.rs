@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arch;
 mod bench;
 mod build;
 mod docs;

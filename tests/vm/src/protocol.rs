@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 /// Where the manifest lies in the initramfs.
 pub const MANIFEST: &str = "/manifest.json";
 /// The line on which the frames leave: the second serial port; the first is the kernel's console.
+#[cfg(not(target_arch = "aarch64"))]
 pub const RESULTS: &str = "/dev/ttyS1";
+/// The console is no line of this kind there.
+#[cfg(target_arch = "aarch64")]
+pub const RESULTS: &str = "/dev/ttyS0";
 
 /// What a machine is to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

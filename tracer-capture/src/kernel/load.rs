@@ -115,6 +115,7 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         file_refs_bias: plan.file_refs_bias,
         abilities: plan.abilities,
         registers_offset: plan.registers_offset,
+        calls: plan.calls,
         other_sends: u64::from(plan.sees_other_sends()),
         sock_type: plan.steady_sends.map_or(0, |ids| ids.sock.into()),
         tcp_sock_type: plan.steady_sends.map_or(0, |ids| ids.tcp_sock.into()),
@@ -268,6 +269,17 @@ fn signals_of(hook: &Hook) -> Vec<u32> {
     hook.serves.iter().filter_map(signal).collect()
 }
 
+/// What an error of the kernel means; one is known inside of it alone, so that libraries call it unknown.
+fn words(error: &std::io::Error) -> String {
+    const ENOTSUPP: i32 = 524;
+    match error.raw_os_error() {
+        Some(ENOTSUPP) => {
+            "this kernel does not support it on this processor (ENOTSUPP, os error 524)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// One line out of aya's error: the kernel's errno, and the verifier's last words when there are any.
 fn refused(error: &ProgramError) -> ProgramVerdict {
     let (io_error, log) = match error {
@@ -287,7 +299,7 @@ fn refused(error: &ProgramError) -> ProgramVerdict {
         .lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)));
-    let mut text = io_error.map_or_else(|| error.to_string(), ToString::to_string);
+    let mut text = io_error.map_or_else(|| error.to_string(), words);
     if let Some(last) = last {
         text = format!("{text}: {last}");
     }

@@ -14,9 +14,9 @@ mod privilege;
 mod sends;
 mod steady;
 
-use tracer_common::{OFFSET_COUNT, signal};
+use tracer_common::{OFFSET_COUNT, SystemCalls, signal};
 
-use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict, SteadySends};
+use crate::kernel::facts::{BtfFacts, Facts, Feature, Processor, ProgramVerdict, SteadySends};
 use choose::{choose, loss_of};
 use names::losses_of_names;
 
@@ -202,6 +202,10 @@ pub struct Plan {
     pub abilities: u64,
     /// Distance of the saved registers from the start of a task's stack; 0: not needed, or unknown.
     pub registers_offset: u64,
+    /// How system calls look there.
+    pub calls: SystemCalls,
+    /// Why the programs do not see what the caller of a send asks for; `None` where they do.
+    pub requests_unseen: Option<String>,
     /// How the program of [`STEADY`] reads sockets; `None`: it is not loaded.
     pub steady_sends: Option<SteadySends>,
     /// What this host does not give, as far as the kernel has had its say.
@@ -297,6 +301,8 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         file_refs_bias: btf.file_refs_bias,
         abilities,
         registers_offset: abilities::registers_offset(btf, abilities),
+        calls: btf.processor.map_or(SystemCalls::NONE, Processor::calls),
+        requests_unseen: abilities::requests_unseen(btf, abilities),
         losses: Vec::new(),
         fields: field_losses(btf),
         steady_sends: btf.steady_sends.filter(|_| btf.preemptible_tracepoints),

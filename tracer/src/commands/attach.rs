@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use caps::Capability;
 use tracer_common::{filter as bit, signal as number};
 
-use super::Failure;
+use super::{Failure, warn};
 use crate::cli::{Capture, LiveFilters};
 use tracer_capture::host::ThisHost;
 use tracer_capture::kernel::facts::{self, Facts};
@@ -71,7 +71,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     let benign = names.benign_reasons();
     let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
     let losses = losses(&loaded.plan);
-    losses.iter().for_each(|loss| super::warn(loss));
+    losses.iter().for_each(|loss| warn(loss));
     let signals = seen(&loaded.plan, &facts, &resolved)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.

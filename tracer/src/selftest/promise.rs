@@ -62,6 +62,17 @@ impl Promises {
         })
     }
 
+    /// Is what the caller of a send asks for visible: its size, and the destination of a datagram?
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn requests(&self) -> Result<(), String> {
+        match &self.plan.requests_unseen {
+            Some(why) => Err(format!("what a caller asks for is not visible: {why}")),
+            None => Ok(()),
+        }
+    }
+
     /// Is something attached here, and can owners be told?
     ///
     /// # Errors

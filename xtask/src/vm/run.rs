@@ -14,10 +14,14 @@ use super::modules::{self, WANTED};
 use super::qemu::{Accelerator, End, Machine, Outcome};
 use super::record::Record;
 use super::{console, initramfs, kvm, say};
+use crate::arch::Arch;
 
 /// What all machines share.
 pub struct Shared {
     pub qemu: PathBuf,
+    pub arch: Arch,
+    /// Another processor than that of this machine, which can only be emulated.
+    pub foreign: bool,
     pub common: PathBuf,
     pub kvm: kvm::Trial,
     /// Of each, in MiB.
@@ -63,12 +67,13 @@ pub fn in_machine(
 
     let mut tries = 0;
     loop {
-        let accelerator = match shared.kvm.may_work() {
+        let accelerator = match shared.kvm.may_work() && !shared.foreign {
             true => Accelerator::Kvm,
             false => Accelerator::Tcg,
         };
         let machine = Machine {
             qemu: &shared.qemu,
+            arch: shared.arch,
             image: &kernel.image,
             initramfs: &image,
             dir,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use tracer_common::{FIELDS, OFFSET_COUNT, UNRESOLVED};
 
 use super::{
-    BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit, NULLABLE, NullTest, Verdicts,
+    BtfFacts, Capabilities, ClockAnchor, Facts, Feature, Limit, NULLABLE, NullTest, Processor,
+    Verdicts,
 };
 
 /// Every capability, every hook in its best form, every field.
-pub(crate) fn host() -> Facts {
+pub fn host() -> Facts {
     let names = |names: &[&str]| Some((0..).zip(names.iter().map(ToString::to_string)).collect());
     let mut offsets = [0; OFFSET_COUNT];
     for (slot, offset) in offsets.iter_mut().zip(8..) {
@@ -26,6 +27,7 @@ pub(crate) fn host() -> Facts {
         offsets,
         file_refs_bias: 1,
         ancestor_pointers: true,
+        processor: Some(Processor::X86_64),
         registers_offset: Some(16_384 - 168),
         timeout_counted_after_sending: Some(false),
         preemptible_tracepoints: false,
@@ -105,7 +107,7 @@ pub(crate) fn host() -> Facts {
 }
 
 /// The same host, with its BTF changed.
-pub(crate) fn with_btf(change: impl FnOnce(&mut BtfFacts)) -> Facts {
+pub fn with_btf(change: impl FnOnce(&mut BtfFacts)) -> Facts {
     let mut facts = host();
     if let Ok(btf) = &mut facts.btf {
         change(btf);

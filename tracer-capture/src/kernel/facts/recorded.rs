@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tracer_common::{FIELDS, UNRESOLVED};
 
-use super::{BtfFacts, Facts, Feature, NULLABLE};
+use super::{BtfFacts, Facts, Feature, NULLABLE, Processor};
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
 
 /// One object, keys in a fixed order.
@@ -66,6 +66,7 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "functions": Map::from_iter(functions),
         "file_refs_bias": btf.file_refs_bias,
         "ancestor_pointers": btf.ancestor_pointers,
+        "processor": btf.processor.map(Processor::name),
         "registers_offset": btf.registers_offset,
         "timeout_counted_after_sending": btf.timeout_counted_after_sending,
         "preemptible_tracepoints": btf.preemptible_tracepoints,
@@ -184,6 +185,12 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
         ancestor_pointers: btf["ancestor_pointers"]
             .as_bool()
             .ok_or("ancestor_pointers was not asked for when this was recorded")?,
+        processor: match btf.get("processor") {
+            None => return Err("processor was not asked for when this was recorded".to_owned()),
+            Some(name) => Processor::ALL
+                .into_iter()
+                .find(|processor| name.as_str() == Some(processor.name())),
+        },
         registers_offset: btf["registers_offset"].as_u64(),
         timeout_counted_after_sending: btf
             .get("timeout_counted_after_sending")

@@ -29,6 +29,24 @@ fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
     }
 }
 
+#[test]
+fn an_error_that_only_the_kernel_knows_is_explained() {
+    let error = ProgramError::SyscallError(aya::sys::SyscallError {
+        call: "bpf_link_create",
+        io_error: std::io::Error::from_raw_os_error(524),
+    });
+    match refused(&error) {
+        ProgramVerdict::Refused { errno, text } => {
+            assert_eq!(errno, Some(524));
+            assert!(
+                text.contains("does not support it on this processor"),
+                "{text}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Programs of the kernel half: name and instructions of their main function.
 fn programs() -> Vec<(String, Vec<[u8; 8]>)> {
     let object = object::File::parse(&OBJECT.0).unwrap();

@@ -2,7 +2,7 @@
 
 use tracer_common::{ability, signal};
 
-use super::{Loss, OWNERS_BY_ADDRESS, Serves, Wanted};
+use super::{Loss, OWNERS_BY_ADDRESS, Serves, Wanted, sends};
 use crate::kernel::facts::{BtfFacts, Feature};
 
 /// Bits of [`ability`] for the programs.
@@ -35,6 +35,23 @@ pub(super) fn registers_offset(btf: &BtfFacts, abilities: u64) -> u64 {
     match btf.registers_offset {
         Some(offset) if abilities & ability::TASK_REGISTERS == 0 => offset,
         _ => 0,
+    }
+}
+
+/// Why the registers of a caller cannot be read, where nothing else tells what a send was asked for: functions
+/// of the protocols are given the message.
+pub(super) fn requests_unseen(btf: &BtfFacts, abilities: u64) -> Option<String> {
+    if !btf.tracepoints.contains_key(sends::TRACEPOINT) {
+        None
+    } else if btf.processor.is_none() {
+        Some("the system calls of this processor are not known to this version".to_owned())
+    } else if abilities & ability::TASK_REGISTERS == 0 && registers_offset(btf, abilities) == 0 {
+        Some(format!(
+            "this kernel lacks {}, and the size of its stacks is not in its BTF",
+            Feature::TaskRegisters.name()
+        ))
+    } else {
+        None
     }
 }
 
@@ -77,15 +94,13 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
                 .to_owned(),
         );
     }
-    let registers = !lacks(ability::TASK_REGISTERS) || registers_offset(btf, abilities) != 0;
-    if wanted.has(signal::SEND_ERROR) && !registers {
+    if wanted.has(signal::SEND_ERROR)
+        && let Some(why) = requests_unseen(btf, abilities)
+    {
         lose(
             Serves::Signal(signal::SEND_ERROR),
-            "send_error.requested_bytes and flow.remote of an unconnected send are null".to_owned(),
-            format!(
-                "this kernel lacks {}, and the size of its stacks is not in its BTF",
-                Feature::TaskRegisters.name()
-            ),
+            "send_error.requested_bytes and flow.remote of a datagram are null".to_owned(),
+            why,
         );
     }
     losses

@@ -337,7 +337,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_orig_ax",
+        "regs_number",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -345,7 +345,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_ax",
+        "regs_running",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -353,7 +353,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_cs",
+        "regs_mode",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -361,7 +361,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_di",
+        "regs_arg0",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -369,7 +369,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_si",
+        "regs_arg1",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -377,7 +377,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_dx",
+        "regs_arg2",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -385,12 +385,12 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_r8",
+        "regs_arg4",
         &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
         &[],
     ),
     Rule(
-        "regs_r9",
+        "regs_arg5",
         &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
         &[],
     ),

@@ -49,9 +49,10 @@ const LIMITS: &[Limit] = &[
     ),
     Limit {
         about: "send_error",
-        text: "requested_bytes, and the destination of an unconnected send, come from the registers of the system \
-         call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages. Elsewhere \
-         they are null; so is requested_bytes of more than 8 parts.",
+        text: "requested_bytes, and the destination of a datagram, come from the registers of the system call: \
+         64-bit programs on x86-64 and arm64 only, not io_uring, not sendmmsg of several messages. Elsewhere \
+         they are null (a connected socket may still have named another destination); so is requested_bytes \
+         of more than 8 parts, of sendfile and of splice.",
         lifted_by: Some("inet_send"),
         comes_with: None,
         where_preempted: false,

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use tracer_common::selftest::{EGRESS_PORT, WITNESS_BYTES, WITNESS_PAYLOAD, counter};
-use tracer_common::signal;
 
 use super::sends::fails;
 use super::{Impossible, Play};
@@ -19,7 +18,7 @@ impl Play<'_> {
     pub(super) fn packets(&mut self, family: usize) {
         let seen = self.promises.hook("kfree_skb");
         let egress = self.stage.drop_sent();
-        let sends = self.promises.signal(signal::SEND_ERROR);
+        let sends = self.sees_requests();
         self.checks(
             family,
             [

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tracer_common::selftest::{DENIED_PORT, ECOMM, REFUSED_PORT};
 use tracer_common::signal;
 
-use super::Play;
+use super::{Obstacle, Play};
 use crate::selftest::check::Watch;
 use crate::selftest::expect::{Counting, Expectation, Flow, Line};
 use crate::selftest::order::{Order, Reply};
@@ -26,8 +26,9 @@ impl Play<'_> {
             ("send_error EAGAIN, counted", would_block),
         ];
         let listed = self.promises.signal(signal::SEND);
+        let listed = listed.and(self.promises.requests());
         self.check("send", family, listed, |stage| succeeds(stage, family));
-        let seen = self.promises.signal(signal::SEND_ERROR);
+        let seen = self.sees_requests();
         for (name, act) in acts {
             self.check(name, family, seen.clone(), |stage| act(stage, family));
         }
@@ -58,7 +59,7 @@ impl Play<'_> {
 
     /// Unix sockets, which have no family of addresses.
     pub(super) fn unix(&mut self) {
-        let seen = self.promises.signal(signal::SEND_ERROR);
+        let seen = self.sees_requests();
         for (to, errno) in [
             (None, libc::ENOTCONN),
             (Some(NO_UNIX_SOCKET), libc::ECONNREFUSED),
@@ -70,8 +71,14 @@ impl Play<'_> {
 
     /// The last of all: more events in a second than are listed.
     pub fn flood(&mut self, rate: u64) {
-        let seen = self.promises.signal(signal::SEND_ERROR);
+        let seen = self.sees_requests();
         self.single("rate limit".to_owned(), seen, |stage| flood(stage, rate));
+    }
+
+    /// Are failing sends seen, with their destination and size?
+    pub(super) fn sees_requests(&self) -> Obstacle {
+        let seen = self.promises.signal(signal::SEND_ERROR);
+        seen.and(self.promises.requests())
     }
 }
 
@@ -94,11 +101,10 @@ fn succeeds(stage: &mut Stage, family: usize) -> Result<Watch> {
             bytes,
             to: Some(remote(family, port)),
         })?;
-        let line = Line::of(&stage.sender.who, stage.sent).with("/send/sent_bytes", bytes);
-        lines.push(match cfg!(target_arch = "x86_64") {
-            true => line.with("/send/requested_bytes", bytes),
-            false => line,
-        });
+        let line = Line::of(&stage.sender.who, stage.sent)
+            .with("/send/sent_bytes", bytes)
+            .with("/send/requested_bytes", bytes);
+        lines.push(line);
     }
     let flow = stage.flow("udp", family, port);
     let expected = Expectation::events("send", &flow, lines);
@@ -116,11 +122,8 @@ fn line(stage: &Stage, errno: i32, bytes: Option<u32>) -> Line {
         .with("/send_error/name", name(errno))
         .with("/send_error/sent_bytes", 0);
     match bytes {
-        // Sizes are read from registers, on x86-64 only.
-        Some(bytes) if cfg!(target_arch = "x86_64") => {
-            line.with("/send_error/requested_bytes", bytes)
-        }
-        _ => line,
+        Some(bytes) => line.with("/send_error/requested_bytes", bytes),
+        None => line,
     }
 }
 
