@@ -212,9 +212,8 @@ fn stood_in_for(whole: &Doctor, left: &Doctor, hook: &Hook) -> bool {
         let hooks = left.hooks.iter().filter(|hook| hook.allowed());
         hooks.filter(|hook| !whole.hook(hook).is_some_and(Hook::allowed))
     };
-    hook.serves
-        .iter()
-        .all(|word| new().any(|other| other.serves.contains(word)))
+    let is_served = |word| new().any(|other| other.serves.contains(word));
+    !hook.serves.is_empty() && hook.serves.iter().all(is_served)
 }
 
 fn live_fits(doctor: &Doctor, live: &Step) -> Result<String, String> {
