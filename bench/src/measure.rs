@@ -13,7 +13,7 @@ use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::load::{self, Loaded};
 use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
 use tracer_capture::names::KernelNames;
-use tracer_common::{Config, Counters, signal};
+use tracer_common::{Config, Counters, event_kind};
 use tracer_model::filter::Resolved;
 
 use crate::crew::Crew;
@@ -113,14 +113,14 @@ impl Bench {
         self.hooks.contains_key(&name).then_some(name)
     }
 
-    fn signal(&self, row: &Row) -> Option<usize> {
+    fn event_kind(&self, row: &Row) -> Option<usize> {
         let choice = self
             .plan
             .choices
             .iter()
             .find(|choice| choice.group.name == row.purpose)?;
         choice.group.serves.iter().find_map(|serves| match serves {
-            Serves::Signal(signal) => Some(*signal as usize),
+            Serves::Event(event_kind) => Some(*event_kind as usize),
             _ => None,
         })
     }
@@ -157,7 +157,7 @@ impl Bench {
 
 fn load(facts: &Facts, rate: Rate, benign: &[u32]) -> Result<Loaded> {
     let config = Config {
-        signals: signal::FAILURES,
+        event_kinds: event_kind::FAILURES,
         rate: rate.per_second(),
         ..Config::default()
     };
@@ -301,21 +301,21 @@ impl Stage {
 
 /// All numbers at one moment.
 struct Look {
-    counters: [Counters; signal::COUNT],
+    counters: [Counters; event_kind::COUNT],
     programs: HashMap<String, (u32, Cost)>,
     twins: HashMap<u32, [Cost; 2]>,
 }
 
 /// Did this row's program do what it had to do, and nothing else?
 fn is_pure(bench: &Bench, row: &Row, before: &Look, after: &Look) -> bool {
-    let (Some(name), Some(signal)) = (bench.program(row), bench.signal(row)) else {
+    let (Some(name), Some(event_kind)) = (bench.program(row), bench.event_kind(row)) else {
         return true;
     };
     let runs = runs(&name, before, after);
     if runs == 0 {
         return false;
     }
-    let (old, new) = (&before.counters[signal], &after.counters[signal]);
+    let (old, new) = (&before.counters[event_kind], &after.counters[event_kind]);
     let events = match row.does {
         Does::Ignores => new.seen - old.seen,
         Does::Lists => new.emitted - old.emitted,

@@ -142,9 +142,9 @@ impl Default for SystemCalls {
 pub struct Config {
     /// Bits of [`filter`].
     pub filters: u64,
-    /// Bit per signal: events of the others are not produced (their hooks may run for the owner's sake).
-    pub signals: u64,
-    /// Individual events per second and signal; beyond it they are aggregated.
+    /// Bit per event kind: events of the others are not produced (their hooks may run for the owner's sake).
+    pub event_kinds: u64,
+    /// Individual events per second and event kind; beyond it they are aggregated.
     pub rate: u64,
     /// 1: list sends that would block (EAGAIN) one by one instead of counting them.
     pub list_would_block: u64,

@@ -8,12 +8,12 @@
 mod aggregate;
 mod config;
 mod counters;
+pub mod event_kind;
 mod flow;
 mod offsets;
 mod owner;
 mod record;
 pub mod selftest;
-pub mod signal;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
 pub use config::{

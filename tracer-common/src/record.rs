@@ -1,4 +1,4 @@
-//! Records: what the kernel half writes into the rings, one type per signal.
+//! Records: what the kernel half writes into the rings, one type per event kind.
 
 use crate::{Flow, Owner, grade, owner_flag, wire};
 
@@ -51,8 +51,8 @@ pub mod direction {
 pub struct Head {
     /// When, nanoseconds of CLOCK_BOOTTIME.
     pub boot_ns: u64,
-    /// One of [`crate::signal`].
-    pub signal: u32,
+    /// One of [`crate::event_kind`].
+    pub event_kind: u32,
     /// Bits of [`head_flag`].
     pub flags: u32,
     /// References to the socket's file (1: a single descriptor, in a single process); [`NO_U32`] when not read.

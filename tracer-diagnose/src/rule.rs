@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Evidence, Observed, Sum};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// How the failure shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,8 +128,8 @@ pub struct Rule {
     pub reason: &'static str,
     /// The kernel functions, counters or RFC behind it.
     pub rests_on: &'static str,
-    /// Signals without which it cannot judge.
-    pub needs: &'static [Signal],
+    /// Event kinds without which it cannot judge.
+    pub needs: &'static [EventKind],
     /// Does it need the counters of the host?
     pub needs_samples: bool,
     /// What would show that it is something else.

@@ -18,7 +18,7 @@ const WALL_NS: i64 = 1_700_000_000 * 1_000_000_000;
 fn header() -> Map<String, Value> {
     let all = json!({
         "host": "test",
-        "signals": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
+        "events": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
         "sysctls": { "net.ipv4.ip_local_port_range": "32768\t60999" },
     });
     all.as_object().cloned().unwrap()
@@ -159,7 +159,7 @@ fn a_burst_of_refusals_is_told_and_a_steady_health_check_is_not() {
 #[test]
 fn what_was_not_recorded_is_said_and_makes_a_finding_less_sure() {
     let mut header = header();
-    header.insert("signals".to_owned(), json!(["reset", "send_error"]));
+    header.insert("events".to_owned(), json!(["reset", "send_error"]));
     let burst: Vec<_> = (0..5)
         .flat_map(|n| refused(SECOND + n * 50_000_000, "orders", 7, "10.0.0.2:443", n))
         .collect();
@@ -170,7 +170,7 @@ fn what_was_not_recorded_is_said_and_makes_a_finding_less_sure() {
     );
     assert_eq!(
         report.findings[0].not_observed,
-        ["the signal connection was not recorded"]
+        ["connection events were not recorded"]
     );
 }
 
@@ -179,7 +179,7 @@ fn too_little_data_is_an_answer() {
     assert_eq!(report_of(&header(), &[], 0).verdict, Verdict::TooLittleData);
     assert_eq!(report_of(&header(), &[], 60).verdict, Verdict::NothingWrong);
     let mut drops = header();
-    drops.insert("signals".to_owned(), json!(["drop"]));
+    drops.insert("events".to_owned(), json!(["drop"]));
     assert_eq!(report_of(&drops, &[], 60).verdict, Verdict::TooLittleData);
 }
 

@@ -7,14 +7,14 @@ use aya_ebpf::{
 };
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
-    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, signal,
+    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, event_kind,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
 #[unsafe(no_mangle)]
 pub static CONFIG: Config = Config {
     filters: 0,
-    signals: 0,
+    event_kinds: 0,
     rate: 0,
     list_would_block: 0,
     netns: 0,
@@ -51,7 +51,7 @@ macro_rules! config {
 }
 pub(crate) use config;
 
-// One ring per signal: a flood of one cannot push out another.
+// One ring per event kind: a flood of one cannot push out another.
 #[map]
 pub static EVENTS_RETRANSMIT: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
@@ -67,11 +67,12 @@ pub static EVENTS_CONNECTION: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub static EVENTS_SEND: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Exact counters, indexed by signal.
+/// Exact counters, indexed by event kind.
 #[map]
-pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(signal::COUNT as u32, 0);
+pub static COUNTERS: PerCpuArray<Counters> =
+    PerCpuArray::with_max_entries(event_kind::COUNT as u32, 0);
 
-/// The rate limit's window of one signal, all CPUs together.
+/// The rate limit's window of one event kind, all CPUs together.
 #[repr(C)]
 pub struct Window {
     /// Start, nanoseconds of CLOCK_BOOTTIME.
@@ -81,7 +82,7 @@ pub struct Window {
 }
 
 #[map]
-pub static WINDOWS: Array<Window> = Array::with_max_entries(signal::COUNT as u32, 0);
+pub static WINDOWS: Array<Window> = Array::with_max_entries(event_kind::COUNT as u32, 0);
 
 /// Where one program builds an event: the stack of 512 bytes is too small. Each program has places of its own
 /// on each CPU, see [`NESTED`].

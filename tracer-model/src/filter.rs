@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tracer_common::{Config, filter as bit, signal as number};
+use tracer_common::{Config, event_kind as number, filter as bit};
 
-use crate::event::Signal;
+use crate::event::EventKind;
 
 mod matching;
 
@@ -31,8 +31,8 @@ pub struct Filters {
     pub remote: Vec<IpNet>,
     /// Protocols.
     pub proto: Vec<Proto>,
-    /// Signals.
-    pub signal: Vec<Signal>,
+    /// Event kinds.
+    pub event: Vec<EventKind>,
     /// Errors of sends and connections.
     pub errno: Vec<u32>,
 }
@@ -121,7 +121,7 @@ pub struct InKernel {
 /// Settings beside the filters that the kernel half needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Individual events per second and signal.
+    /// Individual events per second and event kind.
     pub rate: u64,
     /// List sends that would block one by one.
     pub would_block: bool,
@@ -188,8 +188,8 @@ const MAX_REMOTES: usize = 1024;
 /// ERESTARTNOHAND and ERESTART_RESTARTBLOCK (`include/linux/errno.h`).
 const RESTARTS: [u32; 4] = [512, 513, 514, 516];
 /// Everything that hooks produce.
-const EVERY_SIGNAL: u64 = (1 << number::COUNT) - 1;
-/// Signals that carry an errno.
+const EVERY_KIND: u64 = (1 << number::COUNT) - 1;
+/// Event kinds that carry an errno.
 const WITH_ERRNO: u64 = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
 
 /// Resolves filters against the host.
@@ -233,13 +233,13 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
 /// [`Resolved::matches`] alone, not for the kernel half.
 ///
 /// A pid is any process that had the number, a cgroup is compared by its path, a network namespace must be its
-/// inode number. Without `--signal` every signal is wanted, `send` included: it is there only if it was asked
+/// inode number. Without `--event` every event kind is wanted, `send` included: it is there only if it was asked
 /// for when it was recorded.
 ///
 /// # Errors
 /// [`Error::Usage`] only.
 pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
-    let mut resolved = common(filters, EVERY_SIGNAL)?;
+    let mut resolved = common(filters, EVERY_KIND)?;
     if let Some(netns) = &filters.netns {
         let number = netns
             .strip_prefix("net:[")
@@ -262,11 +262,11 @@ pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
     Ok(resolved)
 }
 
-/// What needs no host. `unless_named`: the signals that are wanted when none is named.
+/// What needs no host. `unless_named`: the event kinds that are wanted when none is named.
 fn common(filters: &Filters, unless_named: u64) -> Result<Resolved, Error> {
     let mut resolved = Resolved::default();
     let config = &mut resolved.config;
-    config.signals = signals(&filters.signal, unless_named, !filters.errno.is_empty())?;
+    config.event_kinds = event_kinds(&filters.event, unless_named, !filters.errno.is_empty())?;
 
     let on = [
         (bit::PID, !filters.pid.is_empty()),
@@ -320,11 +320,11 @@ fn within(name: &str, count: usize, most: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Bit per wanted signal.
-fn signals(wanted: &[Signal], unless_named: u64, by_errno: bool) -> Result<u64, Error> {
+/// Bit per wanted event kind.
+fn event_kinds(wanted: &[EventKind], unless_named: u64, by_errno: bool) -> Result<u64, Error> {
     let asked = wanted
         .iter()
-        .filter_map(|signal| signal_bit(*signal))
+        .filter_map(|event_kind| kind_bit(*event_kind))
         .fold(0, |bits, bit| bits | bit);
     let asked = if wanted.is_empty() {
         unless_named
@@ -336,8 +336,8 @@ fn signals(wanted: &[Signal], unless_named: u64, by_errno: bool) -> Result<u64, 
     }
     match asked & WITH_ERRNO {
         0 => Err(Error::Usage(
-            "--errno needs a signal that carries an errno: add send_error or connection to --signal, \
-             or leave --signal out"
+            "--errno needs an event kind that carries an errno: add send_error or connection to --event, \
+             or leave --event out"
                 .to_string(),
         )),
         both => Ok(both),
@@ -345,8 +345,8 @@ fn signals(wanted: &[Signal], unless_named: u64, by_errno: bool) -> Result<u64, 
 }
 
 /// `None` for what the kernel half does not produce.
-fn signal_bit(signal: Signal) -> Option<u64> {
-    signal.number().map(|number| 1 << number)
+fn kind_bit(event_kind: EventKind) -> Option<u64> {
+    event_kind.number().map(|number| 1 << number)
 }
 
 /// Sets the bits of a protocol: of IP protocols by number, of other families by family. Bit 0 of the families

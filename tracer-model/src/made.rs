@@ -3,9 +3,9 @@
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use crate::event::{
-    CaState, Cause, Connection, Detail, Device, Direction, Drop, Endpoint, Event, Flow, Grade,
-    Holder, Lost, LostAt, Outcome, Owner, Reset, Retransmit, Send, SendError, Signal, Tcp,
-    TcpState, Trigger,
+    CaState, Cause, Connection, Detail, Device, Direction, Drop, Endpoint, Event, EventKind, Flow,
+    Grade, Holder, Lost, LostAt, Outcome, Owner, Reset, Retransmit, Send, SendError, Tcp, TcpState,
+    Trigger,
 };
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).
@@ -61,13 +61,13 @@ impl Dice {
 
 /// An event.
 pub fn event(dice: &mut Dice) -> Event {
-    let signal = dice.pick(&Signal::ALL);
+    let event_kind = dice.pick(&EventKind::ALL);
     Event {
         boot_ns: 1_000_000_000 + dice.below(1 << 40),
         count: 1 + dice.below(3) * dice.below(1000),
         owner: owner(dice),
         flow: dice.maybe(flow),
-        detail: detail(dice, signal),
+        detail: detail(dice, event_kind),
         tcp: dice.maybe(tcp),
     }
 }
@@ -138,11 +138,11 @@ fn endpoint(dice: &mut Dice) -> Endpoint {
     }
 }
 
-fn detail(dice: &mut Dice, signal: Signal) -> Detail {
+fn detail(dice: &mut Dice, event_kind: EventKind) -> Detail {
     let direction = |dice: &mut Dice| dice.pick(&[Direction::Sent, Direction::Received]);
     let state = |dice: &mut Dice| TcpState::from_number(1 + dice.below(13) as u32);
-    match signal {
-        Signal::Retransmit => Detail::Retransmit(Retransmit {
+    match event_kind {
+        EventKind::Retransmit => Detail::Retransmit(Retransmit {
             cause: dice.pick(&[Cause::Rto, Cause::Fast, Cause::Mtu, Cause::Unknown]),
             outcome: dice.pick(&[Outcome::Sent, Outcome::Failed(-16), Outcome::Failed(2)]),
             attempt: dice.maybe_size(),
@@ -150,13 +150,13 @@ fn detail(dice: &mut Dice, signal: Signal) -> Detail {
             bytes: dice.maybe_wide(),
             trigger: dice.pick(&[Trigger::Timer, Trigger::Ack]),
         }),
-        Signal::SendError => Detail::SendError(SendError {
+        EventKind::SendError => Detail::SendError(SendError {
             errno: dice.pick(&[32, 70, 512]),
             requested_bytes: dice.maybe_wide(),
             sent_bytes: dice.maybe_wide(),
             blocked_us: dice.maybe_wide(),
         }),
-        Signal::Drop => Detail::Drop(Drop {
+        EventKind::Drop => Detail::Drop(Drop {
             reason: dice.maybe_text(),
             location: dice.maybe_text(),
             interface: dice.maybe(|_| "eth\u{7f}".into()),
@@ -164,7 +164,7 @@ fn detail(dice: &mut Dice, signal: Signal) -> Detail {
             direction: dice.maybe(direction),
             ifindex: dice.maybe_size(),
         }),
-        Signal::Device => Detail::Device(Device {
+        EventKind::Device => Detail::Device(Device {
             code: dice.size() as i32,
             interface: dice.maybe(|_| "eth0".into()),
             bytes: dice.maybe_wide(),
@@ -172,27 +172,27 @@ fn detail(dice: &mut Dice, signal: Signal) -> Detail {
             queue: dice.maybe_size(),
             timeout: dice.below(2) == 0,
         }),
-        Signal::Reset => Detail::Reset(Reset {
+        EventKind::Reset => Detail::Reset(Reset {
             direction: dice.maybe(direction),
             reason: dice.maybe_text(),
         }),
-        Signal::Connection => Detail::Connection(Connection {
+        EventKind::Connection => Detail::Connection(Connection {
             from: dice.maybe(state).flatten(),
             to: dice.maybe(state).flatten(),
             errno: dice.maybe_size(),
         }),
-        Signal::Send => Detail::Send(Send {
+        EventKind::Send => Detail::Send(Send {
             requested_bytes: dice.maybe_wide(),
             sent_bytes: dice.any(),
         }),
-        Signal::Lost => Detail::Lost(Lost {
+        EventKind::Lost => Detail::Lost(Lost {
             at: dice.pick(&[
                 LostAt::Ring,
                 LostAt::RateLimit,
                 LostAt::Disk,
                 LostAt::Decode,
             ]),
-            signal: dice.maybe(|dice| dice.pick(&Signal::ALL)),
+            event_kind: dice.maybe(|dice| dice.pick(&EventKind::ALL)),
             count: dice.any(),
         }),
     }

@@ -7,7 +7,7 @@
 mod rate;
 mod words;
 
-use crate::event::{Cause, Detail, Event, Signal};
+use crate::event::{Cause, Detail, Event, EventKind};
 use crate::filter::Resolved;
 
 use rate::{Limit, Window};
@@ -67,7 +67,7 @@ impl Trigger {
 
     fn matches(&self, event: &Event) -> bool {
         // A loss is shown whatever the filter, but it is not what anybody waits for.
-        event.signal() != Signal::Lost
+        event.kind() != EventKind::Lost
             && self.wanted.matches(event)
             && (self.causes.is_empty()
                 || matches!(&event.detail, Detail::Retransmit(retransmit)

@@ -23,7 +23,7 @@ pub struct Content {
     /// Different flows, by protocol and ends.
     pub flows: usize,
     pub with_tcp: u64,
-    /// Of the signals that are in the trace, what its totals say was lost.
+    /// Of the event kinds that are in the trace, what its totals say was lost.
     pub lost: u64,
     /// Stored bytes of each section, and bytes of headers.
     pub sections: Vec<(u64, u64)>,
@@ -47,7 +47,7 @@ pub fn content(path: &Path) -> Result<Content> {
         for (_, note) in &block.notes {
             if let Note::Totals(counters) = note {
                 let totals = counters.totals();
-                content.lost = totals.signals.iter().map(|(_, sums)| sums.lost).sum();
+                content.lost = totals.events.iter().map(|(_, sums)| sums.lost).sum();
             }
         }
         for section in split(block.payload())? {

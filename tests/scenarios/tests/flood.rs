@@ -131,7 +131,7 @@ fn root_a_flood_of_drops_does_not_push_out_retransmits() {
     pair.client.ok("send c 1000");
     flood.tell("flood u 150000 10 10.99.2.2:5353");
     let events = tracer.wait_for_count("retransmits in the flood", 3, SOON, |event| {
-        event["signal"] == "retransmit"
+        event["event"] == "retransmit"
     });
     for event in &events {
         assert_owner(event, &pair.client.id, &["at_send"]);

@@ -76,7 +76,7 @@ fn root_counts_per_cause_agree_with_the_kernels_counters() {
 
 /// All stories; `Err`: what is wrong, with the firings of the tracepoints that a host may withhold.
 fn play() -> Result<(), (u64, String)> {
-    let tracer = Tracer::start(&["--signal", "retransmit"]);
+    let tracer = Tracer::start(&["--event", "retransmit"]);
     // A machine of our own withholds nothing, though its process 1 is often at hand.
     let tracepoints = ["tcp/tcp_retransmit_skb", "tcp/tcp_retransmit_synack"];
     let witness = match own_machine() {

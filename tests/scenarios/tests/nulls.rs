@@ -59,7 +59,7 @@ fn root_null_pointers_and_odd_sockets_hurt_neither_the_kernel_nor_the_numbers() 
         gone_namespace();
     }
     tracer.wait_for_count("failed sends", failing as usize, SOON, |event| {
-        event["signal"] == "send_error"
+        event["event"] == "send_error"
             && event["send_error"]["name"] == "ENETUNREACH"
             && pids.iter().any(|pid| event["owner"]["pid"] == *pid)
     });

@@ -11,14 +11,14 @@ use serde_json::Value;
 /// The first retransmit from this end.
 fn retransmit_of(tracer: &Tracer, local: &str) -> Value {
     tracer.wait_for(&format!("retransmit from {local}"), SOON, |event| {
-        event["signal"] == "retransmit" && event["flow"]["local"] == local
+        event["event"] == "retransmit" && event["flow"]["local"] == local
     })
 }
 
 /// The reset that this end received.
 fn reset_at(tracer: &Tracer, local: &str) -> Value {
     tracer.wait_for(&format!("RST at {local}"), SOON, |event| {
-        event["signal"] == "reset"
+        event["event"] == "reset"
             && event["reset"]["direction"] == "received"
             && event["flow"]["local"] == local
     })
@@ -83,7 +83,7 @@ fn root_a_process_that_exits_with_data_in_flight_stays_the_owner() {
     pair.client.ok("send c 20000");
     pair.client.exit();
     let event = tracer.wait_for("retransmit of a closed socket", SOON, |event| {
-        event["signal"] == "retransmit"
+        event["event"] == "retransmit"
             && event["flow"]["local"] == pair.local.as_str()
             && event["tcp"]["state"] == "FIN_WAIT1"
     });

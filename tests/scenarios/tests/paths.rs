@@ -184,7 +184,7 @@ fn root_sends_of_many_processes_at_once_are_counted_once_or_missed_by_the_kernel
 
 fn watch(world: &World) -> Tracer {
     Tracer::start(&[
-        "--signal",
+        "--event",
         "send,send_error",
         "--would-block",
         "--netns",

@@ -8,8 +8,8 @@ use scenarios::{
     requires, text,
 };
 
-fn of(signal: &'static str, pid: u32) -> impl FnMut(&serde_json::Value) -> bool {
-    move |event| event["signal"] == signal && event["owner"]["pid"] == pid
+fn of(event_kind: &'static str, pid: u32) -> impl FnMut(&serde_json::Value) -> bool {
+    move |event| event["event"] == event_kind && event["owner"]["pid"] == pid
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn root_an_unanswered_synack_belongs_to_the_listener() {
     client.ok("connect c 10.99.2.2:7000");
     let local = client.ok("address c");
     let events = tracer.wait_for_count("SYN-ACK retransmits", 2, SOON, |event| {
-        event["signal"] == "retransmit" && event["flow"]["remote"] == local.as_str()
+        event["event"] == "retransmit" && event["flow"]["remote"] == local.as_str()
     });
     for (event, attempt) in events.iter().zip(1..) {
         assert_owner(event, &server.id, &["at_listen"]);
@@ -259,7 +259,7 @@ fn root_a_path_that_became_narrow_is_mtu() {
     world.router().ip("link set tob mtu 1000");
     pair.client.ok("send c 20000");
     let event = tracer.wait_for("retransmit after the ICMP message", SOON, |event| {
-        event["signal"] == "retransmit" && event["retransmit"]["cause"] == "mtu"
+        event["event"] == "retransmit" && event["retransmit"]["cause"] == "mtu"
     });
     assert_owner(&event, &pair.client.id, &["at_send", "at_connect"]);
     assert_flow(&event, "tcp", &pair.local, &pair.remote, &world.a);
@@ -293,7 +293,7 @@ fn root_data_of_a_syn_that_was_not_taken_is_not_called_mtu() {
         client.ok(command);
     }
     let event = tracer.wait_for("retransmit of the data", SOON, |event| {
-        event["signal"] == "retransmit" && event["owner"]["pid"] == client.id.pid
+        event["event"] == "retransmit" && event["owner"]["pid"] == client.id.pid
     });
     assert_eq!(text(&event, "retransmit.cause"), "unknown", "{event}");
     assert_eq!(number(&event, "retransmit.bytes"), 300);

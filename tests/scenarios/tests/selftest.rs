@@ -127,7 +127,7 @@ fn root_selftest_passes_on_this_host() {
     assert!(sum["pass"].as_u64().expect("a number") >= 15, "{sum}");
     for line in checks {
         assert_eq!(line["type"], "check");
-        assert_eq!(line["group"], "signal");
+        assert_eq!(line["group"], "event");
         let detail = line["detail"].as_str().expect("text");
         assert!(!detail.is_empty(), "{line}");
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The send error of this process with this many bytes: sizes tell the sends of one process apart.
 fn error_of(tracer: &Tracer, peer: &Peer, bytes: u64) -> Value {
     tracer.wait_for(&format!("failed send of {bytes} bytes"), SOON, |event| {
-        event["signal"] == "send_error"
+        event["event"] == "send_error"
             && event["owner"]["pid"] == peer.id.pid
             && event["send_error"]["requested_bytes"] == bytes
     })
@@ -202,7 +202,7 @@ fn root_every_send_is_one_event_when_asked_for() {
         return;
     }
     let world = World::pair();
-    let tracer = Tracer::start(&["--signal", "send,send_error", "--would-block"]);
+    let tracer = Tracer::start(&["--event", "send,send_error", "--would-block"]);
     let mut pair = Connection::new(&world, "every-send", "every-server");
     let pid = pair.client.id.pid;
     for bytes in [401, 402, 403] {
@@ -216,7 +216,7 @@ fn root_every_send_is_one_event_when_asked_for() {
     pair.client
         .fails("sendto u 414 203.0.113.9:9004", libc::ENETUNREACH);
     let last = tracer.wait_for("the failed send", SOON, |event| {
-        event["signal"] == "send_error" && event["owner"]["pid"] == pid
+        event["event"] == "send_error" && event["owner"]["pid"] == pid
     });
     assert_error(&last, "ENETUNREACH", libc::ENETUNREACH);
     let run = tracer.stop();
@@ -273,7 +273,7 @@ fn root_sends_beyond_the_rate_are_counted_with_their_bytes() {
         return;
     }
     let world = World::pair();
-    let tracer = Tracer::start(&["--signal", "send", "--rate", "10"]);
+    let tracer = Tracer::start(&["--event", "send", "--rate", "10"]);
     let mut peer = world.a.peer("many-sends");
     let pid = peer.id.pid;
     peer.ok("open u udp4");

@@ -24,7 +24,7 @@ fn root_a_driver_that_hangs_is_told_as_the_kernel_counts_it() {
         check_line("drop", "NETDEV_TX_BUSY", Outcome::Unsupported, why);
         return;
     };
-    let tracer = Tracer::start(&["--signal", "device"]);
+    let tracer = Tracer::start(&["--event", "device"]);
     let mut sender = card.up();
     card.mask_interrupts();
     // More than its ring of 512 holds, of several sockets: each may have so much in flight only.

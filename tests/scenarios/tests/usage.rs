@@ -41,7 +41,7 @@ fn assert_one_line(stderr: &str) {
 fn wrong_words_are_usage_errors() {
     let cases: &[&[&str]] = &[
         &["--errno", "EWHATEVER"],
-        &["--signal", "smoke"],
+        &["--event", "smoke"],
         &["--remote", "10.0.0.0/99"],
         &["--remote", "not-a-network"],
         &["--proto", "carrier-pigeon"],
@@ -153,7 +153,7 @@ fn root_a_file_limit_too_low_is_said() {
 
 #[test]
 #[ignore = "needs root"]
-fn root_doctor_names_a_hook_for_each_signal() {
+fn root_doctor_names_a_hook_for_each_event_kind() {
     if !requires(&[]) {
         return;
     }

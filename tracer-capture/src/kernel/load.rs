@@ -18,7 +18,7 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
-use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
+use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, event_kind};
 
 use super::facts::{Facts, ProgramVerdict, Verdicts};
 use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
@@ -36,7 +36,7 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
 
-/// The smallest ring that holds a few records of any signal.
+/// The smallest ring that holds a few records of any event kind.
 pub const MIN_RING_BYTES: u32 = 4096;
 
 /// A link is kept only to be dropped.
@@ -91,10 +91,10 @@ fn keep_owners(ebpf: &mut Ebpf, verdicts: &Verdicts) -> Result<()> {
 /// As for [`load`].
 pub fn try_load(facts: &mut Facts, wanted: Wanted) -> Result<Plan> {
     let smallest = u64::from(MIN_RING_BYTES) * 16;
-    // All signals: the verifier would remove, unread, what serves only those that are not asked for.
+    // All event kinds: the verifier would remove, unread, what serves only those that are not asked for.
     let everything = Resolved {
         config: Config {
-            signals: Wanted::ALL.signals,
+            event_kinds: Wanted::ALL.event_kinds,
             ..Config::default()
         },
         ..Resolved::default()
@@ -103,10 +103,10 @@ pub fn try_load(facts: &mut Facts, wanted: Wanted) -> Result<Plan> {
 }
 
 fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
-    let sizes = ring_sizes(ring_bytes, resolved.config.signals);
+    let sizes = ring_sizes(ring_bytes, resolved.config.event_kinds);
     let used = sizes.iter().zip(RINGS);
     let smallest = used
-        .filter(|(_, (_, signal, _))| has_share(*signal, resolved.config.signals))
+        .filter(|(_, (_, event_kind, _))| has_share(*event_kind, resolved.config.event_kinds))
         .map(|((_, bytes), _)| *bytes)
         .min()
         .unwrap_or(MIN_RING_BYTES);
@@ -157,14 +157,14 @@ fn verifier_log_level() -> VerifierLogLevel {
 }
 
 /// The ring of sends is a single page unless they are wanted; the others always have their share.
-fn has_share(signal: u32, wanted: u64) -> bool {
-    signal != signal::SEND || wanted >> signal::SEND & 1 != 0
+fn has_share(event_kind: u32, wanted: u64) -> bool {
+    event_kind != event_kind::SEND || wanted >> event_kind::SEND & 1 != 0
 }
 
 /// Size of each ring: its share of the total, rounded down to a power of two, at least a page.
-fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); signal::COUNT] {
-    let weight = |signal, weight| {
-        if has_share(signal, wanted) {
+fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); event_kind::COUNT] {
+    let weight = |event_kind, weight| {
+        if has_share(event_kind, wanted) {
             u64::from(weight)
         } else {
             0
@@ -172,11 +172,11 @@ fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); signal::COUNT] {
     };
     let weights: u64 = RINGS
         .iter()
-        .map(|(_, signal, own)| weight(*signal, *own))
+        .map(|(_, event_kind, own)| weight(*event_kind, *own))
         .sum();
-    RINGS.map(|(name, signal, own)| {
+    RINGS.map(|(name, event_kind, own)| {
         let share = (total / weights)
-            .saturating_mul(weight(signal, own))
+            .saturating_mul(weight(event_kind, own))
             .max(u64::from(MIN_RING_BYTES));
         let power = 1u32 << share.ilog2().min(30);
         (name, power)
@@ -261,12 +261,12 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, Progra
     })
 }
 
-fn signals_of(hook: &Hook) -> Vec<u32> {
-    let signal = |serves: &Serves| match serves {
-        Serves::Signal(signal) => Some(*signal),
+fn kinds_of(hook: &Hook) -> Vec<u32> {
+    let event_kind = |serves: &Serves| match serves {
+        Serves::Event(event_kind) => Some(*event_kind),
         _ => None,
     };
-    hook.serves.iter().filter_map(signal).collect()
+    hook.serves.iter().filter_map(event_kind).collect()
 }
 
 /// What an error of the kernel means; one is known inside of it alone, so that libraries call it unknown.

@@ -14,7 +14,7 @@ mod privilege;
 mod sends;
 mod steady;
 
-use tracer_common::{OFFSET_COUNT, SystemCalls, signal};
+use tracer_common::{OFFSET_COUNT, SystemCalls, event_kind};
 
 use crate::kernel::facts::{BtfFacts, Facts, Feature, Processor, ProgramVerdict, SteadySends};
 use choose::{choose, loss_of};
@@ -33,29 +33,29 @@ pub const NEEDED_FILES: u64 = 128;
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Bit per [`tracer_common::signal`].
-    pub signals: u64,
+    /// Bit per [`tracer_common::event_kind`].
+    pub event_kinds: u64,
     /// Children of the wanted processes too.
     pub follow: bool,
 }
 
 impl Wanted {
-    /// Every signal, without following children.
+    /// Every event kind, without following children.
     pub const ALL: Self = Self {
-        signals: (1 << signal::COUNT) - 1,
+        event_kinds: (1 << event_kind::COUNT) - 1,
         follow: false,
     };
 
-    const fn has(self, signal: u32) -> bool {
-        self.signals >> signal & 1 != 0
+    const fn has(self, event_kind: u32) -> bool {
+        self.event_kinds >> event_kind & 1 != 0
     }
 }
 
 /// What a hook is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Serves {
-    /// One of [`tracer_common::signal`].
-    Signal(u32),
+    /// One of [`tracer_common::event_kind`].
+    Event(u32),
     /// Who owns a socket.
     Owner,
     /// Whose packet a driver refused: told by the drop of the same packet just before.
@@ -70,14 +70,14 @@ impl Serves {
     /// The word of the output contract.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Signal(signal::RETRANSMIT) => "retransmit",
-            Self::Signal(signal::SEND_ERROR) => "send_error",
-            Self::Signal(signal::DROP) => "drop",
-            Self::Signal(signal::DEVICE) => "device",
-            Self::Signal(signal::RESET) => "reset",
-            Self::Signal(signal::CONNECTION) => "connection",
-            Self::Signal(signal::SEND) => "send",
-            Self::Signal(_) => "unknown",
+            Self::Event(event_kind::RETRANSMIT) => "retransmit",
+            Self::Event(event_kind::SEND_ERROR) => "send_error",
+            Self::Event(event_kind::DROP) => "drop",
+            Self::Event(event_kind::DEVICE) => "device",
+            Self::Event(event_kind::RESET) => "reset",
+            Self::Event(event_kind::CONNECTION) => "connection",
+            Self::Event(event_kind::SEND) => "send",
+            Self::Event(_) => "unknown",
             Self::Owner | Self::OwnerEnd => "owner",
             Self::DeviceOwner => "device owner",
             Self::Follow => "follow",
@@ -110,7 +110,7 @@ impl Kind {
 /// Whether a run is poorer than promised without the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// A refusal is a warning, and an error when no signal is left.
+    /// A refusal is a warning, and an error when no event kind is left.
     Required,
     /// A refusal shows in `doctor` only: many hosts refuse it by policy.
     Optional,
@@ -229,10 +229,10 @@ impl Plan {
         self.hooks().any(|hook| hook.program == program)
     }
 
-    /// Whether any hook is left for one of [`tracer_common::signal`].
-    pub fn sees(&self, signal: u32) -> bool {
+    /// Whether any hook is left for one of [`tracer_common::event_kind`].
+    pub fn sees(&self, event_kind: u32) -> bool {
         self.hooks().any(|hook| {
-            hook.need == Need::Required && hook.serves.contains(&Serves::Signal(signal))
+            hook.need == Need::Required && hook.serves.contains(&Serves::Event(event_kind))
         })
     }
 
@@ -307,10 +307,15 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         fields: field_losses(btf),
         steady_sends: btf.steady_sends.filter(|_| btf.preemptible_tracepoints),
     };
-    let wanted_signals = (0..signal::COUNT as u32).filter(|&signal| wanted.has(signal));
+    let wanted_kinds = (0..event_kind::COUNT as u32).filter(|&event_kind| wanted.has(event_kind));
     // Once the kernel has refused a program, what is missing is told by the losses.
     let is_first = facts.verdicts.refusals().next().is_none();
-    if is_first && wanted.signals != 0 && wanted_signals.clone().all(|signal| !plan.sees(signal)) {
+    if is_first
+        && wanted.event_kinds != 0
+        && wanted_kinds
+            .clone()
+            .all(|event_kind| !plan.sees(event_kind))
+    {
         return Err(PlanError::NoHooks(losses));
     }
     losses.extend(losses_of_names(facts, btf, wanted));
@@ -329,9 +334,9 @@ pub fn programs() -> impl Iterator<Item = &'static str> {
 
 fn is_wanted(group: &Group, wanted: Wanted, btf: &BtfFacts) -> bool {
     group.serves.iter().any(|serves| match *serves {
-        Serves::Signal(signal) => wanted.has(signal),
+        Serves::Event(event_kind) => wanted.has(event_kind),
         Serves::Owner => true,
-        Serves::DeviceOwner => wanted.has(signal::DEVICE),
+        Serves::DeviceOwner => wanted.has(event_kind::DEVICE),
         Serves::Follow => wanted.follow,
         Serves::OwnerEnd => !btf.features.contains(&Feature::TracingSocketStorage),
     })

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::stall::{Key, Stalls};
 use super::values::{Cells, Values};
-use tracer_model::event::{Cause, Detail, Event, Outcome, Signal, TcpState};
+use tracer_model::event::{Cause, Detail, Event, EventKind, Outcome, TcpState};
 use tracer_model::samples::Sample;
 
 /// Errnos that are kept apart per kind.
@@ -186,13 +186,13 @@ impl Intake {
         self.counts.get(&what).cloned().unwrap_or_default()
     }
 
-    /// The signal that a kind is told by.
-    pub const fn signal(what: What) -> Signal {
+    /// The event kind that a kind is told by.
+    pub const fn event_kind(what: What) -> EventKind {
         match what {
-            What::SendErrors | What::SendError(_) => Signal::SendError,
-            What::Disconnects | What::Disconnect(_) => Signal::Connection,
-            What::Timeouts | What::Resent => Signal::Retransmit,
-            What::Sends => Signal::Send,
+            What::SendErrors | What::SendError(_) => EventKind::SendError,
+            What::Disconnects | What::Disconnect(_) => EventKind::Connection,
+            What::Timeouts | What::Resent => EventKind::Retransmit,
+            What::Sends => EventKind::Send,
         }
     }
 }

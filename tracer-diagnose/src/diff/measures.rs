@@ -293,12 +293,12 @@ fn grouped(cells: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 /// What speaks against any comparison of a kind.
 fn unrecorded(before: &Side, after: &Side, what: What) -> Option<String> {
-    let signal = Intake::signal(what);
+    let event_kind = Intake::event_kind(what);
     match (before.has(what), after.has(what)) {
         (true, true) => None,
-        (false, true) => Some(format!("{signal} was not recorded before")),
-        (true, false) => Some(format!("{signal} was not recorded after")),
-        (false, false) => Some(format!("{signal} was not recorded")),
+        (false, true) => Some(format!("{event_kind} was not recorded before")),
+        (true, false) => Some(format!("{event_kind} was not recorded after")),
+        (false, false) => Some(format!("{event_kind} was not recorded")),
     }
 }
 

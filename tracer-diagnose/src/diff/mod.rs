@@ -85,7 +85,7 @@ impl Side {
 
     /// Were events of this kind recorded?
     fn has(&self, what: What) -> bool {
-        self.observed.coverage.has(Intake::signal(what))
+        self.observed.coverage.has(Intake::event_kind(what))
     }
 }
 

@@ -91,7 +91,7 @@ impl Setup {
                     "{lost} events were lost {name}: there were more than it shows"
                 ));
             }
-            let totals = side.observed.coverage.totals.signals.iter();
+            let totals = side.observed.coverage.totals.events.iter();
             let missed: u64 = totals.filter_map(|(_, totals)| totals.missed).sum();
             if missed > 0 {
                 warnings.push(format!("the kernel skipped {missed} runs of hooks {name}"));
@@ -121,8 +121,8 @@ fn hosts(before: &Side, after: &Side, warnings: &mut Vec<String>) {
 }
 
 fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
-    let signals = |side: &Side| side.observed.coverage.signals.clone();
-    if let (Some(one), Some(other)) = (signals(before), signals(after))
+    let event_kinds = |side: &Side| side.observed.coverage.event_kinds.clone();
+    if let (Some(one), Some(other)) = (event_kinds(before), event_kinds(after))
         && one != other
     {
         let list = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
@@ -137,7 +137,7 @@ fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
             }
         }
         warnings.push(format!(
-            "different signals were recorded: {}",
+            "different event kinds were recorded: {}",
             parts.join("; ")
         ));
     }

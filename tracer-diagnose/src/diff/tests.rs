@@ -310,7 +310,7 @@ fn errors_in_one_burst_are_too_little_data() {
 #[test]
 fn what_was_not_recorded_is_not_compared() {
     let mut only = header();
-    only["signals"] = json!(["send_error"]);
+    only["events"] = json!(["send_error"]);
     let many = Made {
         errors: 400,
         stalls: 40,

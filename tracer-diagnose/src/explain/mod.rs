@@ -14,10 +14,10 @@ mod errno;
 mod errno_caller;
 mod errno_path;
 mod errno_room;
+mod event_kind;
 mod owner;
 mod reset;
 mod retransmit;
-mod signal;
 mod tcp_state;
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ pub fn all() -> Vec<Entry> {
         reset::TABLE,
         tcp_state::TABLE,
         owner::TABLE,
-        signal::TABLE,
+        event_kind::TABLE,
         verdict::TABLE,
     ];
     let errnos = errno::entries().map(|entry| Entry {

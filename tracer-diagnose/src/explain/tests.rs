@@ -10,7 +10,7 @@ use super::{Entry, Kind, all, close, errno, of};
 use crate::rule::{Confidence, Layer, Symptom};
 use crate::rules;
 use tracer_model::event::{
-    CaState, Cause, CountedKind, Device, Direction, Grade, LostAt, Outcome, Signal, TcpState,
+    CaState, Cause, CountedKind, Device, Direction, EventKind, Grade, LostAt, Outcome, TcpState,
     Trigger, transmit_code_name,
 };
 
@@ -34,7 +34,7 @@ fn kinds(word: &str) -> Vec<Kind> {
 
 #[test]
 fn every_word_of_the_output_has_an_entry() {
-    assert_explained(Kind::Signal, Signal::ALL.map(Signal::name));
+    assert_explained(Kind::Event, EventKind::ALL.map(EventKind::name));
     assert_explained(Kind::RetransmitCause, Cause::ALL.map(Cause::name));
     assert_explained(
         Kind::RetransmitTrigger,
@@ -234,7 +234,7 @@ fn an_ambiguous_word_has_all_its_meanings() {
         kinds("unknown"),
         [Kind::Diagnosis, Kind::RetransmitCause, Kind::Grade]
     );
-    assert_eq!(kinds("drop"), [Kind::Symptom, Kind::Signal]);
+    assert_eq!(kinds("drop"), [Kind::Symptom, Kind::Event]);
     assert_eq!(kinds("kernel"), [Kind::Layer, Kind::Grade]);
     assert_eq!(kinds("EBUSY"), [Kind::Errno, Kind::RetransmitOutcome]);
     assert_eq!(kinds("TCP_CLOSE"), [Kind::DropReason, Kind::TcpState]);

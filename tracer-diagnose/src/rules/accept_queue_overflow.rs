@@ -3,7 +3,7 @@
 use super::common::{resent, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Direction, Signal};
+use tracer_model::event::{Cause, Direction, EventKind};
 
 const LEAST: u64 = 3;
 
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
              backlog is too short.",
     rests_on: "tcp_v4_syn_recv_sock() and tcp_conn_request() count TcpExt.ListenOverflows and drop with \
                TCP_LISTEN_OVERFLOW; the length is the lesser of listen()'s backlog and net.core.somaxconn.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: true,
     refuted_by: "ListenDrops that grow without ListenOverflows (no memory, or no route back).",
     next_step: "ss -ltn: Recv-Q at Send-Q means full. What keeps the server from calling accept() (one thread, a lock, the \

@@ -3,7 +3,7 @@
 use super::common::{of_host, resent, seconds};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// Growth that no delayed ACK explains, microseconds (delayed ACKs: at most 200 ms, usually 40).
 const GROWN_US: u64 = 250_000;
@@ -22,7 +22,7 @@ pub static RULE: Rule = Rule {
     reason: "The round-trip time grew to many times its least value while much was in flight: the packets are not \
              lost, they wait in a queue in front of a slow link, and everybody who shares it waits with them.",
     rests_on: "srtt and min_rtt of tcp_info (tcp_ack_update_rtt(), RFC 6298); Gettys and Nichols, Bufferbloat.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Round-trip times that grow on connections without much in flight alone (a slow peer), or loss \
                  without growth.",

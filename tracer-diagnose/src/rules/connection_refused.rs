@@ -2,7 +2,7 @@
 
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Signal, TcpState};
+use tracer_model::event::{Cause, EventKind, TcpState};
 use tracer_model::linux;
 
 /// Health checks: refused at a steady pace, at most once a second, and never taken.
@@ -18,7 +18,7 @@ pub static RULE: Rule = Rule {
              (or a firewall there answers in its place).",
     rests_on: "tcp_rcv_synsent_state_process() ends with ECONNREFUSED on RST; RFC 9293 section 3.10.7.1: a closed \
                port answers with RST. For UDP it is an ICMP port unreachable (RFC 1122, 4.1.3.1).",
-    needs: &[Signal::Connection],
+    needs: &[EventKind::Connection],
     needs_samples: false,
     refuted_by: "SYNs that were sent again before the answer (the packets get lost), or refusals by this host's own \
                  firewall.",

@@ -4,7 +4,7 @@ use super::common::{resent, times};
 use super::loss::{Losses, Lossy, losses};
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// So many segments sent again were to be expected elsewhere, and did not come.
 const SURELY: f64 = 30.0;
@@ -19,7 +19,7 @@ pub static RULE: Rule = Rule {
              this host.",
     rests_on: "tcp_xmit_retransmit_queue(), as for path_loss; Tcp.OutSegs of the host minus what this destination \
                acknowledged is what went elsewhere.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Loss to other destinations too; duplicates that the peer reports; drops on this host.",
     next_step: "Trace the route to this destination and to a healthy one, and look where they part; ask for the port \

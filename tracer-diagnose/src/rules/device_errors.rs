@@ -4,7 +4,7 @@ use super::common::sockets;
 use super::link::downs;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 const LEAST: u64 = 3;
 
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
              never got to the wire. TCP sees loss; UDP sees nothing.",
     rests_on: "dev_hard_start_xmit() and the tracepoint net_dev_xmit with rc other than NETDEV_TX_OK; \
                netif_tx_timeout for a device that does not finish; tx_errors and tx_dropped of the interface.",
-    needs: &[Signal::Device],
+    needs: &[EventKind::Device],
     needs_samples: false,
     refuted_by: "A link that was down at the time; NETDEV_TX_BUSY alone, which is sent again by the kernel.",
     next_step: "ethtool -S INTERFACE, dmesg for the driver, and its version and firmware: does it happen with one queue, \

@@ -2,7 +2,7 @@
 
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 const LEAST: u64 = 10;
 
@@ -15,7 +15,7 @@ pub static RULE: Rule = Rule {
              makes copies (a mirror port that leads back, a loop, a doubled link).",
     rests_on: "TcpExt.TCPDSACKRecv counts what peers report (RFC 2883), Tcp.RetransSegs what was sent again; for copies \
                that come in, TcpExt.TCPDSACKOldSent.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "About as many retransmits as reported duplicates: then they were sent twice by this host.",
     next_step: "Capture on this host and on the peer at the same time: where does the copy appear first? Look for \

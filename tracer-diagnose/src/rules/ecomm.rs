@@ -3,7 +3,7 @@
 use super::common::{errors, sockets};
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
              protocols have it: CAN ISO-TP when no flow control comes, Bluetooth L2CAP in reliable mode, DCCP.",
     rests_on: "net/can/isotp.c, net/bluetooth/l2cap_core.c, net/dccp; cgroup/sendmsg4 and sendmsg6 with \
                bpf_set_retval(), fmod_ret and BPF LSM may return any errno, seccomp too (SECCOMP_RET_ERRNO).",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "Nothing in the network can cause it: retransmits or drops at the same time are another matter.",
     next_step: "bpftool cgroup tree and bpftool prog show: which program is attached to the cgroup of this process, and \

@@ -5,7 +5,7 @@ use super::idle_timeout::IDLE_US;
 use super::peer_crashed::idle_before_reset_us;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Sum};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
              idle (a stateful firewall or load balancer that rejects), or the peer restarted and did not say so.",
     rests_on: "The age of the last ACK (rcv_tstamp) when the RST came in, tcp_reset(); RFC 9293 3.5.2: RST answers a \
                segment of a connection that does not exist.",
-    needs: &[Signal::Reset, Signal::Connection],
+    needs: &[EventKind::Reset, EventKind::Connection],
     needs_samples: false,
     refuted_by: "RST on busy connections at the same time (the peer went down); RST in the middle of a pause, with \
                  nothing sent (the peer closed it on purpose).",

@@ -4,7 +4,7 @@ use super::common::{ended, many, resent, seconds, sockets};
 use super::path_blackhole::went_silent;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
 
 /// Shorter pauses are part of any conversation, microseconds.
@@ -20,7 +20,7 @@ pub static RULE: Rule = Rule {
              was idle, and drops what it no longer knows.",
     rests_on: "The age of the last ACK (rcv_tstamp) at the first time-out tells how long the connection was idle; \
                nf_conntrack and its like drop entries after an idle time (RFC 5382 asks for 2 h 4 min of NATs).",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: true,
     refuted_by: "Connections to the same destination that were busy and died at the same moment: then the path or the \
                  peer died, and idleness was chance.",

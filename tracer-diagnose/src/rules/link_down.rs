@@ -4,7 +4,7 @@ use super::common::{of_host, resent, times};
 use super::link::downs;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// More often than this it flaps.
 pub const FLAPS: u64 = 3;
@@ -18,7 +18,7 @@ pub static RULE: Rule = Rule {
              its queue or were thrown away there. Nothing beyond the first cable is needed to explain it.",
     rests_on: "rtnetlink tells changes of operstate and carrier_changes (linkwatch_do_dev()); a queue without carrier \
                is deactivated (dev_deactivate()).",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Trouble that began before the link went down, or on flows that use another interface.",
     next_step: "dmesg and the switch port's log at this minute: who took it down (cable, SFP, switch, driver reset, an \

@@ -3,7 +3,7 @@
 use super::common::{by_address, dropped, ended, errors, many, resent, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Direction, Signal};
+use tracer_model::event::{Cause, Direction, EventKind};
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -15,7 +15,7 @@ pub static RULE: Rule = Rule {
              network. UDP senders see EPERM; TCP only sees that nothing comes back.",
     rests_on: "nf_hook_slow() frees with NETFILTER_DROP and gives EPERM to the sender of the output hook; a rule that \
                rejects drops the packet as well, and answers it.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: false,
     refuted_by: "EPERM without a dropped packet: a security module or a cgroup program refuses, not netfilter.",
     next_step: "nft list ruleset (or iptables-save -c): which output rule's counter grows? Compare with when the rules \

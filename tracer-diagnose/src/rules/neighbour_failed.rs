@@ -3,7 +3,7 @@
 use super::common::{by_address, dropped, ended, errors, many, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 use tracer_model::samples::What;
 
@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
              this host's own link the destination, or the gateway towards it, is not there.",
     rests_on: "neigh_invalidate() frees what waited (NEIGH_FAILED), ipv4_link_failure() and ip6_link_failure() turn it \
                into EHOSTUNREACH; RFC 826, RFC 4861 7.3.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: false,
     refuted_by: "A neighbour entry that is reachable at the same time; a link that is down (then nobody can answer).",
     next_step: "ip neigh show to ADDRESS, and arping from this host: is the address right, in the right VLAN, and up? Is \

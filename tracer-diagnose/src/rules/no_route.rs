@@ -3,7 +3,7 @@
 use super::common::{by_address, dropped, errors, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 use tracer_model::samples::{Action, What};
 
@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
              nothing left this host.",
     rests_on: "ip_route_output_flow() and ip6_dst_lookup_flow() return ENETUNREACH (EHOSTUNREACH, EACCES for routes of \
                these types); __ip_queue_xmit() frees with IP_OUTNOROUTES.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "ICMP network unreachable from a router: the same errno on a connection, without packets that this host \
                  dropped.",

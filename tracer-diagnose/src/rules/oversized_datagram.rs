@@ -2,7 +2,7 @@
 
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 /// The largest datagrams that probe: jumbo frames.
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
              than the path allows while fragmenting is forbidden.",
     rests_on: "udp_sendmsg() and ip_append_data(): EMSGSIZE above 65507 bytes (IPv4), or above the path's MTU with \
                IP_PMTUDISC_DO; for IPv6 ipv6_sendmsg() likewise.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "Nothing: the errno says it.",
     next_step: "Compare requested_bytes of the events with the MTU towards the destination (ip route get), and let the \

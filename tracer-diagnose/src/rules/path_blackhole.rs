@@ -3,7 +3,7 @@
 use super::common::many;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Detail, Outcome, Signal};
+use tracer_model::event::{Cause, Detail, EventKind, Outcome};
 use tracer_model::linux;
 
 /// Time-outs in a row that only silence explains: with 10 % of random loss, three in a row come once in a thousand.
@@ -19,7 +19,7 @@ pub static RULE: Rule = Rule {
              host behind it went silent.",
     rests_on: "tcp_retransmit_timer() doubles icsk_rto and gives up with ETIMEDOUT after tcp_retries2 \
                (tcp_write_timeout(), RFC 1122 4.2.3.5); rcv_tstamp tells when the last ACK came.",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: false,
     refuted_by: "An ACK between the time-outs; RST or ICMP messages; a neighbour that failed; other connections to the \
                  same destination that go on.",

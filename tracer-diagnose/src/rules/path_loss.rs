@@ -4,7 +4,7 @@ use super::common::resent;
 use super::loss::losses;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 pub static RULE: Rule = Rule {
     cause: "path_loss",
@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
              packets (a link near this host, an uplink, a policer).",
     rests_on: "tcp_xmit_retransmit_queue() sends again what SACK (RFC 2018) and RACK (RFC 8985) say is lost; DSACK \
                (RFC 2883) would tell if it had arrived.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Duplicates that the peers report (the packets did arrive); drops on this host (its own queue or \
                  firewall); growing round-trip times (a queue that is full, not a link that loses).",

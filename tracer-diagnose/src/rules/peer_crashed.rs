@@ -3,7 +3,7 @@
 use super::common::many;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Detail, Direction, Signal};
+use tracer_model::event::{Cause, Detail, Direction, EventKind};
 use tracer_model::linux;
 
 /// A connection that was at work had an ACK no longer ago than this when the RST came, microseconds.
@@ -19,7 +19,7 @@ pub static RULE: Rule = Rule {
              still coming leaves exactly this.",
     rests_on: "tcp_close() and tcp_rcv_state_process() of the peer send RST for data that nobody will read (RFC 2525 \
                2.17, RFC 9293 3.10.7.4); tcp_reset() here sets ECONNRESET, or EPIPE after its FIN.",
-    needs: &[Signal::Reset, Signal::SendError],
+    needs: &[EventKind::Reset, EventKind::SendError],
     needs_samples: false,
     refuted_by: "RST after a long idle time (a firewall forgot the connection); time-outs before it (the path was \
                  broken first); the same RST on every connection at the same byte (a protocol error).",

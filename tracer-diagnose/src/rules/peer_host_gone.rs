@@ -5,7 +5,7 @@ use super::neighbour_failed::is_neighbour;
 use super::no_route::is_route;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Conversation, Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
 use tracer_model::samples::What;
 
@@ -21,7 +21,7 @@ pub static RULE: Rule = Rule {
              the path leads there, and the host does not answer.",
     rests_on: "ICMP host unreachable is a soft error (tcp_v4_err(), RFC 5461): the kernel goes on until its retries are \
                used up, and then ends the connection with it instead of ETIMEDOUT (tcp_write_err()).",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: false,
     refuted_by: "A neighbour of this host that failed (then it is this host's own link), or other services of the same \
                  address that answer.",

@@ -3,7 +3,7 @@
 use super::common::{seconds, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// A reader that only takes its time opens the window again and again; microseconds.
 const CLOSED_US: i64 = 2_500_000;
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
              works in both directions; the process at the other end does not call recv().",
     rests_on: "snd_wnd of 0 and the persist timer (tcp_probe_timer(), TcpExt.TCPWinProbe; RFC 9293 3.8.6.1); \
                rwnd_limited of tcp_info counts the time.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: true,
     refuted_by: "A window that opens and lets data pass in between (a slow reader), or probes that are not answered (a \
                  dead path).",

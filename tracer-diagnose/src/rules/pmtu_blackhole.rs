@@ -3,7 +3,7 @@
 use super::common::{resent, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Detail, Signal};
+use tracer_model::event::{Cause, Detail, EventKind};
 
 /// Segments of full size that were sent again without success.
 const LEAST: u64 = 3;
@@ -20,7 +20,7 @@ pub static RULE: Rule = Rule {
              should say so does not arrive.",
     rests_on: "Path MTU discovery needs ICMP fragmentation needed / packet too big (RFC 1191, RFC 8201); RFC 2923 \
                describes this black hole; tcp_mtu_probing() finds a way around (RFC 4821).",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: false,
     refuted_by: "Small segments that are lost as well; ICMP messages that came in (cause mtu); an ACK of a large segment \
                  later on.",

@@ -3,7 +3,7 @@
 use super::common::sockets;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Signal, TcpState};
+use tracer_model::event::{Cause, EventKind, TcpState};
 
 pub static RULE: Rule = Rule {
     cause: "ports_exhausted",
@@ -14,7 +14,7 @@ pub static RULE: Rule = Rule {
              destination and found none (connect() gave EADDRNOTAVAIL).",
     rests_on: "inet_hash_connect() fails with EADDRNOTAVAIL, tcp_v4_connect() goes from SYN_SENT back to CLOSE; the range \
                is net.ipv4.ip_local_port_range, and ports in TIME_WAIT count.",
-    needs: &[Signal::Connection],
+    needs: &[EventKind::Connection],
     needs_samples: false,
     refuted_by: "A local port in the event: then the connection was given up for another reason.",
     next_step: "ss -tan state time-wait dst ADDRESS | wc -l: does the application open a connection per request? Let it \

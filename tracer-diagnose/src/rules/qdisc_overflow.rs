@@ -3,7 +3,7 @@
 use super::common::{dropped, errors, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 /// A few at the start of a transfer are how TCP finds the size of the queue.
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
     reason: "Packets were dropped by the queueing discipline before they reached the device: this host sends faster than \
              its own interface, or the limit set on it, takes. The network has not even seen them.",
     rests_on: "__dev_queue_xmit() frees what enqueue() refused with QDISC_DROP; drops of `tc -s qdisc`.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: false,
     refuted_by: "A link that is down (then its queue drops as well), or drops on the way in.",
     next_step: "tc -s qdisc show dev INTERFACE: which discipline, which limit, how much backlog? Shape the sender, raise \

@@ -3,7 +3,7 @@
 use super::attempts::failed;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// Attempts in vain, and how many per second.
 const LEAST: usize = 20;
@@ -19,7 +19,7 @@ pub static RULE: Rule = Rule {
              from coming back.",
     rests_on: "Steps from SYN_SENT to CLOSE of one process and destination, counted and timed; exponential backoff with \
                jitter is what servers need after a failure.",
-    needs: &[Signal::Connection],
+    needs: &[EventKind::Connection],
     needs_samples: false,
     refuted_by: "Pauses between the attempts that grow.",
     next_step: "Find the retry loop of this process and its delay: let it start at a second and double, with jitter. Then \

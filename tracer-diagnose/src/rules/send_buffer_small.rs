@@ -3,7 +3,7 @@
 use super::common::{errors, seconds, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{CountedKind, Signal};
+use tracer_model::event::{CountedKind, EventKind};
 use tracer_model::linux;
 
 /// Time that the connection was limited by its buffer, microseconds, and as part of the time that it was busy.
@@ -19,7 +19,7 @@ pub static RULE: Rule = Rule {
              neither the peer's window nor congestion limited it, but the buffer, which must hold what is in flight.",
     rests_on: "sndbuf_limited of tcp_info counts the time in TCP_CHRONO_SNDBUF_LIMITED (tcp_chrono_start()); the buffer \
                must be at least rate × round-trip time (RFC 7323, appendix).",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: true,
     refuted_by: "Time limited by the peer's window (rwnd_limited), or retransmits: then the buffer is full because it does \
                  not drain.",

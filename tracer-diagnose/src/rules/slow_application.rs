@@ -3,7 +3,7 @@
 use super::common::{seconds, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Pause, Role, Socket};
-use tracer_model::event::{Detail, Signal};
+use tracer_model::event::{Detail, EventKind};
 
 /// Shorter pauses are nothing, nanoseconds.
 const LEAST_NS: i64 = 2_000_000_000;
@@ -20,8 +20,8 @@ pub static RULE: Rule = Rule {
     reason: "A connection that sends steadily was silent for seconds, while others of the same process to the same \
              destination went on; nothing was lost, blocked or refused on it. Seen from the other end it looks like a \
              stalled network, but no byte waited anywhere: the thread did not call send.",
-    rests_on: "The send signal: every return of sock_sendmsg(); no retransmit, error or full buffer in between.",
-    needs: &[Signal::Send, Signal::Retransmit, Signal::SendError],
+    rests_on: "The send events: every return of sock_sendmsg(); no retransmit, error or full buffer in between.",
+    needs: &[EventKind::Send, EventKind::Retransmit, EventKind::SendError],
     needs_samples: false,
     refuted_by: "Retransmits, a closed window or EAGAIN on the connection in that time; a protocol in which pauses are \
                  usual.",
@@ -34,7 +34,7 @@ pub static RULE: Rule = Rule {
 
 fn judge(observed: &Observed) -> Vec<Case> {
     let mut cases = Vec::new();
-    if !observed.coverage.has(Signal::Send) {
+    if !observed.coverage.has(EventKind::Send) {
         return cases;
     }
     for (index, conversation) in observed.conversations.iter().enumerate() {

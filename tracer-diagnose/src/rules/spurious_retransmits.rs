@@ -3,7 +3,7 @@
 use super::common::{of_host, resent, sockets};
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// Of what was sent; below it is the noise of a fast path.
 const LEAST_PART: f64 = 0.02;
@@ -20,7 +20,7 @@ pub static RULE: Rule = Rule {
              order, or so late that TCP gave them up too early, and each time it slows down for nothing.",
     rests_on: "DSACK (RFC 2883), counted in tcp_check_dsack() as dsack_dups of the socket; TCPLossUndo and TCPDSACKUndo \
                count what TCP took back (RFC 4015, F-RTO RFC 5682).",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Few duplicates reported by the peer, or a peer without SACK.",
     next_step: "By time-out: look for pauses of the path (Wi-Fi, failover, a virtual machine that is not scheduled). By \

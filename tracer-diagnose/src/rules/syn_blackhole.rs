@@ -2,7 +2,7 @@
 
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -14,7 +14,7 @@ pub static RULE: Rule = Rule {
              drops, a route that leads nowhere, or a host that is gone. A closed port would have answered.",
     rests_on: "tcp_retransmit_timer() in SYN_SENT, net.ipv4.tcp_syn_retries; RFC 9293 3.10.7.1: every SYN to a closed \
                port is answered with RST.",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: false,
     refuted_by: "A connection to the same destination that was established in this time; a neighbour that failed; an \
                  answer that this host dropped itself.",

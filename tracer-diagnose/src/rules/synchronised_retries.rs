@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::attempts::failed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
 use crate::{Observed, Peer};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// Clients that begin within this time begin together, nanoseconds.
 const TOGETHER_NS: i64 = 200_000_000;
@@ -22,7 +22,7 @@ pub static RULE: Rule = Rule {
              must serve all at once, and fails again.",
     rests_on: "Times of the attempts that came to nothing; the fix (jitter) is old: RFC 8085 3.1.3, RFC 6298 section 5 for \
                why timers must not run in step.",
-    needs: &[Signal::Connection, Signal::Retransmit],
+    needs: &[EventKind::Connection, EventKind::Retransmit],
     needs_samples: false,
     refuted_by: "Attempts that are spread over the time between the bursts.",
     next_step: "Give the retry delay of these clients jitter (a random part as large as the delay itself). Then look at \

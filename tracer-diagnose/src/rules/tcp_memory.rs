@@ -3,7 +3,7 @@
 use super::common::{errors, of_host};
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
              suffers, whoever used the memory.",
     rests_on: "__sk_mem_raise_allocated() and tcp_out_of_memory(); TCP.mem of /proc/net/sockstat against \
                net.ipv4.tcp_mem (pages); TcpExt.TCPMemoryPressures, TCPAbortOnMemory, PruneCalled.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: true,
     refuted_by: "TCP.mem far below the limits while sends failed.",
     next_step: "ss -tm, sorted by what they hold: who has large Recv-Q or Send-Q that do not drain? Fix that reader. Only \

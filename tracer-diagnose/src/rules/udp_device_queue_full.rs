@@ -4,7 +4,7 @@ use super::common::{dropped, errors, sockets};
 use super::qdisc_overflow::is_queue;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
              the interface's queue that has no room, not the socket's buffer (that would be EAGAIN, or waiting).",
     rests_on: "net_xmit_errno() turns NET_XMIT_DROP into ENOBUFS; udp_send_skb() reports it only to sockets with \
                IP_RECVERR, and counts Udp.SndbufErrors either way.",
-    needs: &[Signal::SendError, Signal::Drop],
+    needs: &[EventKind::SendError, EventKind::Drop],
     needs_samples: false,
     refuted_by: "ENOBUFS without a drop by the queue: memory of the host or of the protocol is short.",
     next_step: "tc -s qdisc show dev INTERFACE: which limit is reached? Pace the sender (SO_MAX_PACING_RATE with fq), or \

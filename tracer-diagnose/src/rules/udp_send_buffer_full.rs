@@ -4,7 +4,7 @@ use super::common::{errors, sockets};
 use super::qdisc_overflow::overflowed;
 use crate::Observed;
 use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{CountedKind, Signal};
+use tracer_model::event::{CountedKind, EventKind};
 use tracer_model::linux;
 
 /// An event loop that fills its buffer now and then is healthy.
@@ -20,7 +20,7 @@ pub static RULE: Rule = Rule {
              its buffer, or faster than the interface takes.",
     rests_on: "sock_alloc_send_pskb() gives EAGAIN while sk_wmem_alloc is above sk_sndbuf; ip_append_data() and \
                udp_sendmsg() count Udp.SndbufErrors.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "Drops by the interface's queue at the same time (then the queue is full, not the buffer).",
     next_step: "Compare the burst of the application with SO_SNDBUF (net.core.wmem_default): let it wait for POLLOUT and \

@@ -6,7 +6,7 @@ use tracer_model::linux;
 use crate::rule::{Case, Confidence, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
 use tracer_model::errno;
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// Less trouble than this in a conversation is no finding.
 const LEAST: u64 = 3;
@@ -19,7 +19,11 @@ pub static UNKNOWN: Rule = Rule {
     reason: "There is trouble, and its evidence fits no known cause well enough. A wrong cause would cost more time \
              than none.",
     rests_on: "What is left when all rules have judged.",
-    needs: &[Signal::Retransmit, Signal::SendError, Signal::Connection],
+    needs: &[
+        EventKind::Retransmit,
+        EventKind::SendError,
+        EventKind::Connection,
+    ],
     needs_samples: false,
     refuted_by: "A rule that explains it.",
     next_step: "Look at the events (sendtrace replay, with --since and --until around the first one), and record \

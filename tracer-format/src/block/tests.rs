@@ -1,7 +1,7 @@
 use super::*;
 use crate::layout::flag;
 use crate::note::Gap;
-use tracer_model::event::{CountedKind, Signal};
+use tracer_model::event::{CountedKind, EventKind};
 use tracer_model::made::{self, Dice};
 
 fn opened(bytes: &[u8]) -> Block {
@@ -58,7 +58,7 @@ fn rows_agree_with_events() {
     let mut rows = block.rows().expect("columns");
     for event in &written {
         let row = rows.next().expect("a row").expect("not the end");
-        assert_eq!((row.signal, row.boot_ns), (event.signal(), event.boot_ns));
+        assert_eq!((row.event_kind, row.boot_ns), (event.kind(), event.boot_ns));
         assert_eq!(row.count, event.count);
         assert_eq!(block.owners[row.owner], event.owner);
         assert_eq!(row.flow.map(|flow| &block.flows[flow]), event.flow.as_ref());
@@ -95,7 +95,7 @@ fn what_was_counted_comes_back_with_its_owner_and_flow() {
     let mut dice = Dice::new(9);
     let event = made::event(&mut dice);
     let counted = Counted {
-        signal: Signal::SendError,
+        event_kind: EventKind::SendError,
         kind: CountedKind::WouldBlock,
         code: Some("EAGAIN".to_owned()),
         count: 12,

@@ -9,7 +9,7 @@ use super::gap::Loss;
 use super::status::{Notice, Status, add};
 use crate::block::Sealed;
 use crate::note::Counters;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// An empty queue has room for no more than these: memory is bounded.
 pub const IDLE_ITEMS: usize = 64;
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// A block is not going to come.
-    pub fn dropped(&self, events: &[u64; Signal::ALL.len()]) {
+    pub fn dropped(&self, events: &[u64; EventKind::ALL.len()]) {
         locked(&self.queue).dropped.lose(events);
     }
 

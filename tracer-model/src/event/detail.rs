@@ -1,11 +1,11 @@
-//! What happened: the fields that each signal has of its own.
+//! What happened: the fields that each event kind has of its own.
 
 use std::borrow::Cow;
 
-use super::{RawName, Signal, TcpState};
+use super::{EventKind, RawName, TcpState};
 use crate::errno;
 
-/// What happened, one variant per signal.
+/// What happened, one variant per event kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Detail {
@@ -20,17 +20,17 @@ pub enum Detail {
 }
 
 impl Detail {
-    /// The signal that these fields belong to.
-    pub const fn signal(&self) -> Signal {
+    /// The kind of event that has these fields.
+    pub const fn kind(&self) -> EventKind {
         match self {
-            Self::Retransmit(_) => Signal::Retransmit,
-            Self::SendError(_) => Signal::SendError,
-            Self::Drop(_) => Signal::Drop,
-            Self::Device(_) => Signal::Device,
-            Self::Reset(_) => Signal::Reset,
-            Self::Connection(_) => Signal::Connection,
-            Self::Send(_) => Signal::Send,
-            Self::Lost(_) => Signal::Lost,
+            Self::Retransmit(_) => EventKind::Retransmit,
+            Self::SendError(_) => EventKind::SendError,
+            Self::Drop(_) => EventKind::Drop,
+            Self::Device(_) => EventKind::Device,
+            Self::Reset(_) => EventKind::Reset,
+            Self::Connection(_) => EventKind::Connection,
+            Self::Send(_) => EventKind::Send,
+            Self::Lost(_) => EventKind::Lost,
         }
     }
 }
@@ -293,8 +293,8 @@ impl LostAt {
 pub struct Lost {
     /// Where.
     pub at: LostAt,
-    /// Of which signal, where that is known.
-    pub signal: Option<Signal>,
+    /// Of which event kind, where that is known.
+    pub event_kind: Option<EventKind>,
     /// How many.
     pub count: u64,
 }

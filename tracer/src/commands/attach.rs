@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use caps::Capability;
-use tracer_common::{filter as bit, signal as number};
+use tracer_common::{event_kind as number, filter as bit};
 
 use super::{Failure, warn};
 use crate::cli::{Capture, LiveFilters};
@@ -17,7 +17,7 @@ use tracer_capture::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_capture::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
 use tracer_capture::sys;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::filter::{self, Resolved, Settings};
 
 /// Hooks that are attached, with all privileges still there.
@@ -26,8 +26,8 @@ pub struct Attached {
     pub names: KernelNames,
     pub resolved: Resolved,
     pub facts: Facts,
-    /// Names of the signals that are seen.
-    pub signals: Vec<&'static str>,
+    /// Names of the event kinds that are seen.
+    pub event_kinds: Vec<&'static str>,
     /// What this host does not give, one line each.
     pub losses: Vec<String>,
 }
@@ -64,7 +64,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {
-        signals: resolved.config.signals,
+        event_kinds: resolved.config.event_kinds,
         follow: resolved.config.filters & bit::FOLLOW != 0,
     };
     let names = KernelNames::open(root, &facts);
@@ -72,7 +72,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
     let losses = losses(&loaded.plan);
     losses.iter().for_each(|loss| warn(loss));
-    let signals = seen(&loaded.plan, &facts, &resolved)?;
+    let event_kinds = seen(&loaded.plan, &facts, &resolved)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
         loaded.want(&Processes::new(root).descendants(&filters.pid))?;
@@ -82,7 +82,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         names,
         resolved,
         facts,
-        signals,
+        event_kinds,
         losses,
     })
 }
@@ -138,12 +138,14 @@ fn losses(plan: &Plan) -> Vec<String> {
     .collect()
 }
 
-/// The signals that are seen; fails when there is none.
+/// The event kinds that are seen; fails when there is none.
 fn seen(plan: &Plan, facts: &Facts, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
     let seen: Vec<_> = (0..number::COUNT as u32)
-        .filter(|&signal| resolved.config.signals >> signal & 1 != 0 && plan.sees(signal))
-        .filter_map(Signal::from_number)
-        .map(Signal::name)
+        .filter(|&event_kind| {
+            resolved.config.event_kinds >> event_kind & 1 != 0 && plan.sees(event_kind)
+        })
+        .filter_map(EventKind::from_number)
+        .map(EventKind::name)
         .collect();
     if seen.is_empty() {
         let why = facts.verdicts.refusals().next();

@@ -125,9 +125,9 @@ fn capture(facts: &Map<String, Value>) -> Capture {
 
 /// Does a filter leave out part of what the host's counters count?
 fn is_narrow(filters: &Filters) -> bool {
-    // Which signals are looked at says nothing about which traffic.
+    // Which event kinds are looked at says nothing about which traffic.
     let all = Filters {
-        signal: filters.signal.clone(),
+        event: filters.event.clone(),
         netns: filters.netns.clone(),
         ..Filters::default()
     };
@@ -164,8 +164,8 @@ fn words(filters: &Filters) -> String {
     let proto = |proto: &Proto| proto.name().to_owned();
     add("proto", filters.proto.iter().map(proto).collect());
     add(
-        "signal",
-        filters.signal.iter().map(ToString::to_string).collect(),
+        "event",
+        filters.event.iter().map(ToString::to_string).collect(),
     );
     let errno = |errno: &u32| errno::display(*errno).into_owned();
     add("errno", filters.errno.iter().map(errno).collect());

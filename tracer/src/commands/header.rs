@@ -46,7 +46,7 @@ pub fn facts(attached: &Attached) -> Map<String, Value> {
         tz: tz.as_deref(),
     };
     let mut facts = object(&samples::once(Path::new("/"), &about));
-    facts.insert("signals".to_owned(), json!(attached.signals));
+    facts.insert("events".to_owned(), json!(attached.event_kinds));
     facts.insert("hooks".to_owned(), hooks(attached));
     facts.insert("not_seen".to_owned(), json!(attached.losses));
     facts

@@ -33,7 +33,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         loaded,
         names,
         resolved,
-        signals,
+        event_kinds,
         ..
     } = attached;
     let count = args.capture.count;
@@ -48,7 +48,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         count,
     )
     .watched_by(witness);
-    let ready = format!("Ready: {}.", signals.join(", "));
+    let ready = format!("Ready: {}.", event_kinds.join(", "));
     let ending = run_loop::run(session, args.capture.duration, &ready, &mut ())?;
     printed(&ending)
 }

@@ -88,7 +88,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         loaded,
         names,
         resolved,
-        signals,
+        event_kinds,
         ..
     } = attached;
     let session = Session::new(
@@ -106,7 +106,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         runner,
         has_triggers: !args.trigger.is_empty(),
     };
-    let ready = format!("Recording: {} to {}.", signals.join(", "), place(args));
+    let ready = format!("Recording: {} to {}.", event_kinds.join(", "), place(args));
     let ending = run_loop::run(session, args.capture.duration, &ready, &mut watch)?;
     finish(watch, ending)
 }

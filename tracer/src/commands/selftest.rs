@@ -1,5 +1,5 @@
-//! `sendtrace selftest`: provokes every signal in a network namespace of its own, and compares what the tracer says
-//! with what was provoked.
+//! `sendtrace selftest`: provokes every kind of event in a network namespace of its own, and compares what the
+//! tracer says with what was provoked.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -25,7 +25,7 @@ use tracer_capture::kernel::facts::{self, Capability, Facts};
 use tracer_capture::kernel::load;
 use tracer_capture::kernel::plan::{self, NEEDED_FILES, Wanted};
 use tracer_capture::sys;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// `--rate` of the tracer under test: above what the single faults make, far below the flood.
 const RATE: u64 = 200;
@@ -176,15 +176,15 @@ fn test(
     progress("starting the tracer");
     let netns = format!("pid:{}", stage.sender.who.pid);
     let rate = RATE.to_string();
-    let every: Vec<_> = Signal::ALL
+    let every: Vec<_> = EventKind::ALL
         .into_iter()
-        .filter(|&signal| signal != Signal::Lost)
-        .map(Signal::name)
+        .filter(|&kind| kind != EventKind::Lost)
+        .map(EventKind::name)
         .collect();
     let every = every.join(",");
     // Owners that must be looked up are, however slow this host is at it.
     let look_ups = ["--look-ups", "100"];
-    let arguments = ["--netns", &netns, "--rate", &rate, "--signal", &every];
+    let arguments = ["--netns", &netns, "--rate", &rate, "--event", &every];
     let without = without
         .iter()
         .flat_map(|program| ["--without-program", program]);

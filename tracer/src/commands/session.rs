@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracer_common::{AggregateKey, AggregateValue, Head, filter as bit, signal};
+use tracer_common::{AggregateKey, AggregateValue, Head, event_kind, filter as bit};
 
 use crate::output::FinishOutcome;
 use crate::render::Clock;
@@ -27,7 +27,7 @@ use tracer_capture::names::KernelNames;
 use tracer_capture::owner::Owners;
 use tracer_capture::sys;
 use tracer_format::writer::Report;
-use tracer_model::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal};
+use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner};
 use tracer_model::filter::Resolved;
 use tracer_model::tally::Tally;
 
@@ -73,8 +73,8 @@ pub struct Session {
     /// Remembers what a report at the end needs.
     witness: Option<Witness>,
     tally: Tally,
-    /// Loss that was printed already, per signal.
-    reported_lost: [u64; signal::COUNT],
+    /// Loss that was printed already, per event kind.
+    reported_lost: [u64; event_kind::COUNT],
     /// Looks at the rings since something was in them.
     empty_pumps: u64,
     /// Event lines still to print.
@@ -113,7 +113,7 @@ impl Session {
             tape,
             witness: None,
             tally: Tally::default(),
-            reported_lost: [0; signal::COUNT],
+            reported_lost: [0; event_kind::COUNT],
             empty_pumps: 0,
             left: count,
             now_boot_ns: sys::boot_clock_ns(),
@@ -167,15 +167,16 @@ impl Session {
         self.now_boot_ns = sys::boot_clock_ns();
         let mut records = Vec::new();
         let tally = &mut self.tally;
-        let taken = self.loaded.rings.drain(BATCH_RECORDS, |signal, bytes| {
-            match decode::decode(signal, bytes) {
-                Ok(record) => records.push(record),
-                Err(error) => {
-                    log::warn!("{error}");
-                    tally.undecoded(signal);
+        let taken =
+            self.loaded.rings.drain(BATCH_RECORDS, |event_kind, bytes| {
+                match decode::decode(event_kind, bytes) {
+                    Ok(record) => records.push(record),
+                    Err(error) => {
+                        log::warn!("{error}");
+                        tally.undecoded(event_kind);
+                    }
                 }
-            }
-        });
+            });
         self.empty_pumps = if taken == 0 { self.empty_pumps + 1 } else { 0 };
         records.sort_by_key(|record| record.head().boot_ns);
         self.look_up(records.iter().map(Record::head))?;
@@ -214,9 +215,9 @@ impl Session {
         let owner = known.unwrap_or_else(|| self.owners.resolve(head));
         let event = decode::event(record, owner, &self.names);
         if self.removes(head, &event) {
-            self.tally.filtered_emitted(head.signal);
+            self.tally.filtered_emitted(head.event_kind);
         } else {
-            self.tally.delivered(head.signal);
+            self.tally.delivered(head.event_kind);
             self.line(&event, text);
         }
         if keep {
@@ -314,7 +315,7 @@ impl Session {
     fn aggregates(&mut self, taken: &[(AggregateKey, AggregateValue)]) -> Result<()> {
         let heads: Vec<_> = taken
             .iter()
-            .map(|(key, value)| value.head(key.signal))
+            .map(|(key, value)| value.head(key.event_kind))
             .collect();
         self.look_up(heads.iter())?;
         let list_would_block = self.resolved.config.list_would_block != 0;
@@ -323,11 +324,11 @@ impl Session {
             let owner = self.owners.resolve(head);
             match decode::aggregated(key, value, owner, &self.names, list_would_block) {
                 Ok(Aggregated::Event(event)) if self.removes(head, &event) => {
-                    self.tally.filtered_aggregated(key.signal, value.count);
+                    self.tally.filtered_aggregated(key.event_kind, value.count);
                 }
                 Ok(Aggregated::Event(event)) => events.push(event),
                 Ok(Aggregated::Counted(counted)) if self.leaves_out(&counted) => {
-                    self.tally.filtered_aggregated(key.signal, value.count);
+                    self.tally.filtered_aggregated(key.event_kind, value.count);
                 }
                 Ok(Aggregated::Counted(counted)) => {
                     if let Some(flow) = &counted.flow {
@@ -357,7 +358,7 @@ impl Session {
                 self.reported_lost[index] = counters.lost;
                 let lost = Lost {
                     at: LostAt::Ring,
-                    signal: Signal::from_number(index as u32),
+                    event_kind: EventKind::from_number(index as u32),
                     count,
                 };
                 self.say(&Event::lost(sys::boot_clock_ns(), lost), text);

@@ -74,7 +74,7 @@ pub const COLUMNS: &[Column] = &[
     int("time_ns", |s| s.wall_ns(s.event.boot_ns)),
     int("boot_ns", |s| wide(s.event.boot_ns)),
     text("host", |s| s.host.map(Cow::Borrowed)),
-    text("signal", |s| known(s.event.signal().name())),
+    text("event", |s| known(s.event.kind().name())),
     int("count", |s| wide(s.event.count)),
     int("owner_pid", |s| s.event.owner.pid.map(i64::from)),
     int("owner_tid", |s| s.event.owner.tid.map(i64::from)),
@@ -161,7 +161,7 @@ pub const COLUMNS: &[Column] = &[
     int("send_requested_bytes", |s| wide(s.send()?.requested_bytes?)),
     int("send_sent_bytes", |s| wide(s.send()?.sent_bytes)),
     text("lost_where", |s| known(s.lost()?.at.name())),
-    text("lost_signal", |s| known(s.lost()?.signal?.name())),
+    text("lost_event", |s| known(s.lost()?.event_kind?.name())),
     int("lost_count", |s| wide(s.lost()?.count)),
     text("tcp_state", |s| state(s.tcp()?.state)),
     int("tcp_send_queue_bytes", |s| {

@@ -103,10 +103,7 @@ fn every_line_of_csv_has_every_column() {
     for (line, event) in lines[1..].iter().zip(&events) {
         assert_eq!(line.len(), COLUMNS.len());
         assert_eq!(line[column("boot_ns")], Some(event.boot_ns.to_string()));
-        assert_eq!(
-            line[column("signal")].as_deref(),
-            Some(event.signal().name())
-        );
+        assert_eq!(line[column("event")].as_deref(), Some(event.kind().name()));
         let pid = event.owner.pid.map(|pid| pid.to_string());
         assert_eq!(line[column("owner_pid")], pid);
     }

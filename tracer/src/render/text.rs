@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::Clock;
 use tracer_model::escape::{self, shorten, width};
-use tracer_model::event::{Event, Flow, Grade, Owner, Signal};
+use tracer_model::event::{Event, EventKind, Flow, Grade, Owner};
 
 mod what;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub fn header(colour: bool) -> String {
     _ = write!(
         columns,
         "{:<12} {:<10} {:>7}{:<2} ",
-        "TIME", "SIGNAL", "PID", ""
+        "TIME", "EVENT", "PID", ""
     );
     _ = write!(
         columns,
@@ -48,11 +48,11 @@ pub fn header(colour: bool) -> String {
 
 /// The line of an event.
 pub fn event(event: &Event, clock: &Clock, colour: bool) -> String {
-    let signal = event.signal();
+    let event_kind = event.kind();
     let time = clock
         .time_of_day(event.boot_ns)
         .unwrap_or_else(|| "--:--:--.---".to_owned());
-    let who = if signal == Signal::Lost {
+    let who = if event_kind == EventKind::Lost {
         String::new()
     } else {
         owner(&event.owner)
@@ -75,11 +75,11 @@ pub fn event(event: &Event, clock: &Clock, colour: bool) -> String {
             _ = write!(rest, " {value}");
         }
     }
-    let colour = style(colour, colour_of(signal));
+    let colour = style(colour, colour_of(event_kind));
     let (who, between) = (pad(&who, WHO), pad(&between, padding));
     format!(
         "{time} {colour}{:<10}{colour:#} {who}  {between}  {colour}{first}{colour:#}{rest}\n",
-        signal.name()
+        event_kind.name()
     )
 }
 
@@ -177,14 +177,14 @@ fn style(colour: bool, style: Style) -> Style {
     if colour { style } else { Style::new() }
 }
 
-fn colour_of(signal: Signal) -> Style {
-    let colour = match signal {
-        Signal::Retransmit => AnsiColor::Yellow,
-        Signal::Drop | Signal::Device => AnsiColor::Magenta,
-        Signal::Reset => AnsiColor::Cyan,
-        Signal::SendError | Signal::Connection => AnsiColor::Red,
-        Signal::Send => AnsiColor::Green,
-        Signal::Lost => return AnsiColor::Red.on_default().bold(),
+fn colour_of(event_kind: EventKind) -> Style {
+    let colour = match event_kind {
+        EventKind::Retransmit => AnsiColor::Yellow,
+        EventKind::Drop | EventKind::Device => AnsiColor::Magenta,
+        EventKind::Reset => AnsiColor::Cyan,
+        EventKind::SendError | EventKind::Connection => AnsiColor::Red,
+        EventKind::Send => AnsiColor::Green,
+        EventKind::Lost => return AnsiColor::Red.on_default().bold(),
     };
     colour.on_default()
 }

@@ -1,11 +1,11 @@
 //! What the plan promises on this host, in the words of `doctor`.
 
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::plan::{Choice, Need, Plan, Serves};
 
-/// Ways in which an owner may be known, see `docs/signals.md`.
+/// Ways in which an owner may be known, see `docs/events.md`.
 pub type Grades = &'static [&'static str];
 
 const SENT: Grades = &["at_send"];
@@ -33,15 +33,15 @@ impl Promises {
         self.kernel.as_deref()
     }
 
-    /// Is one of [`tracer_common::signal`] seen?
+    /// Is one of [`tracer_common::event_kind`] seen?
     ///
     /// # Errors
     /// What is lost, and why.
-    pub fn signal(&self, signal: u32) -> Result<(), String> {
-        if self.plan.sees(signal) {
+    pub fn event_kind(&self, event_kind: u32) -> Result<(), String> {
+        if self.plan.sees(event_kind) {
             // A send has its owner with it: the caller.
-            return match signal {
-                signal::SEND | signal::SEND_ERROR => Ok(()),
+            return match event_kind {
+                event_kind::SEND | event_kind::SEND_ERROR => Ok(()),
                 _ => self.owners(),
             };
         }
@@ -49,14 +49,14 @@ impl Promises {
         let why: Vec<_> = losses
             .filter(|loss| {
                 // The same hooks see sends that succeed and those that fail; a loss is booked on the latter.
-                let sends =
-                    signal == signal::SEND && loss.serves == Serves::Signal(signal::SEND_ERROR);
-                sends || loss.serves == Serves::Signal(signal)
+                let sends = event_kind == event_kind::SEND
+                    && loss.serves == Serves::Event(event_kind::SEND_ERROR);
+                sends || loss.serves == Serves::Event(event_kind)
             })
             .map(|loss| format!("{}: {}", loss.lost, loss.why))
             .collect();
         Err(if why.is_empty() {
-            format!("no hook serves {}", Serves::Signal(signal).name())
+            format!("no hook serves {}", Serves::Event(event_kind).name())
         } else {
             why.join("; ")
         })
@@ -135,7 +135,7 @@ impl Promises {
             hook.need == Need::Required
                 && hook.serves.contains(&Serves::Owner)
                 // Some hooks of a send only keep its owner.
-                && (hook.serves.contains(&Serves::Signal(signal::SEND_ERROR))
+                && (hook.serves.contains(&Serves::Event(event_kind::SEND_ERROR))
                     || hook.attach == "sock_send_length")
         });
         if learns { SENT } else { NOT_LEARNT }

@@ -11,8 +11,8 @@ use tracer_format::layout::flag;
 use tracer_format::note::{Counters, Fired, Note};
 use tracer_format::{Builder, Seal};
 use tracer_model::event::{
-    Cause, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError, Signal,
-    SignalTotals, Totals, Trigger,
+    Cause, Detail, Endpoint, Event, EventKind, EventTotals, Flow, Grade, Outcome, Owner,
+    Retransmit, SendError, Totals, Trigger,
 };
 
 /// 2026-11-18 11:06:40 UTC, nanoseconds.
@@ -83,15 +83,23 @@ pub fn send_error(boot_ns: u64) -> Event {
 }
 
 pub fn counters(boot_ns: u64, each: u64) -> Counters {
-    let totals = SignalTotals {
+    let totals = EventTotals {
         seen: each,
         emitted: each,
         delivered: each,
-        ..SignalTotals::default()
+        ..EventTotals::default()
     };
-    let signals = [Signal::Retransmit, Signal::SendError];
-    let signals = signals.into_iter().map(|signal| (signal, totals)).collect();
-    Counters::new(boot_ns, &Totals { signals })
+    let event_kinds = [EventKind::Retransmit, EventKind::SendError];
+    let event_kinds = event_kinds
+        .into_iter()
+        .map(|event_kind| (event_kind, totals))
+        .collect();
+    Counters::new(
+        boot_ns,
+        &Totals {
+            events: event_kinds,
+        },
+    )
 }
 
 impl Scene {

@@ -11,7 +11,7 @@ const WIDTH: usize = 110;
 
 /// Groups of checks that get a table, in this order, with what the table shows.
 const GROUPS: [(&str, &str); 6] = [
-    ("signal", "Signals, provoked by `sendtrace selftest`"),
+    ("event", "Events, provoked by `sendtrace selftest`"),
     ("send path", "Send paths"),
     ("errno", "Errors of sends"),
     (

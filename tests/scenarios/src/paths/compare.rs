@@ -197,7 +197,7 @@ fn one(event: &Value) -> bool {
 
 /// Bytes taken, or the negative errno.
 fn outcome(event: &Value) -> Option<i64> {
-    match event["signal"].as_str()? {
+    match event["event"].as_str()? {
         "send" => event["send"]["sent_bytes"].as_i64(),
         "send_error" => Some(-event["send_error"]["errno"].as_i64()?),
         _ => None,
@@ -205,7 +205,7 @@ fn outcome(event: &Value) -> Option<i64> {
 }
 
 fn requested(event: &Value) -> Option<u64> {
-    event[event["signal"].as_str()?]["requested_bytes"].as_u64()
+    event[event["event"].as_str()?]["requested_bytes"].as_u64()
 }
 
 fn owner_fits(event: &Value, who: &Identity, by: By) -> bool {

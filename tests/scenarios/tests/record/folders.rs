@@ -156,7 +156,7 @@ fn full_and_freed(world: &World, disk: &Path) {
     assert!(lost > 0);
     let others = listed
         .iter()
-        .filter(|event| event["signal"] != "lost")
+        .filter(|event| event["event"] != "lost")
         .count();
     assert_eq!(
         others as u64 + lost,

@@ -84,9 +84,12 @@ fn assert_same(printed: &Said, played: &Said) {
 /// The traffic was what the comparison is about.
 #[track_caller]
 fn assert_kinds(events: &[Value]) {
-    let signals: BTreeSet<_> = events.iter().filter_map(|e| e["signal"].as_str()).collect();
-    for signal in ["connection", "send_error", "drop", "retransmit"] {
-        assert!(signals.contains(signal), "no {signal} among {signals:?}");
+    let event_kinds: BTreeSet<_> = events.iter().filter_map(|e| e["event"].as_str()).collect();
+    for event_kind in ["connection", "send_error", "drop", "retransmit"] {
+        assert!(
+            event_kinds.contains(event_kind),
+            "no {event_kind} among {event_kinds:?}"
+        );
     }
     let names: BTreeSet<_> = events
         .iter()

@@ -70,7 +70,7 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use tracer_common::signal;
+    use tracer_common::event_kind;
 
     use super::*;
     use crate::kernel::facts::perfect::{host, with_btf};
@@ -127,7 +127,7 @@ mod tests {
         sorted.sort_unstable();
         planned.sort_unstable();
         assert_eq!(sorted, planned);
-        let listing = |hook: &Hook| hook.serves.contains(&Serves::Signal(signal::SEND));
+        let listing = |hook: &Hook| hook.serves.contains(&Serves::Event(event_kind::SEND));
         let seen_twice = running.contains(&"send_length")
             && up.running.iter().filter(|(hook, _)| listing(hook)).count() > 1;
         assert!(!seen_twice, "{running:?}");

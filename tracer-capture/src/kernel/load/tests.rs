@@ -6,13 +6,16 @@ use object_proof::{Rule, prove, prove_some};
 #[test]
 fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
     let totals = [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345];
-    let wanted = [signal::FAILURES, signal::FAILURES | 1 << signal::SEND];
+    let wanted = [
+        event_kind::FAILURES,
+        event_kind::FAILURES | 1 << event_kind::SEND,
+    ];
     for (total, wanted) in totals.into_iter().flat_map(|t| wanted.map(|w| (t, w))) {
         let sizes = ring_sizes(total, wanted);
         // A ring that is not wanted is a page beside the others.
         let unused = RINGS
             .iter()
-            .filter(|(_, signal, _)| !has_share(*signal, wanted))
+            .filter(|(_, event_kind, _)| !has_share(*event_kind, wanted))
             .count();
         assert!(
             sizes

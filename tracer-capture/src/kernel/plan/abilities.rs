@@ -1,6 +1,6 @@
 //! What the kernel's helpers give the programs, and what it costs the user where they are not there.
 
-use tracer_common::{ability, signal};
+use tracer_common::{ability, event_kind};
 
 use super::{Loss, OWNERS_BY_ADDRESS, Serves, Wanted, sends};
 use crate::kernel::facts::{BtfFacts, Feature};
@@ -86,19 +86,19 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
             format!("this kernel lacks {}", Feature::SocketCookie.name()),
         );
     }
-    if wanted.has(signal::RETRANSMIT) && btf.timeout_counted_after_sending.is_none() {
+    if wanted.has(event_kind::RETRANSMIT) && btf.timeout_counted_after_sending.is_none() {
         lose(
-            Serves::Signal(signal::RETRANSMIT),
+            Serves::Event(event_kind::RETRANSMIT),
             "retransmit.attempt of a time-out is null".to_owned(),
             "this kernel's BTF does not tell whether a time-out is counted before what it sends"
                 .to_owned(),
         );
     }
-    if wanted.has(signal::SEND_ERROR)
+    if wanted.has(event_kind::SEND_ERROR)
         && let Some(why) = requests_unseen(btf, abilities)
     {
         lose(
-            Serves::Signal(signal::SEND_ERROR),
+            Serves::Event(event_kind::SEND_ERROR),
             "send_error.requested_bytes and flow.remote of a datagram are null".to_owned(),
             why,
         );

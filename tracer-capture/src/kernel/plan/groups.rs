@@ -1,6 +1,6 @@
 //! The table of hooks: one line per purpose, its candidates best first.
 
-use tracer_common::{owner_end, signal};
+use tracer_common::{event_kind, owner_end};
 
 use super::sends::REMEDY;
 use super::{Kind, Need, Serves};
@@ -43,7 +43,7 @@ const POLICY: &str =
 pub static GROUPS: &[Group] = &[
     Group {
         name: "retransmit",
-        serves: &[Serves::Signal(signal::RETRANSMIT)],
+        serves: &[Serves::Event(event_kind::RETRANSMIT)],
         kind: Kind::TpBtf,
         attach: "tcp_retransmit_skb",
         need: Need::Required,
@@ -64,7 +64,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "retransmit of SYN-ACK",
-        serves: &[Serves::Signal(signal::RETRANSMIT)],
+        serves: &[Serves::Event(event_kind::RETRANSMIT)],
         kind: Kind::TpBtf,
         attach: "tcp_retransmit_synack",
         need: Need::Required,
@@ -79,8 +79,8 @@ pub static GROUPS: &[Group] = &[
     Group {
         name: "result of a send",
         serves: &[
-            Serves::Signal(signal::SEND_ERROR),
-            Serves::Signal(signal::SEND),
+            Serves::Event(event_kind::SEND_ERROR),
+            Serves::Event(event_kind::SEND),
             Serves::Owner,
         ],
         kind: Kind::TpBtf,
@@ -96,7 +96,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "send refused by policy",
-        serves: &[Serves::Signal(signal::SEND_ERROR)],
+        serves: &[Serves::Event(event_kind::SEND_ERROR)],
         kind: Kind::Fexit,
         attach: "security_socket_sendmsg",
         need: Need::Optional,
@@ -110,7 +110,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "dropped packet",
-        serves: &[Serves::Signal(signal::DROP), Serves::DeviceOwner],
+        serves: &[Serves::Event(event_kind::DROP), Serves::DeviceOwner],
         kind: Kind::TpBtf,
         attach: "kfree_skb",
         need: Need::Required,
@@ -138,7 +138,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "transmit error",
-        serves: &[Serves::Signal(signal::DEVICE)],
+        serves: &[Serves::Event(event_kind::DEVICE)],
         kind: Kind::TpBtf,
         attach: "net_dev_xmit",
         need: Need::Required,
@@ -152,7 +152,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "transmit timeout",
-        serves: &[Serves::Signal(signal::DEVICE)],
+        serves: &[Serves::Event(event_kind::DEVICE)],
         kind: Kind::TpBtf,
         attach: "net_dev_xmit_timeout",
         need: Need::Required,
@@ -166,7 +166,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "reset sent",
-        serves: &[Serves::Signal(signal::RESET)],
+        serves: &[Serves::Event(event_kind::RESET)],
         kind: Kind::TpBtf,
         attach: "tcp_send_reset",
         need: Need::Required,
@@ -187,7 +187,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "reset received",
-        serves: &[Serves::Signal(signal::RESET)],
+        serves: &[Serves::Event(event_kind::RESET)],
         kind: Kind::TpBtf,
         attach: "tcp_receive_reset",
         need: Need::Required,
@@ -201,7 +201,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "connection state",
-        serves: &[Serves::Signal(signal::CONNECTION), Serves::Owner],
+        serves: &[Serves::Event(event_kind::CONNECTION), Serves::Owner],
         kind: Kind::TpBtf,
         attach: "inet_sock_set_state",
         need: Need::Required,

@@ -1,7 +1,7 @@
 //! Where the kernel has no tracepoint for the return of every send (before 6.3), or refuses its program: the
 //! functions of the protocols, which together see every send once.
 
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use super::choose::choose;
 use super::{Choice, Group, Kind, Need, Serves, Variant, steady};
@@ -18,13 +18,13 @@ pub(super) const REMEDY: &str = "a kernel or policy that allows fexit programs, 
                       tracepoint sock_send_length (6.3 and later)";
 
 const WITH_OWNER: &[Serves] = &[
-    Serves::Signal(signal::SEND_ERROR),
-    Serves::Signal(signal::SEND),
+    Serves::Event(event_kind::SEND_ERROR),
+    Serves::Event(event_kind::SEND),
     Serves::Owner,
 ];
 const WITHOUT_OWNER: &[Serves] = &[
-    Serves::Signal(signal::SEND_ERROR),
-    Serves::Signal(signal::SEND),
+    Serves::Event(event_kind::SEND_ERROR),
+    Serves::Event(event_kind::SEND),
 ];
 
 macro_rules! group {

@@ -3,7 +3,7 @@
 //!
 //! While a task is preempted inside a program, the kernel skips that program for every other task on the same CPU.
 
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use super::choose::choose;
 use super::sends::TRACEPOINT;
@@ -32,8 +32,8 @@ pub static STEADY: &[Group; 2] = &[
     Group {
         name: "return of a send",
         serves: &[
-            Serves::Signal(signal::SEND_ERROR),
-            Serves::Signal(signal::SEND),
+            Serves::Event(event_kind::SEND_ERROR),
+            Serves::Event(event_kind::SEND),
         ],
         kind: Kind::Tracepoint,
         attach: TRACEPOINT,
@@ -63,12 +63,12 @@ pub(super) fn choices(
 
 /// What is lost where programs can be preempted and the perf form cannot be used.
 pub(super) fn loss(btf: &BtfFacts, wanted: Wanted) -> Option<Loss> {
-    let sends = wanted.has(signal::SEND) || wanted.has(signal::SEND_ERROR);
+    let sends = wanted.has(event_kind::SEND) || wanted.has(event_kind::SEND_ERROR);
     let skipped = btf.preemptible_tracepoints
         && btf.steady_sends.is_none()
         && btf.tracepoints.contains_key(TRACEPOINT);
     (sends && skipped).then(|| Loss {
-        serves: Serves::Signal(signal::SEND_ERROR),
+        serves: Serves::Event(event_kind::SEND_ERROR),
         lost: LOST.to_owned(),
         why: "this kernel lets programs of tracepoints be preempted, and its BTF has no bpf_rdonly_cast, or \
               the event sock_send_length has another layout"

@@ -345,27 +345,27 @@ fn names_that_cannot_be_read_are_losses_of_names_only() {
         ),
         (
             |facts| facts.tick_ns = None,
-            Serves::Signal(signal::RETRANSMIT),
+            Serves::Event(event_kind::RETRANSMIT),
             "tcp.rto_us",
         ),
         (
             |facts| facts.kernel_addresses = Some(false),
-            Serves::Signal(signal::DROP),
+            Serves::Event(event_kind::DROP),
             "drop.location is null",
         ),
         (
             |facts| facts.kptr_restrict = Some(2),
-            Serves::Signal(signal::DROP),
+            Serves::Event(event_kind::DROP),
             "drop.location is null",
         ),
         (
             |facts| facts.btf.as_mut().unwrap().drop_reasons = None,
-            Serves::Signal(signal::DROP),
+            Serves::Event(event_kind::DROP),
             "names of drop reasons",
         ),
         (
             |facts| facts.btf.as_mut().unwrap().reset_reasons = None,
-            Serves::Signal(signal::RESET),
+            Serves::Event(event_kind::RESET),
             "names of reset reasons",
         ),
     ];
@@ -405,19 +405,19 @@ fn facts_that_decide_nothing_change_nothing() {
 fn only_what_is_wanted_is_planned_and_owners_always() {
     let owners = ["send_length", "set_state", "open_sockets", "accept2"];
     for (number, own) in [
-        (signal::RETRANSMIT, &["retransmit_err", "synack"][..]),
-        (signal::SEND_ERROR, &["lsm_refusal"]),
-        (signal::DROP, &["drop_rx_sk"]),
+        (event_kind::RETRANSMIT, &["retransmit_err", "synack"][..]),
+        (event_kind::SEND_ERROR, &["lsm_refusal"]),
+        (event_kind::DROP, &["drop_rx_sk"]),
         // The drop of a packet tells whose it was.
-        (signal::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
-        (signal::RESET, &["reset_sent_reason", "reset_received"]),
-        (signal::CONNECTION, &[]),
-        (signal::SEND, &[]),
+        (event_kind::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
+        (event_kind::RESET, &["reset_sent_reason", "reset_received"]),
+        (event_kind::CONNECTION, &[]),
+        (event_kind::SEND, &[]),
     ] {
         let plan = plan(
             &host(),
             Wanted {
-                signals: 1 << number,
+                event_kinds: 1 << number,
                 follow: false,
             },
         )
@@ -431,7 +431,7 @@ fn only_what_is_wanted_is_planned_and_owners_always() {
 }
 
 #[test]
-fn a_loss_of_an_unwanted_signal_is_none() {
+fn a_loss_of_an_unwanted_event_kind_is_none() {
     let facts = with_btf(|btf| {
         btf.tracepoints.remove("kfree_skb");
         btf.drop_reasons = None;
@@ -439,7 +439,7 @@ fn a_loss_of_an_unwanted_signal_is_none() {
     let plan = plan(
         &facts,
         Wanted {
-            signals: 1 << signal::RESET,
+            event_kinds: 1 << event_kind::RESET,
             follow: false,
         },
     )
@@ -448,14 +448,14 @@ fn a_loss_of_an_unwanted_signal_is_none() {
 }
 
 #[test]
-fn losing_the_only_wanted_signal_is_an_error_that_says_why() {
+fn losing_the_only_wanted_event_kind_is_an_error_that_says_why() {
     let facts = with_btf(|btf| {
         btf.tracepoints.remove("kfree_skb");
     });
     let error = plan(
         &facts,
         Wanted {
-            signals: 1 << signal::DROP,
+            event_kinds: 1 << event_kind::DROP,
             follow: false,
         },
     )
@@ -468,14 +468,14 @@ fn losing_the_only_wanted_signal_is_an_error_that_says_why() {
 }
 
 #[test]
-fn an_optional_hook_alone_does_not_make_a_signal_seen() {
+fn an_optional_hook_alone_does_not_make_an_event_kind_seen() {
     let facts = with_btf(|btf| {
         btf.tracepoints.remove(SENDS_AT);
         btf.functions
             .retain(|name, _| *name == "security_socket_sendmsg");
     });
     let wanted = Wanted {
-        signals: 1 << signal::SEND_ERROR,
+        event_kinds: 1 << event_kind::SEND_ERROR,
         follow: false,
     };
     assert!(matches!(plan(&facts, wanted), Err(PlanError::NoHooks(_))));

@@ -27,17 +27,17 @@ fn returned(sk: Arg, ret: i32) -> i32 {
         owner::sent(sk);
     }
     // Read once: the verifier removes what is off, and a second load would stay.
-    let signals = config!(signals);
+    let event_kinds = config!(event_kinds);
     if ret < 0 {
-        if signals & (1 << SEND_ERROR) != 0 {
+        if event_kinds & (1 << SEND_ERROR) != 0 {
             send_failed(sk, ret);
         }
         return 0;
     }
-    if signals & (1 << SEND) != 0 {
+    if event_kinds & (1 << SEND) != 0 {
         send_succeeded(sk, ret);
     }
-    if signals & (1 << SEND_ERROR) != 0 {
+    if event_kinds & (1 << SEND_ERROR) != 0 {
         let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
         if is_stream && syscall::may_be_partial(sk, ret as u32) {
             partly_sent(sk, ret as u64);

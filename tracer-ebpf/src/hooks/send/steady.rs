@@ -52,7 +52,7 @@ fn own(sk: Arg) -> i32 {
     };
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
-    } else if config!(signals) & (1 << SEND_ERROR | 1 << SEND) != 0
+    } else if config!(event_kinds) & (1 << SEND_ERROR | 1 << SEND) != 0
         && load!(sk, sk_cookie: u64) == Some(0)
     {
         socket::cookie(sk);
@@ -76,17 +76,17 @@ pub(super) fn tcp_sock(sk: Ptr) -> Ptr {
 #[inline(never)]
 fn returned(address: u64, ret: i32) -> i32 {
     // Read once: the verifier removes what is off, and a second load would stay.
-    let signals = config!(signals);
+    let event_kinds = config!(event_kinds);
     if ret < 0 {
-        if signals & (1 << SEND_ERROR) != 0 {
+        if event_kinds & (1 << SEND_ERROR) != 0 {
             send_failed(address, ret);
         }
         return 0;
     }
-    if signals & (1 << SEND) != 0 {
+    if event_kinds & (1 << SEND) != 0 {
         send_succeeded(address, ret);
     }
-    if signals & (1 << SEND_ERROR) != 0 {
+    if event_kinds & (1 << SEND_ERROR) != 0 {
         let sk = typed(address, config!(sock_type));
         let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
         if is_stream && syscall::may_be_partial(sk, ret as u32) {

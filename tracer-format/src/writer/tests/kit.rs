@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::block::{Block, Builder, Seal, Sealed};
 use crate::layout::{HEADER_BYTES, Header, MARKER};
-use crate::note::{Counters, Gap, Note, SignalCounters};
+use crate::note::{Counters, EventCounters, Gap, Note};
 use crate::start::Start;
 use crate::writer::Writer;
 use crate::writer::disk::Disk;
@@ -14,10 +14,10 @@ use crate::writer::queue::{Budget, Entry};
 use crate::writer::recorder::{Place, Recorder, Shape};
 use crate::writer::retention::{Keep, Retention};
 use crate::writer::status::add;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::made::{self, Dice};
 
-pub type Events = [u64; Signal::ALL.len()];
+pub type Events = [u64; EventKind::ALL.len()];
 
 pub const TRACE: [u8; 16] = *b"a trace of tests";
 /// So many can be had.
@@ -102,8 +102,8 @@ impl Maker {
 }
 
 fn counters(boot_ns: u64, seen: u64) -> Counters {
-    let signal = SignalCounters {
-        signal: "drop".to_owned(),
+    let event_kind = EventCounters {
+        event: "drop".to_owned(),
         seen,
         filtered: 0,
         emitted: seen,
@@ -114,7 +114,7 @@ fn counters(boot_ns: u64, seen: u64) -> Counters {
     };
     Counters {
         boot_ns,
-        signals: vec![signal],
+        events: vec![event_kind],
     }
 }
 
@@ -213,8 +213,8 @@ impl Account {
     fn gap(&mut self, gap: &Gap) {
         self.gaps += 1;
         for (name, count) in &gap.events {
-            let signal: Signal = name.parse().expect("a signal");
-            let at = Signal::ALL.iter().position(|other| *other == signal);
+            let event_kind: EventKind = name.parse().expect("an event kind");
+            let at = EventKind::ALL.iter().position(|other| *other == event_kind);
             self.missing[at.expect("one of all")] += count;
         }
     }
@@ -226,7 +226,10 @@ impl Account {
         let [Note::Header(_), Note::Counters(counters)] = &*notes else {
             panic!("{notes:?}");
         };
-        let seen = counters.signals.first().map_or(0, |signal| signal.seen);
+        let seen = counters
+            .events
+            .first()
+            .map_or(0, |event_kind| event_kind.seen);
         if self.seqs.is_empty() && self.gaps == 0 {
             self.before = seen;
         }

@@ -114,7 +114,7 @@ const LIMITS: &[Limit] = &[
     Limit {
         about: "totals",
         text: "On this kernel a program can be preempted, and is then skipped for every other task on that CPU. Sends \
-               are seen by a program that cannot be; the other signals can be missed so.",
+               are seen by a program that cannot be; the other event kinds can be missed so.",
         lifted_by: None,
         comes_with: None,
         where_preempted: true,

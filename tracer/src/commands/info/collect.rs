@@ -75,9 +75,9 @@ impl Collect {
             Note::Trigger(_) => found.triggers += 1,
             Note::Counted(_) => found.counted += 1,
             Note::Gap(gap) => {
-                for (signal, count) in &gap.events {
-                    if let Ok(signal) = signal.parse() {
-                        self.sums.lose(signal, *count);
+                for (event_kind, count) in &gap.events {
+                    if let Ok(event_kind) = event_kind.parse() {
+                        self.sums.lose(event_kind, *count);
                     }
                 }
                 let first = block.header.wall_ns(gap.first_boot_ns);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::render::Clock;
 use tracer_format::note::Gap;
-use tracer_model::event::{Signal, Totals};
+use tracer_model::event::{EventKind, Totals};
 
 /// So many gaps and pieces of damage are listed; the rest is counted.
 const LISTED: usize = 20;
@@ -33,7 +33,7 @@ impl Ended {
     }
 }
 
-/// What there is of a signal.
+/// What there is of an event kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Events in the trace.
@@ -84,8 +84,8 @@ pub struct Found {
     pub blocks: u64,
     /// Of whole blocks.
     pub bytes: u64,
-    /// In the order of [`Signal::ALL`].
-    pub counts: [Count; Signal::ALL.len()],
+    /// In the order of [`EventKind::ALL`].
+    pub counts: [Count; EventKind::ALL.len()],
     pub totals: Totals,
     pub samples: u64,
     pub changes: u64,
@@ -136,7 +136,7 @@ impl Default for Found {
 }
 
 impl Found {
-    /// Events of all signals.
+    /// Events of all kinds.
     pub fn events(&self) -> u64 {
         self.counts.iter().map(|count| count.events).sum()
     }

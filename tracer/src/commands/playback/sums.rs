@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tracer_format::Block;
 use tracer_format::note::{Counters, Note};
-use tracer_model::event::{Signal, SignalTotals, Totals};
+use tracer_model::event::{EventKind, EventTotals, Totals};
 
 /// Adds up the totals of one trace, which may hold several recordings.
 #[derive(Default)]
@@ -16,8 +16,8 @@ pub struct Sums {
     base: Counters,
     last: Counters,
     /// Events (1 each), and events in aggregated ones, that were removed here.
-    removed: BTreeMap<Signal, (u64, u64)>,
-    lost: BTreeMap<Signal, u64>,
+    removed: BTreeMap<EventKind, (u64, u64)>,
+    lost: BTreeMap<EventKind, u64>,
 }
 
 impl Sums {
@@ -40,8 +40,8 @@ impl Sums {
     }
 
     /// An event was read that is not wanted.
-    pub fn remove(&mut self, signal: Signal, count: u64) {
-        let (single, aggregated) = self.removed.entry(signal).or_default();
+    pub fn remove(&mut self, event_kind: EventKind, count: u64) {
+        let (single, aggregated) = self.removed.entry(event_kind).or_default();
         match count {
             1 => *single += 1,
             more => *aggregated += more,
@@ -49,17 +49,17 @@ impl Sums {
     }
 
     /// Events that were recorded and could not be written.
-    pub fn lose(&mut self, signal: Signal, count: u64) {
-        *self.lost.entry(signal).or_default() += count;
+    pub fn lose(&mut self, event_kind: EventKind, count: u64) {
+        *self.lost.entry(event_kind).or_default() += count;
     }
 
-    /// The totals, of the wanted signals.
-    pub fn totals(&self, wanted: impl Fn(Signal) -> bool) -> Totals {
+    /// The totals, of the wanted event kinds.
+    pub fn totals(&self, wanted: impl Fn(EventKind) -> bool) -> Totals {
         let last = between(&self.base, &self.last);
         let mut totals = add(self.done.iter().cloned().chain([last]));
-        totals.signals.retain(|(signal, _)| wanted(*signal));
-        for (signal, sums) in &mut totals.signals {
-            let (single, aggregated) = self.removed.get(signal).copied().unwrap_or_default();
+        totals.events.retain(|(event_kind, _)| wanted(*event_kind));
+        for (event_kind, sums) in &mut totals.events {
+            let (single, aggregated) = self.removed.get(event_kind).copied().unwrap_or_default();
             // An aggregated event may stand for one.
             let emitted = single.min(sums.delivered);
             let aggregated = (aggregated + single - emitted).min(sums.aggregated);
@@ -69,7 +69,7 @@ impl Sums {
             sums.filtered += emitted + aggregated;
             let lost = self
                 .lost
-                .get(signal)
+                .get(event_kind)
                 .copied()
                 .unwrap_or_default()
                 .min(sums.delivered);
@@ -89,10 +89,10 @@ fn counters(block: &Block) -> Option<&Counters> {
 }
 
 fn between(base: &Counters, last: &Counters) -> Totals {
-    let base: BTreeMap<Signal, SignalTotals> = base.totals().signals.into_iter().collect();
+    let base: BTreeMap<EventKind, EventTotals> = base.totals().events.into_iter().collect();
     let mut totals = last.totals();
-    for (signal, sums) in &mut totals.signals {
-        let Some(base) = base.get(signal) else {
+    for (event_kind, sums) in &mut totals.events {
+        let Some(base) = base.get(event_kind) else {
             continue;
         };
         sums.seen = sums.seen.saturating_sub(base.seen);
@@ -113,9 +113,13 @@ fn between(base: &Counters, last: &Counters) -> Totals {
 pub fn add(all: impl Iterator<Item = Totals>) -> Totals {
     let mut sum = Totals::default();
     for totals in all {
-        for (signal, more) in totals.signals {
-            match sum.signals.iter_mut().find(|(known, _)| *known == signal) {
-                None => sum.signals.push((signal, more)),
+        for (event_kind, more) in totals.events {
+            match sum
+                .events
+                .iter_mut()
+                .find(|(known, _)| *known == event_kind)
+            {
+                None => sum.events.push((event_kind, more)),
                 Some((_, known)) => {
                     known.seen += more.seen;
                     known.filtered += more.filtered;

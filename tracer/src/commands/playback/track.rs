@@ -13,7 +13,7 @@ use tracer_format::Block;
 use tracer_format::note::{Gap, Note};
 use tracer_format::reader::recording::Step;
 use tracer_format::reader::{Item, Recording};
-use tracer_model::event::{Counted, Event, Flow, Lost, LostAt, Owner, Signal, Totals};
+use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
 use tracer_model::filter::Resolved;
 use tracer_model::samples::Zone;
 
@@ -188,7 +188,7 @@ impl Track {
         let wall_ns = i128::from(event.boot_ns) + self.clock.wall_minus_boot_ns;
         let wanted = self.in_time(wall_ns) && self.resolved.matches(event);
         if !wanted {
-            self.sums.remove(event.signal(), event.count);
+            self.sums.remove(event.kind(), event.count);
         }
         wanted
     }
@@ -196,17 +196,17 @@ impl Track {
     /// Is an event wanted of which only this is known?
     pub fn wants_parts(
         &self,
-        signal: Signal,
+        event_kind: EventKind,
         errno: Option<u32>,
         owner: &Owner,
         flow: Option<&Flow>,
     ) -> bool {
-        self.resolved.matches_parts(signal, errno, owner, flow)
+        self.resolved.matches_parts(event_kind, errno, owner, flow)
     }
 
     /// An event that was read is not wanted.
-    pub fn remove(&mut self, signal: Signal, count: u64) {
-        self.sums.remove(signal, count);
+    pub fn remove(&mut self, event_kind: EventKind, count: u64) {
+        self.sums.remove(event_kind, count);
     }
 
     /// Is a time of the wall clock between the ends that were asked for?
@@ -283,11 +283,13 @@ impl Track {
     /// What the disk did not take is lost, and shown as such.
     fn gap(&mut self, block: &Block, gap: &Gap) {
         for (name, count) in &gap.events {
-            let Ok(signal) = name.parse() else { continue };
-            self.sums.lose(signal, *count);
+            let Ok(event_kind) = name.parse() else {
+                continue;
+            };
+            self.sums.lose(event_kind, *count);
             let lost = Lost {
                 at: LostAt::Disk,
-                signal: Some(signal),
+                event_kind: Some(event_kind),
                 count: *count,
             };
             let wall_ns = block.header.wall_ns(gap.last_boot_ns);
@@ -311,7 +313,7 @@ impl Track {
     /// Totals of what was played.
     pub fn totals(&self) -> Totals {
         self.sums
-            .totals(|signal| self.resolved.wants_signal(signal))
+            .totals(|event_kind| self.resolved.wants_kind(event_kind))
     }
 }
 

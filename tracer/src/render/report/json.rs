@@ -48,11 +48,13 @@ fn head(report: &Report) -> String {
                 .collect(),
         ),
         (
-            "signals",
+            "events",
             coverage
-                .signals
+                .event_kinds
                 .as_ref()
-                .map_or(Value::Null, |signals| signals.iter().cloned().collect()),
+                .map_or(Value::Null, |event_kinds| {
+                    event_kinds.iter().cloned().collect()
+                }),
         ),
         ("not_seen", coverage.not_seen.iter().cloned().collect()),
         ("damage", coverage.damage.iter().cloned().collect()),

@@ -16,7 +16,7 @@ const WALL_NS: i64 = 1_700_000_000 * 1_000_000_000;
 fn header() -> Map<String, Value> {
     let all = json!({
         "host": "test",
-        "signals": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
+        "events": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
         "sysctls": { "net.ipv4.ip_local_port_range": "32768\t60999" },
     });
     all.as_object().cloned().unwrap()

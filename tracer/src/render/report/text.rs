@@ -55,7 +55,7 @@ fn head(report: &Report, text: &mut String) {
             "Nothing wrong: nothing in what was recorded calls for an explanation.".to_owned()
         }
         Verdict::TooLittleData => {
-            "Too little data: record longer, and all signals, before concluding that nothing is wrong."
+            "Too little data: record longer, and all event kinds, before concluding that nothing is wrong."
                 .to_owned()
         }
     };

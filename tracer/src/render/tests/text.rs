@@ -31,7 +31,7 @@ fn text_has_one_line_per_event() {
 fn the_header_names_the_columns_and_the_marks() {
     let expected = "\
 PID marks: c at connect, a at accept, l at listen, s seeded, ~ last known, +N other holders, ? unknown
-TIME         SIGNAL         PID   COMM        LOCAL → REMOTE                     WHAT
+TIME         EVENT          PID   COMM        LOCAL → REMOTE                     WHAT
 ";
     let header = TEXT.header().unwrap();
     assert_eq!(header, expected);
@@ -301,7 +301,7 @@ fn counts_are_a_table() {
     };
     let expected = "\
 counted, not listed:
-COUNT  SIGNAL      KIND             CODE                 PID   COMM        LOCAL → REMOTE
+COUNT  EVENT       KIND             CODE                 PID   COMM        LOCAL → REMOTE
     9  send_error  would_block      EAGAIN
 12345  send_error  partial_send     512 B not taken     4242   batchd      10.0.0.1:43210 → 10.0.0.12:443
     9  send_error  would_block      EAGAIN                                 10.0.0.1:43210 → 10.0.0.12:443
@@ -334,21 +334,21 @@ COUNT  SIGNAL      KIND             CODE                 PID   COMM        LOCAL
 #[test]
 fn totals_show_the_equations_and_what_to_do_about_loss() {
     let mut totals = lossy_totals();
-    let broken = SignalTotals {
+    let broken = EventTotals {
         seen: u64::MAX,
         filtered: 1,
         missed: Some(4),
-        ..SignalTotals::default()
+        ..EventTotals::default()
     };
     let expected = "\
-SIGNAL      SEEN  FILTERED  EMITTED  AGGREGATED  DELIVERED  LOST  MISSED
+EVENT       SEEN  FILTERED  EMITTED  AGGREGATED  DELIVERED  LOST  MISSED
 retransmit    10         1        7           2          5     2       -
 seen = filtered + emitted + aggregated: ok
 emitted = delivered + lost: ok
 2 of 7 retransmit events were lost because the ring was full: use a larger --ring, or a filter.
 ";
     assert_eq!(TEXT.totals(&totals), expected);
-    totals.signals.push((Signal::Drop, broken));
+    totals.events.push((EventKind::Drop, broken));
     let text = TEXT.totals(&totals);
     assert!(
         text.contains("seen = filtered + emitted + aggregated: does not hold for drop\n"),

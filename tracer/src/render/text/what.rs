@@ -25,10 +25,14 @@ pub(super) fn what(event: &Event) -> What {
         Detail::Connection(c) => connection(c),
         Detail::Send(s) => sent(s),
         Detail::Lost(lost) => {
-            let signal = lost.signal.map_or("", |signal| signal.name());
-            let space = if signal.is_empty() { "" } else { " " };
+            let event_kind = lost.event_kind.map_or("", |event_kind| event_kind.name());
+            let space = if event_kind.is_empty() { "" } else { " " };
             What {
-                first: format!("{} {signal}{space}events at {}", lost.count, lost.at.name()),
+                first: format!(
+                    "{} {event_kind}{space}events at {}",
+                    lost.count,
+                    lost.at.name()
+                ),
                 more: Vec::new(),
             }
         }

@@ -1,7 +1,7 @@
 //! Connections that are refused, reset, or were only accepted.
 
 use anyhow::Result;
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use super::Play;
 use crate::selftest::check::Watch;
@@ -19,7 +19,7 @@ const LOOKED_UP: &[&str] = &["seeded"];
 
 impl Play<'_> {
     pub(super) fn connections(&mut self, family: usize) {
-        let connection = self.promises.signal(signal::CONNECTION);
+        let connection = self.promises.event_kind(event_kind::CONNECTION);
         let sent = self.promises.hook("tcp_send_reset");
         let received = self.promises.hook("tcp_receive_reset");
         let for_nobody = self.promises.best("tcp_send_reset");

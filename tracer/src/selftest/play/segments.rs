@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use serde_json::Value;
+use tracer_common::event_kind;
 use tracer_common::selftest::segment;
-use tracer_common::signal;
 
 use super::{Obstacle, Play};
 use crate::selftest::check::Watch;
@@ -19,7 +19,7 @@ impl Play<'_> {
         let lossy = self.stage.lossy.clone();
         let retransmit: Obstacle = lossy
             .clone()
-            .and(self.promises.signal(signal::RETRANSMIT))
+            .and(self.promises.event_kind(event_kind::RETRANSMIT))
             .and(self.promises.hook("tcp_retransmit_skb"));
         let synack = lossy
             .clone()
@@ -39,7 +39,7 @@ impl Play<'_> {
         self.check("retransmit synack", family, synack, |stage| {
             synack_again(stage, family)
         });
-        let died = lossy.and(self.promises.signal(signal::CONNECTION));
+        let died = lossy.and(self.promises.event_kind(event_kind::CONNECTION));
         self.checks(
             family,
             [

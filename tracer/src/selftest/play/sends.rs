@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use serde_json::Value;
+use tracer_common::event_kind;
 use tracer_common::selftest::{DENIED_PORT, ECOMM, REFUSED_PORT};
-use tracer_common::signal;
 
 use super::{Obstacle, Play};
 use crate::selftest::check::Watch;
@@ -25,7 +25,7 @@ impl Play<'_> {
             ("send_error EPIPE", broken_pipe),
             ("send_error EAGAIN, counted", would_block),
         ];
-        let listed = self.promises.signal(signal::SEND);
+        let listed = self.promises.event_kind(event_kind::SEND);
         let listed = listed.and(self.promises.requests());
         self.check("send", family, listed, |stage| succeeds(stage, family));
         let seen = self.sees_requests();
@@ -77,7 +77,7 @@ impl Play<'_> {
 
     /// Are failing sends seen, with their destination and size?
     pub(super) fn sees_requests(&self) -> Obstacle {
-        let seen = self.promises.signal(signal::SEND_ERROR);
+        let seen = self.promises.event_kind(event_kind::SEND_ERROR);
         seen.and(self.promises.requests())
     }
 }

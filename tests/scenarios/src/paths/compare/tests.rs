@@ -35,10 +35,10 @@ fn event(requested: Option<u64>, result: i64) -> Value {
     let flow = json!({"proto": "tcp", "local": "127.0.0.1:5000", "remote": "127.0.0.1:80", "netns": NETNS});
     let owner = json!({"pid": 4242, "tid": 4242, "comm": "sender", "uid": 0, "started": started(), "grade": "at_send"});
     if result < 0 {
-        json!({"signal": "send_error", "count": 1, "owner": owner, "flow": flow,
+        json!({"event": "send_error", "count": 1, "owner": owner, "flow": flow,
             "send_error": {"errno": -result, "requested_bytes": requested, "sent_bytes": 0}})
     } else {
-        json!({"signal": "send", "count": 1, "owner": owner, "flow": flow,
+        json!({"event": "send", "count": 1, "owner": owner, "flow": flow,
             "send": {"requested_bytes": requested, "sent_bytes": result}})
     }
 }

@@ -30,7 +30,7 @@ fn counting(refused: &[&str]) -> Vec<&'static str> {
     let plan = plan(&refusing(preemptible(), refused), EVERYTHING).unwrap();
     let hooks = plan
         .hooks()
-        .filter(|hook| hook.serves.contains(&Serves::Signal(signal::SEND)));
+        .filter(|hook| hook.serves.contains(&Serves::Event(event_kind::SEND)));
     hooks.map(|hook| hook.program).collect()
 }
 
@@ -48,7 +48,7 @@ fn a_refused_perf_tracepoint_costs_what_is_skipped_not_the_sends() {
     let facts = preemptible();
     for refused in [&["send_steady"][..], &["send_steady", "send_length"]] {
         let plan = plan(&refusing(facts.clone(), refused), EVERYTHING).unwrap();
-        assert!(plan.sees(signal::SEND_ERROR) && plan.sees(signal::SEND));
+        assert!(plan.sees(event_kind::SEND_ERROR) && plan.sees(event_kind::SEND));
         assert_eq!(plan.losses.len(), 1);
         let loss = &plan.losses[0];
         assert!(loss.lost.contains("preempted"), "{loss:?}");
@@ -94,7 +94,7 @@ fn a_kernel_that_preempts_no_program_needs_none_of_this() {
 #[test]
 fn owners_alone_are_left_to_the_typed_program() {
     let wanted = Wanted {
-        signals: 1 << signal::RESET,
+        event_kinds: 1 << event_kind::RESET,
         follow: false,
     };
     let programs = programs(&plan(&preemptible(), wanted).unwrap());

@@ -102,10 +102,10 @@ fn every_block_says_what_had_been_counted() {
     let blocks = recorded(|tape| {
         let mut totals = Totals::default();
         totals
-            .signals
-            .push((tracer_model::event::Signal::Drop, Default::default()));
+            .events
+            .push((tracer_model::event::EventKind::Drop, Default::default()));
         for second in 2..5 {
-            totals.signals[0].1.seen = second;
+            totals.events[0].1.seen = second;
             take(tape, second * SECOND);
             tape.second(&totals, second * SECOND);
         }
@@ -114,7 +114,7 @@ fn every_block_says_what_had_been_counted() {
         .iter()
         .flat_map(|block| &block.notes)
         .filter_map(|(_, note)| match note {
-            Note::Counters(counters) => counters.signals.first().map(|signal| signal.seen),
+            Note::Counters(counters) => counters.events.first().map(|event_kind| event_kind.seen),
             _ => None,
         });
     assert_eq!(seen.collect::<Vec<_>>(), [2, 3, 4]);

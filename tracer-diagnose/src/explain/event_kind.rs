@@ -1,9 +1,9 @@
-//! Signals, what is counted instead of listed, the totals, and where events can be lost.
+//! Event kinds, what is counted instead of listed, the totals, and where events can be lost.
 
 use super::entry::{Entry, Kind};
 
-const fn signal(word: &'static str, means: &'static str) -> Entry {
-    Entry::new(Kind::Signal, word, means)
+const fn event_kind(word: &'static str, means: &'static str) -> Entry {
+    Entry::new(Kind::Event, word, means)
 }
 
 const fn counted(word: &'static str, means: &'static str) -> Entry {
@@ -19,33 +19,33 @@ const fn lost(word: &'static str, means: &'static str) -> Entry {
 }
 
 pub static TABLE: &[Entry] = &[
-    signal("retransmit", "TCP sent something again, or tried to.")
+    event_kind("retransmit", "TCP sent something again, or tried to.")
         .from("Tracepoints tcp_retransmit_skb and tcp_retransmit_synack.")
         .not("It does not say that the network lost something: the ACK may be lost or late. A few of cause fast are normal.")
         .next("cause (rto, fast, tlp, syn, synack, mtu) and outcome (sent, or why not): explain each."),
-    signal("send_error", "A send returned an error to its caller.")
+    event_kind("send_error", "A send returned an error to its caller.")
         .from("Tracepoint sock_send_length; before 6.3, the sendmsg functions of the protocols.")
         .not("It does not say that this send is at fault: sockets hand out the error of an earlier packet.")
         .next("The errno: explain it by its name."),
-    signal("drop", "The kernel freed a packet of a local socket before it was delivered.")
+    event_kind("drop", "The kernel freed a packet of a local socket before it was delivered.")
         .from("Tracepoint kfree_skb.")
         .not("Loss on the path is not in it: this is this host only.")
         .next("reason (explain it) and location; for retransmitted data, whether the retransmit got through."),
-    signal("device", "A driver did not take a packet, or a transmit queue is stuck.")
+    event_kind("device", "A driver did not take a packet, or a transmit queue is stuck.")
         .from("Tracepoints net_dev_xmit and net_dev_xmit_timeout.")
         .next("name: NETDEV_TX_BUSY is a requeue and no loss; TRANSMIT_TIMEOUT is a stuck device."),
-    signal("reset", "A TCP RST left this host or came in.")
+    event_kind("reset", "A TCP RST left this host or came in.")
         .from("Tracepoints tcp_send_reset and tcp_receive_reset.")
         .not("Not every RST is a fault: many applications end connections so on purpose.")
         .next("direction; for those sent, the reason (explain it)."),
-    signal("connection", "A TCP connection that never came to be, or that died of an error.")
+    event_kind("connection", "A TCP connection that never came to be, or that died of an error.")
         .from("Tracepoint inet_sock_set_state, the step to CLOSE.")
         .not("An orderly close is no event; nor is a connect that fails before its SYN (no route).")
         .next("The state before, and the errno."),
-    signal("send", "A send that took some bytes, or all: no failure. Off unless asked for (--signal send).")
+    event_kind("send", "A send that took some bytes, or all: no failure. Off unless asked for (--event send).")
         .from("As send_error.")
         .next("sent_bytes below requested_bytes: a partial send."),
-    signal("lost", "Events of this run that did not reach you. Conclusions that would need them say so.")
+    event_kind("lost", "Events of this run that did not reach you. Conclusions that would need them say so.")
         .from("sendtrace itself, once a second while it happens.")
         .next("where: explain ring, rate_limit, disk or decode. A larger --ring, or a lower --rate, which counts instead of listing.")
         .worse("A reader that does not read (a pager)."),
