@@ -13,15 +13,15 @@ use std::fmt;
 
 use tracer_common::{
     ConnectionRecord, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, SendRecord, TcpState as WireTcp, Wire, cause, direction,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot as WireTcp, Wire, cause, direction,
     from_bytes, head_flag,
 };
 
 pub use flow::flow;
 pub use tally::{Aggregated, aggregated, counted_by_code};
 use tracer_model::event::{
-    CaState, Cause, Connection, Detail, Device, Direction, Drop, Event, EventKind, Outcome, Owner,
-    RawName, Reset, Retransmit, Send, SendError, Tcp, TcpState, Trigger,
+    CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome, Owner,
+    PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Trigger,
 };
 
 /// What only the running kernel (or the header of a trace) can tell about a record.
@@ -211,15 +211,15 @@ fn send_error(record: &SendErrorRecord) -> SendError {
     }
 }
 
-fn send(record: &SendRecord) -> Send {
-    Send {
+fn send(record: &SendRecord) -> SendOk {
+    SendOk {
         requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
         sent_bytes: record.sent_bytes,
     }
 }
 
-fn drop_detail(record: &DropRecord, names: &dyn Names) -> Drop {
-    Drop {
+fn drop_detail(record: &DropRecord, names: &dyn Names) -> PacketDrop {
+    PacketDrop {
         reason: some(record.reason).map(|reason| drop_reason(reason, names)),
         location: (record.location != 0).then(|| {
             names

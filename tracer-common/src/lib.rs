@@ -28,7 +28,7 @@ pub use owner::{
 };
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, SendRecord, TcpState, cause, direction, head_flag,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause, direction, head_flag,
 };
 
 /// A plain wire type: `repr(C)`, no implicit padding, every bit pattern valid.

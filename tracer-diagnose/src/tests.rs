@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::rule::{Confidence, Rule};
 use super::{HostFacts, Observer, Report, Verdict, rules};
 use tracer_model::event::{
-    Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, Reset, SendError,
-    Tcp, TcpState, Totals,
+    Attribution, Connection, Detail, Direction, Endpoint, Event, Flow, Owner, RawName, Reset,
+    SendError, Tcp, TcpState, Totals,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -38,7 +38,7 @@ fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) -> Rep
 
 fn owner(comm: &str, pid: u32) -> Owner {
     Owner {
-        grade: Grade::AtConnect,
+        grade: Attribution::AtConnect,
         pid: Some(pid),
         comm: Some(RawName::from(comm)),
         started_boot_ns: Some(1),

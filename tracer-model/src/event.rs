@@ -12,12 +12,12 @@ mod tally;
 mod tcp;
 
 pub use detail::{
-    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, Reset, Retransmit,
-    Send, SendError, Trigger, transmit_code_name,
+    Cause, Connection, Detail, Device, Direction, Lost, LostAt, Outcome, PacketDrop, Reset,
+    Retransmit, SendError, SendOk, Trigger, transmit_code_name,
 };
 pub use flow::{Endpoint, Flow, proto_from_name, proto_name};
 pub use kind::{EventKind, UnknownEventKind};
-pub use owner::{Grade, Holder, Owner, RawName};
+pub use owner::{Attribution, Holder, Owner, RawName};
 pub use tally::{Counted, CountedKind, EventTotals, Totals};
 pub use tcp::{CaState, Tcp, TcpState};
 

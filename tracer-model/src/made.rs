@@ -3,9 +3,9 @@
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use crate::event::{
-    CaState, Cause, Connection, Detail, Device, Direction, Drop, Endpoint, Event, EventKind, Flow,
-    Grade, Holder, Lost, LostAt, Outcome, Owner, Reset, Retransmit, Send, SendError, Tcp, TcpState,
-    Trigger,
+    Attribution, CaState, Cause, Connection, Detail, Device, Direction, Endpoint, Event, EventKind,
+    Flow, Holder, Lost, LostAt, Outcome, Owner, PacketDrop, Reset, Retransmit, SendError, SendOk,
+    Tcp, TcpState, Trigger,
 };
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).
@@ -74,14 +74,14 @@ pub fn event(dice: &mut Dice) -> Event {
 
 fn owner(dice: &mut Dice) -> Owner {
     let grades = [
-        Grade::AtSend,
-        Grade::Shared,
-        Grade::Unknown,
-        Grade::Kernel,
-        Grade::LastKnown,
+        Attribution::AtSend,
+        Attribution::Shared,
+        Attribution::Unknown,
+        Attribution::Kernel,
+        Attribution::LastKnown,
     ];
     let grade = dice.pick(&grades);
-    let holders = if grade == Grade::Shared {
+    let holders = if grade == Attribution::Shared {
         dice.below(4)
     } else {
         0
@@ -156,7 +156,7 @@ fn detail(dice: &mut Dice, event_kind: EventKind) -> Detail {
             sent_bytes: dice.maybe_wide(),
             blocked_us: dice.maybe_wide(),
         }),
-        EventKind::Drop => Detail::Drop(Drop {
+        EventKind::Drop => Detail::Drop(PacketDrop {
             reason: dice.maybe_text(),
             location: dice.maybe_text(),
             interface: dice.maybe(|_| "eth\u{7f}".into()),
@@ -181,7 +181,7 @@ fn detail(dice: &mut Dice, event_kind: EventKind) -> Detail {
             to: dice.maybe(state).flatten(),
             errno: dice.maybe_size(),
         }),
-        EventKind::Send => Detail::Send(Send {
+        EventKind::Send => Detail::Send(SendOk {
             requested_bytes: dice.maybe_wide(),
             sent_bytes: dice.any(),
         }),

@@ -161,7 +161,7 @@ fn merge(known: &mut Counted, more: &Counted) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Grade, Owner};
+    use crate::event::{Attribution, Owner};
 
     fn row(pid: u32, count: u64) -> Counted {
         Counted {
@@ -173,7 +173,7 @@ mod tests {
             first_boot_ns: Some(u64::from(pid)),
             last_boot_ns: Some(u64::from(pid)),
             owner: Some(Owner {
-                grade: Grade::AtSend,
+                grade: Attribution::AtSend,
                 pid: Some(pid),
                 ..Owner::default()
             }),

@@ -7,8 +7,8 @@ use super::{
 };
 use tracer_model::errno;
 use tracer_model::event::{
-    Connection, Counted, CountedKind, Detail, Device, Drop, Event, EventKind, Outcome, Owner,
-    Reset, Retransmit, Send, SendError, TcpState,
+    Connection, Counted, CountedKind, Detail, Device, Event, EventKind, Outcome, Owner, PacketDrop,
+    Reset, Retransmit, SendError, SendOk, TcpState,
 };
 
 /// What an aggregated count becomes.
@@ -112,7 +112,7 @@ fn detail(
             sent_bytes: Some(0),
             blocked_us: None,
         }),
-        EventKind::Drop => Detail::Drop(Drop {
+        EventKind::Drop => Detail::Drop(PacketDrop {
             reason: super::some(packed).map(|reason| drop_reason(reason, names)),
             location: None,
             interface: None,
@@ -148,7 +148,7 @@ fn detail(
                 errno: (errno != 0 && errno != u16::MAX).then_some(u32::from(errno)),
             })
         }
-        EventKind::Send => Detail::Send(Send {
+        EventKind::Send => Detail::Send(SendOk {
             requested_bytes: None,
             sent_bytes: value.bytes,
         }),

@@ -101,7 +101,7 @@ fn a_send_keeps_what_was_asked_and_what_was_taken() {
     let decoded = decode(event_kind::SEND, as_bytes(&record)).expect("a record");
     assert_eq!(decoded, Record::Send(record));
     let event = made(&decoded);
-    let expected = Send {
+    let expected = SendOk {
         requested_bytes: Some(4096),
         sent_bytes: 1000,
     };

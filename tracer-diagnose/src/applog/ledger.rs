@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::parse::Named;
 use tracer_model::event::{
-    Cause, Detail, Direction, Endpoint, Event, Grade, Outcome, Owner, TcpState, Trigger,
+    Attribution, Cause, Detail, Direction, Endpoint, Event, Outcome, Owner, TcpState, Trigger,
 };
 
 /// Facts that are kept, over all sockets: about 40 MiB.
@@ -124,7 +124,7 @@ impl Ledger {
         if socket.remote.is_none() {
             socket.remote = flow.remote.clone();
         }
-        if socket.owner.pid.is_none() || event.owner.grade == Grade::AtSend {
+        if socket.owner.pid.is_none() || event.owner.grade == Attribution::AtSend {
             socket.owner = event.owner.clone();
         }
         socket.facts.push(Fact {

@@ -2,8 +2,8 @@
 
 use super::*;
 use tracer_model::event::{
-    Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError,
-    TcpState, Trigger,
+    Attribution, Cause, Connection, Detail, Endpoint, Event, Flow, Outcome, Owner, Retransmit,
+    SendError, TcpState, Trigger,
 };
 use tracer_model::linux;
 
@@ -32,7 +32,7 @@ impl Scene {
             count: 1,
             owner: Owner {
                 pid: Some(42),
-                grade: Grade::AtSend,
+                grade: Attribution::AtSend,
                 ..Owner::default()
             },
             flow: Some(Flow {

@@ -7,8 +7,8 @@ use crate::events::{kind_number, kind_of};
 use crate::tables::{Interner, Texts};
 use crate::wire::{Malformed, unzigzag};
 use tracer_model::event::{
-    Cause, Connection, Detail, Device, Direction, Drop, EventKind, Lost, LostAt, Outcome, RawName,
-    Reset, Retransmit, Send, SendError, TcpState, Trigger, transmit_code_name,
+    Cause, Connection, Detail, Device, Direction, EventKind, Lost, LostAt, Outcome, PacketDrop,
+    RawName, Reset, Retransmit, SendError, SendOk, TcpState, Trigger, transmit_code_name,
 };
 
 /// The numbers are the format.
@@ -178,7 +178,7 @@ impl Reader {
                 sent_bytes: self.send_error_sent.optional()?,
                 blocked_us: self.send_error_blocked.optional()?,
             }),
-            EventKind::Drop => Detail::Drop(Drop {
+            EventKind::Drop => Detail::Drop(PacketDrop {
                 reason: string(&mut self.drop_reason, texts)?,
                 location: string(&mut self.drop_location, texts)?,
                 interface: name(&mut self.drop_interface, texts)?,
@@ -210,7 +210,7 @@ impl Reader {
                     errno: self.connection_errno.optional_u32()?,
                 })
             }
-            EventKind::Send => Detail::Send(Send {
+            EventKind::Send => Detail::Send(SendOk {
                 requested_bytes: self.send_requested.optional()?,
                 sent_bytes: self.send_sent.number()?,
             }),

@@ -11,11 +11,11 @@ use crate::errno;
 pub enum Detail {
     Retransmit(Retransmit),
     SendError(SendError),
-    Drop(Drop),
+    Drop(PacketDrop),
     Device(Device),
     Reset(Reset),
     Connection(Connection),
-    Send(Send),
+    Send(SendOk),
     Lost(Lost),
 }
 
@@ -180,7 +180,7 @@ impl Direction {
 
 /// A packet that was freed undelivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drop {
+pub struct PacketDrop {
     /// The running kernel's name of the reason; `reason_N` for a number without a name.
     pub reason: Option<String>,
     /// `function+0xoffset` in the kernel, or the address.
@@ -253,7 +253,7 @@ pub struct Connection {
 
 /// A send that took some bytes, or all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+pub struct SendOk {
     /// What the caller asked to send.
     pub requested_bytes: Option<u64>,
     /// What the kernel took; the sum when several events were aggregated.

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
 use crate::event::{
-    Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Holder, Lost, LostAt, Outcome, Owner,
-    Retransmit, SendError, Trigger,
+    Attribution, Cause, Connection, Detail, Endpoint, Event, Flow, Holder, Lost, LostAt, Outcome,
+    Owner, Retransmit, SendError, Trigger,
 };
 
 use super::*;
@@ -55,7 +55,7 @@ fn event(detail: Detail) -> Event {
         boot_ns: START + 1,
         count: 1,
         owner: Owner {
-            grade: Grade::AtSend,
+            grade: Attribution::AtSend,
             pid: Some(4242),
             comm: Some("batchd".into()),
             cgroup: Some("/system.slice/batch.service".into()),
@@ -492,7 +492,7 @@ fn any_holder_of_a_shared_socket_counts_but_one_must_match_all() {
     };
     let mut event = retransmit();
     event.owner = Owner {
-        grade: Grade::Shared,
+        grade: Attribution::Shared,
         holders: vec![holder(1, "init", 0), holder(4242, "batchd", START)],
         ..Owner::default()
     };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::{
-    Connection, Drop, Endpoint, Flow, Grade, Lost, LostAt, Outcome, Owner, Retransmit, SendError,
+    Attribution, Connection, Endpoint, Flow, Lost, LostAt, Outcome, Owner, PacketDrop, Retransmit,
+    SendError,
 };
 use crate::linux;
 
@@ -11,7 +12,7 @@ fn event(boot_ns: u64, detail: Detail) -> Event {
         boot_ns,
         count: 1,
         owner: Owner {
-            grade: Grade::AtSend,
+            grade: Attribution::AtSend,
             pid: Some(4242),
             comm: Some("Web Content".into()),
             cgroup: Some("/system.slice/web.service".into()),
@@ -59,7 +60,7 @@ fn send_error(errno: i32) -> Event {
 fn drop(reason: Option<&str>) -> Event {
     event(
         1,
-        Detail::Drop(Drop {
+        Detail::Drop(PacketDrop {
             reason: reason.map(str::to_owned),
             location: None,
             interface: None,

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use crate::render::{Clock, json};
 use tracer_model::errno;
 use tracer_model::event::{
-    Connection, Detail, Device, Direction, Drop, Endpoint, Event, Flow, Grade, Lost, RawName,
-    Reset, Retransmit, Send, SendError, Tcp, TcpState,
+    Attribution, Connection, Detail, Device, Direction, Endpoint, Event, Flow, Lost, PacketDrop,
+    RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState,
 };
 
 /// What a row is made of.
@@ -98,7 +98,7 @@ pub const COLUMNS: &[Column] = &[
         s.event.owner.why.as_deref().map(Cow::Borrowed)
     }),
     text("owner_holders", |s| {
-        let shared = s.event.owner.grade == Grade::Shared;
+        let shared = s.event.owner.grade == Attribution::Shared;
         shared.then(|| json::holders(&s.event.owner, s.clock).to_string().into())
     }),
     text("proto", |s| Some(s.flow()?.proto.as_ref().into())),
@@ -198,8 +198,8 @@ pub const COLUMNS: &[Column] = &[
 
 /// What is called so in [`COLUMNS`] of the details.
 macro_rules! details {
-    ($($name:ident: $variant:ident),+) => {
-        $(fn $name(&self) -> Option<&'a $variant> {
+    ($($name:ident: $variant:ident($detail:ty)),+) => {
+        $(fn $name(&self) -> Option<&'a $detail> {
             match &self.event.detail {
                 Detail::$variant(detail) => Some(detail),
                 _ => None,
@@ -210,14 +210,14 @@ macro_rules! details {
 
 impl<'a> Source<'a> {
     details!(
-        retransmit: Retransmit,
-        send_error: SendError,
-        drop: Drop,
-        device: Device,
-        reset: Reset,
-        connection: Connection,
-        send: Send,
-        lost: Lost
+        retransmit: Retransmit(Retransmit),
+        send_error: SendError(SendError),
+        drop: Drop(PacketDrop),
+        device: Device(Device),
+        reset: Reset(Reset),
+        connection: Connection(Connection),
+        send: Send(SendOk),
+        lost: Lost(Lost)
     );
 
     fn flow(&self) -> Option<&'a Flow> {

@@ -10,8 +10,8 @@ use super::Clock;
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
-    Counted, Detail, Direction, Endpoint, Event, EventTotals, Flow, Grade, Holder, Owner, RawName,
-    Tcp, TcpState, Totals,
+    Attribution, Counted, Detail, Direction, Endpoint, Event, EventTotals, Flow, Holder, Owner,
+    RawName, Tcp, TcpState, Totals,
 };
 
 /// The line of an event.
@@ -107,10 +107,10 @@ pub(super) fn owner(owner: &Owner, clock: &Clock) -> Value {
         "pid": owner.pid, "tid": owner.tid, "comm": lossy(owner.comm.as_ref()), "uid": owner.uid,
         "cgroup": owner.cgroup, "started": started, "grade": owner.grade.name(),
     });
-    if owner.grade == Grade::Shared {
+    if owner.grade == Attribution::Shared {
         value["holders"] = holders(owner, clock);
     }
-    if owner.grade == Grade::Unknown || owner.why.is_some() {
+    if owner.grade == Attribution::Unknown || owner.why.is_some() {
         value["why"] = owner.why.as_deref().into();
     }
     value

@@ -21,7 +21,7 @@ fn clock() -> Clock {
 
 fn owner() -> Owner {
     Owner {
-        grade: Grade::AtSend,
+        grade: Attribution::AtSend,
         pid: Some(4242),
         tid: Some(4243),
         comm: Some("batchd".into()),
@@ -97,8 +97,8 @@ fn send_error() -> Detail {
     })
 }
 
-fn dropped() -> Drop {
-    Drop {
+fn dropped() -> PacketDrop {
+    PacketDrop {
         reason: Some("QDISC_DROP".to_owned()),
         location: Some("__dev_queue_xmit+0x2f1".to_owned()),
         interface: Some("eth0".into()),
@@ -143,7 +143,7 @@ fn all() -> Vec<Event> {
         event(Detail::Device(device(Device::TX_BUSY))),
         event(Detail::Reset(reset)),
         event(refused()),
-        event(Detail::Send(Send {
+        event(Detail::Send(SendOk {
             requested_bytes: Some(512),
             sent_bytes: 100,
         })),
@@ -249,7 +249,7 @@ fn holders_and_why_stand_only_where_they_say_something() {
         fd: Some(5),
     };
     let shared = Owner {
-        grade: Grade::Shared,
+        grade: Attribution::Shared,
         holders: vec![holder],
         ..Owner::default()
     };

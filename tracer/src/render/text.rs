@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::Clock;
 use tracer_model::escape::{self, shorten, width};
-use tracer_model::event::{Event, EventKind, Flow, Grade, Owner};
+use tracer_model::event::{Attribution, Event, EventKind, Flow, Owner};
 
 mod what;
 #[cfg(test)]
@@ -90,7 +90,7 @@ pub(super) const WHO: usize = 7 + 2 + 1 + COMM.0;
 pub(super) fn owner(owner: &Owner) -> String {
     let pid = match (owner.pid, owner.grade) {
         (Some(pid), _) => pid.to_string(),
-        (None, Grade::Kernel) => "-".to_owned(),
+        (None, Attribution::Kernel) => "-".to_owned(),
         (None, _) => "?".to_owned(),
     };
     let comm = owner
@@ -99,8 +99,8 @@ pub(super) fn owner(owner: &Owner) -> String {
         .map(|comm| escape::name(comm.as_bytes()));
     let comm = match (comm, owner.grade) {
         // As ps shows threads of the kernel.
-        (Some(comm), Grade::Kernel) => format!("[{comm}]"),
-        (None, Grade::Kernel) => "[kernel]".to_owned(),
+        (Some(comm), Attribution::Kernel) => format!("[{comm}]"),
+        (None, Attribution::Kernel) => "[kernel]".to_owned(),
         (Some(comm), _) => comm,
         (None, _) => "-".to_owned(),
     };
@@ -110,15 +110,15 @@ pub(super) fn owner(owner: &Owner) -> String {
 /// How the owner is known, beside its pid; nothing when it sent itself.
 fn mark(owner: &Owner) -> String {
     match owner.grade {
-        Grade::AtSend | Grade::Kernel => String::new(),
-        Grade::AtConnect => "c".to_owned(),
-        Grade::AtAccept => "a".to_owned(),
-        Grade::AtListen => "l".to_owned(),
-        Grade::Seeded => "s".to_owned(),
-        Grade::LastKnown => "~".to_owned(),
-        Grade::Unknown if owner.pid.is_none() => String::new(),
-        Grade::Unknown => "?".to_owned(),
-        Grade::Shared => {
+        Attribution::AtSend | Attribution::Kernel => String::new(),
+        Attribution::AtConnect => "c".to_owned(),
+        Attribution::AtAccept => "a".to_owned(),
+        Attribution::AtListen => "l".to_owned(),
+        Attribution::Seeded => "s".to_owned(),
+        Attribution::LastKnown => "~".to_owned(),
+        Attribution::Unknown if owner.pid.is_none() => String::new(),
+        Attribution::Unknown => "?".to_owned(),
+        Attribution::Shared => {
             // The pid that is shown is one of the holders.
             let shown = owner
                 .pid

@@ -6,11 +6,11 @@ use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::plan::{Choice, Need, Plan, Serves};
 
 /// Ways in which an owner may be known, see `docs/events.md`.
-pub type Grades = &'static [&'static str];
+pub type Attributions = &'static [&'static str];
 
-const SENT: Grades = &["at_send"];
+const SENT: Attributions = &["at_send"];
 /// Where sends are not seen, by whatever else the process did, or by looking it up.
-const NOT_LEARNT: Grades = &["at_connect", "at_accept", "at_listen", "seeded"];
+const NOT_LEARNT: Attributions = &["at_connect", "at_accept", "at_listen", "seeded"];
 
 /// The plan that is left once the kernel has had its say.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ impl Promises {
     }
 
     /// How a process is known that has sent.
-    pub fn sent(&self) -> Grades {
+    pub fn sent(&self) -> Attributions {
         let learns = self.plan.hooks().any(|hook| {
             hook.need == Need::Required
                 && hook.serves.contains(&Serves::Owner)

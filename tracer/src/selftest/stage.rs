@@ -15,7 +15,7 @@ use super::crew::Actor;
 use super::expect::Flow;
 use super::netlink::{self, Network, RECEIVER, SENDER};
 use super::order::Order;
-use super::promise::{Grades, Promises};
+use super::promise::{Attributions, Promises};
 use tracer_capture::faults::Faults;
 use tracer_capture::kernel::facts::{self, Capability, Facts};
 
@@ -38,7 +38,7 @@ pub struct Stage {
     /// Why no policy can be set on the sends.
     pub cgroup: Result<Cgroup, String>,
     /// How a process is known that has sent.
-    pub sent: Grades,
+    pub sent: Attributions,
     drops_sent: Option<Result<(), String>>,
     watches_drivers: Option<Result<(), String>>,
     next_port: u16,
@@ -278,7 +278,7 @@ pub fn remote(family: usize, port: u16) -> SocketAddr {
     SocketAddr::new(RECEIVER[family], port)
 }
 
-fn inside(mut faults: Faults, uid: Option<u32>, sent: Grades) -> Result<Stage> {
+fn inside(mut faults: Faults, uid: Option<u32>, sent: Attributions) -> Result<Stage> {
     unshare(CloneFlags::CLONE_NEWNET)
         .context("cannot make a network namespace (it takes CAP_SYS_ADMIN: run as root)")?;
     let network = netlink::set_up()

@@ -11,7 +11,7 @@ use tracer_format::layout::flag;
 use tracer_format::note::{Counters, Fired, Note};
 use tracer_format::{Builder, Seal};
 use tracer_model::event::{
-    Cause, Detail, Endpoint, Event, EventKind, EventTotals, Flow, Grade, Outcome, Owner,
+    Attribution, Cause, Detail, Endpoint, Event, EventKind, EventTotals, Flow, Outcome, Owner,
     Retransmit, SendError, Totals, Trigger,
 };
 
@@ -33,7 +33,7 @@ pub fn event(boot_ns: u64, detail: Detail) -> Event {
         boot_ns,
         count: 1,
         owner: Owner {
-            grade: Grade::AtSend,
+            grade: Attribution::AtSend,
             pid: Some(4242),
             comm: Some("evil,\"\r\n".into()),
             ..Owner::default()

@@ -56,7 +56,7 @@ fn aggregated_events_keep_what_their_code_carries() {
         detail_of(event_kind::SEND_ERROR, 70),
         Detail::SendError(expected)
     );
-    let expected = Send {
+    let expected = SendOk {
         requested_bytes: None,
         sent_bytes: 700,
     };

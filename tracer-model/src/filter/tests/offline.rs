@@ -1,7 +1,7 @@
 //! The same filters against a trace.
 
 use super::*;
-use crate::event::{Drop, Send};
+use crate::event::{PacketDrop, SendOk};
 
 fn offline(filters: &Filters) -> Resolved {
     resolve_offline(filters).unwrap()
@@ -46,7 +46,7 @@ fn without_a_start_a_live_filter_still_takes_nobody_for_the_wanted_process() {
 
 #[test]
 fn every_event_kind_of_a_trace_is_wanted_unless_some_are_named() {
-    let send = event(Detail::Send(Send {
+    let send = event(Detail::Send(SendOk {
         requested_bytes: None,
         sent_bytes: 5,
     }));
@@ -123,7 +123,7 @@ fn contradictions_are_found_offline_too() {
         ..Filters::default()
     };
     assert!(matches!(resolve_offline(&filters), Err(Error::Usage(_))));
-    let drop = event(Detail::Drop(Drop {
+    let drop = event(Detail::Drop(PacketDrop {
         reason: None,
         location: None,
         interface: None,

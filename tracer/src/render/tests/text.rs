@@ -48,28 +48,28 @@ fn a_mark_beside_the_pid_tells_how_the_owner_is_known() {
         fd: None,
     };
     let kernel = Owner {
-        grade: Grade::Kernel,
+        grade: Attribution::Kernel,
         ..Owner::default()
     };
     let cases = [
         (owner(), "   4242   batchd "),
         (
             Owner {
-                grade: Grade::AtAccept,
+                grade: Attribution::AtAccept,
                 ..owner()
             },
             "   4242a  batchd ",
         ),
         (
             Owner {
-                grade: Grade::LastKnown,
+                grade: Attribution::LastKnown,
                 ..owner()
             },
             "   4242~  batchd ",
         ),
         (
             Owner {
-                grade: Grade::Shared,
+                grade: Attribution::Shared,
                 holders: [4242, 7, 8].map(holder).to_vec(),
                 ..owner()
             },
@@ -77,7 +77,7 @@ fn a_mark_beside_the_pid_tells_how_the_owner_is_known() {
         ),
         (
             Owner {
-                grade: Grade::Unknown,
+                grade: Attribution::Unknown,
                 ..owner()
             },
             "   4242?  batchd ",
@@ -193,7 +193,7 @@ fn worst() -> Vec<Event> {
         "夜間処理系".to_owned(),
         String::new(),
     ];
-    let long = Drop {
+    let long = PacketDrop {
         reason: Some("SKB_DROP_REASON_".repeat(4)),
         location: Some("a_function_with_a_name_that_is_far_too_long+0x123/0x456".to_owned()),
         interface: Some(RawName::new(b"\xff\x9b\x07\x1b".repeat(4))),
@@ -219,7 +219,7 @@ fn worst() -> Vec<Event> {
                 for (pid, count) in [(4_194_304, 1), (u32::MAX, u64::MAX)] {
                     let comm = Some(RawName::from(comm.as_str()));
                     let owner = Owner {
-                        grade: Grade::Shared,
+                        grade: Attribution::Shared,
                         pid: Some(pid),
                         comm,
                         ..owner()

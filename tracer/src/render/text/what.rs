@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
-    Connection, Detail, Device, Direction, Drop, Event, Outcome, RawName, Reset, Retransmit, Send,
-    SendError, Tcp, TcpState,
+    Connection, Detail, Device, Direction, Event, Outcome, PacketDrop, RawName, Reset, Retransmit,
+    SendError, SendOk, Tcp, TcpState,
 };
 
 /// What identifies the failure, and values that may be left out, the most telling first.
@@ -85,7 +85,7 @@ fn send_error(e: &SendError) -> What {
     }
 }
 
-fn sent(s: &Send) -> What {
+fn sent(s: &SendOk) -> What {
     let first = match s.requested_bytes {
         Some(requested) if requested != s.sent_bytes => format!("{}/{requested} B", s.sent_bytes),
         _ => size(s.sent_bytes),
@@ -96,7 +96,7 @@ fn sent(s: &Send) -> What {
     }
 }
 
-fn dropped(d: &Drop) -> What {
+fn dropped(d: &PacketDrop) -> What {
     let way = match d.direction {
         Some(Direction::Sent) => " tx",
         Some(Direction::Received) => " rx",
