@@ -23,7 +23,7 @@ pub use explain::Explain;
 pub use export::{Export, Target};
 pub use filters::{Filters, LiveFilters};
 pub use info::Info;
-pub use live::{Capture, Live, Printed};
+pub use live::{CaptureArgs, Live, Printed};
 pub use record::Record;
 pub use replay::{Replay, Speed};
 pub use report::Report;

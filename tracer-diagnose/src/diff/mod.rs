@@ -21,7 +21,7 @@ pub use intake::{Count, Intake, Traffic, What};
 pub use judge::{DELTA, NONE, P, RATIO, VALUES, judge_rate, judge_times};
 pub use matched::{Became, Pair, pairs};
 pub use measures::{Measure, Measured, Times};
-pub use setup::{Capture, Setting, Setup};
+pub use setup::{RecordedFilters, Setting, Setup};
 pub use stall::Stalls;
 pub use values::{Cells, Values};
 pub use verdict::Overall;
@@ -57,19 +57,24 @@ pub struct Side {
     pub observed: Observed,
     pub findings: Vec<Finding>,
     pub intake: Intake,
-    pub capture: Capture,
+    pub recorded_filters: RecordedFilters,
 }
 
 impl Side {
     /// Judges what was observed; `intake` is at its end.
-    pub fn new(name: String, observed: Observed, mut intake: Intake, capture: Capture) -> Self {
+    pub fn new(
+        name: String,
+        observed: Observed,
+        mut intake: Intake,
+        recorded_filters: RecordedFilters,
+    ) -> Self {
         intake.finish();
         Self {
             name,
             findings: findings(&observed),
             observed,
             intake,
-            capture,
+            recorded_filters,
         }
     }
 
@@ -103,7 +108,7 @@ pub struct Diff {
 impl Diff {
     /// Compares; `narrow`: only part of both is looked at, by a filter of this run.
     pub fn new(before: Side, after: Side, narrow: bool) -> Self {
-        let narrow = narrow || before.capture.narrow || after.capture.narrow;
+        let narrow = narrow || before.recorded_filters.narrow || after.recorded_filters.narrow;
         let measures = measures::all(&before, &after, narrow);
         let setup = Setup::new(&before, &after);
         let overall = verdict::overall(&before, &after, &measures);

@@ -40,7 +40,7 @@ pub struct Setup {
 
 /// How a recording was made: what was listed at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capture {
+pub struct RecordedFilters {
     /// For people: the filters as they are typed; empty for none.
     pub filters: String,
     /// Was part of what the host does left out by process, address, port, protocol or errno?
@@ -141,8 +141,8 @@ fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
             parts.join("; ")
         ));
     }
-    if before.capture.filters != after.capture.filters {
-        let words = |side: &Side| match side.capture.filters.as_str() {
+    if before.recorded_filters.filters != after.recorded_filters.filters {
+        let words = |side: &Side| match side.recorded_filters.filters.as_str() {
             "" => "none".to_owned(),
             filters => filters.to_owned(),
         };
@@ -152,7 +152,7 @@ fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
             words(after)
         ));
     }
-    if before.capture.would_block != after.capture.would_block {
+    if before.recorded_filters.would_block != after.recorded_filters.would_block {
         warnings.push("sends that would block were listed in one of them only".to_owned());
     }
     let not_seen = |side: &Side| -> BTreeSet<String> {

@@ -115,7 +115,7 @@ fn made(header: Value, made: Made) -> Side {
     }
     observer.covered(0, length);
     let (observed, _) = observer.finish(Totals::default());
-    Side::new("made".into(), observed, intake, Capture::default())
+    Side::new("made".into(), observed, intake, RecordedFilters::default())
 }
 
 fn header() -> Value {

@@ -28,7 +28,7 @@ Examples:
 pub struct Live {
     /// How much is listed, and for how long.
     #[command(flatten)]
-    pub capture: Capture,
+    pub capture: CaptureArgs,
     /// At the end, say what was wrong, in which layer, and what to try first, as sendtrace report does
     #[arg(long)]
     pub report: bool,
@@ -42,7 +42,7 @@ pub struct Live {
 
 /// How much of what happens on the host is listed, and for how long.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct Capture {
+pub struct CaptureArgs {
     /// Stop after this time, for example 30s, 5m or 1h30m
     #[arg(long, value_name = "T", value_parser = duration)]
     pub duration: Option<Duration>,

@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 
 use super::values::{duration, interval, is_standard, large_size, size};
-use super::{Capture, Color, Format, LiveFilters, Printed};
+use super::{CaptureArgs, Color, Format, LiveFilters, Printed};
 use tracer_model::trigger::Trigger;
 
 const HELP: &str = "\
@@ -54,7 +54,7 @@ pub struct Record {
     pub stray: Option<OsString>,
     /// How much is recorded, and for how long.
     #[command(flatten)]
-    pub capture: Capture,
+    pub capture: CaptureArgs,
     /// Start a new segment when one is this large
     #[arg(long, value_name = "SIZE", value_parser = large_size, help_heading = "Disk")]
     pub rotate_size: Option<u64>,

@@ -9,7 +9,7 @@ use caps::Capability;
 use tracer_common::{event_kind as number, filter as bit};
 
 use super::{Failure, warn};
-use crate::cli::{Capture, LiveFilters};
+use crate::cli::{CaptureArgs, LiveFilters};
 use tracer_capture::host::ThisHost;
 use tracer_capture::kernel::facts::{self, Facts};
 use tracer_capture::kernel::load::{self, Loaded};
@@ -36,7 +36,7 @@ pub struct Attached {
 ///
 /// # Errors
 /// When arguments contradict each other or the host, or nothing can be attached; the text says what to do.
-pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Failure> {
+pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, Failure> {
     let root = Path::new("/");
     let mut facts = Facts::probe(root);
     facts.verdicts.withhold(&capture.without_program);

@@ -14,7 +14,7 @@ use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
-use tracer_diagnose::diff::{Capture, Diff, Intake, Side, Verdict};
+use tracer_diagnose::diff::{Diff, Intake, RecordedFilters, Side, Verdict};
 use tracer_format::note::Note;
 use tracer_model::errno;
 use tracer_model::filter::{Comm, Proto};
@@ -83,10 +83,10 @@ fn side(
         utc: args.printed.utc,
     })?;
     let mut intake = Intake::default();
-    let mut recorded = Capture::default();
+    let mut recorded = RecordedFilters::default();
     for track in playback.tracks() {
         intake.header(&track.facts);
-        recorded = capture(&track.facts);
+        recorded = recorded_filters(&track.facts);
     }
     let (observed, _) = observe(&mut playback, interrupt, |_, wall_ns, play| match play {
         Play::Event(event) => intake.event(wall_ns, event),
@@ -105,7 +105,7 @@ fn side(
 }
 
 /// How it was recorded, as the header of the trace has it: the arguments of the recorder.
-fn capture(facts: &Map<String, Value>) -> Capture {
+fn recorded_filters(facts: &Map<String, Value>) -> RecordedFilters {
     let arguments = facts.get("arguments").and_then(Value::as_array);
     let arguments = arguments.into_iter().flatten().filter_map(Value::as_str);
     // What another version was called with may mean nothing here.
@@ -113,10 +113,10 @@ fn capture(facts: &Map<String, Value>) -> Capture {
         command: Command::Record(record),
     }) = Cli::try_parse_from(arguments)
     else {
-        return Capture::default();
+        return RecordedFilters::default();
     };
     let filters = &record.filters.filters;
-    Capture {
+    RecordedFilters {
         filters: words(filters),
         narrow: is_narrow(filters),
         would_block: record.capture.would_block,

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::commands::attach::Attached;
-use crate::commands::session::object;
+use crate::commands::capture::object;
 use tracer_capture::kernel::facts::ProgramVerdict;
 use tracer_capture::kernel::plan::Choice;
 use tracer_capture::samples::{self, About};

@@ -6,9 +6,9 @@ use anyhow::{Context as _, anyhow};
 use jiff::tz::TimeZone;
 
 use super::attach::{Attached, attach, settle};
+use super::capture::{Capture, DiagnosisSink, HostMonitor, Printer};
 use super::header;
 use super::run_loop::{self, Ending};
-use super::session::{Beside, Printer, Session, Witness};
 use super::{Failure, renderer, warn};
 use crate::cli::{Live, Printed};
 use crate::output::{FinishOutcome, Output};
@@ -23,12 +23,13 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let mut attached = attach(&args.capture, &args.filters)?;
     let watched = args
         .report
-        .then(|| (Beside::open(SAMPLES), header::facts(&attached)));
+        .then(|| (HostMonitor::open(SAMPLES), header::facts(&attached)));
     let owners = settle(&mut attached, &[], args.capture.look_ups)?;
     let printer = printer(args.printed)?;
     let clock = clock(args.printed.utc);
     let now = sys::boot_clock_ns();
-    let witness = watched.map(|(beside, facts)| Witness::new(beside, &facts, &clock, now));
+    let diagnosis_sink =
+        watched.map(|(host_monitor, facts)| DiagnosisSink::new(host_monitor, &facts, &clock, now));
     let Attached {
         loaded,
         names,
@@ -37,7 +38,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         ..
     } = attached;
     let count = args.capture.count;
-    let session = Session::new(
+    let capture = Capture::new(
         loaded,
         owners,
         names,
@@ -47,9 +48,9 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         None,
         count,
     )
-    .watched_by(witness);
+    .with_diagnosis(diagnosis_sink);
     let ready = format!("Ready: {}.", event_kinds.join(", "));
-    let ending = run_loop::run(session, args.capture.duration, &ready, &mut ())?;
+    let ending = run_loop::run(capture, args.capture.duration, &ready, &mut ())?;
     printed(&ending)
 }
 

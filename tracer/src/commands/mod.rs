@@ -3,6 +3,8 @@
 mod app_log;
 #[cfg(feature = "capture")]
 mod attach;
+#[cfg(feature = "capture")]
+mod capture;
 pub mod diff;
 #[cfg(feature = "capture")]
 pub mod doctor;
@@ -22,8 +24,6 @@ pub mod report;
 mod run_loop;
 #[cfg(feature = "capture")]
 pub mod selftest;
-#[cfg(feature = "capture")]
-mod session;
 
 use std::io::{self, IsTerminal as _, Write as _};
 

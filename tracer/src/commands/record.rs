@@ -12,10 +12,10 @@ use caps::Capability;
 
 use super::Failure;
 use super::attach::{Attached, attach, settle};
+use super::capture::{Capture, HostMonitor, TraceSink, TraceTarget, windows};
 use super::header;
 use super::live::{clock, printed, printer};
 use super::run_loop::{self, Ending};
-use super::session::{Beside, Deck, Session, Tape, windows};
 use super::warn;
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
@@ -60,7 +60,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         .as_deref()
         .map(|command| runner(command, &invoker))
         .transpose()?;
-    let beside = args.samples_every().map(Beside::open);
+    let host_monitor = args.samples_every().map(HostMonitor::open);
     // The files of a folder are made later.
     let chown: &[Capability] = match owner.is_some() && args.to_folder() {
         true => &[Capability::CAP_CHOWN],
@@ -68,8 +68,8 @@ pub fn run(args: &Record) -> Result<(), Failure> {
     };
     let owners = settle(&mut attached, chown, args.capture.look_ups)?;
 
-    let deck = if args.trigger.is_empty() {
-        Deck::Writer(writer.start().context("cannot start the writer")?)
+    let trace_target = if args.trigger.is_empty() {
+        TraceTarget::Writer(writer.start().context("cannot start the writer")?)
     } else {
         let settings = Settings {
             memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
@@ -77,12 +77,18 @@ pub fn run(args: &Record) -> Result<(), Failure> {
             after: args.after,
         };
         let flight = Flight::start(writer, &settings).context("cannot start the writer")?;
-        Deck::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
+        TraceTarget::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
     };
     let clock = clock(args.utc);
     let now = sys::boot_clock_ns();
-    let tape = Tape::new(deck, beside, trace_id, clock.wall_minus_boot_ns, now);
-    let tape = tape.context("no memory for a block")?;
+    let trace_sink = TraceSink::new(
+        trace_target,
+        host_monitor,
+        trace_id,
+        clock.wall_minus_boot_ns,
+        now,
+    );
+    let trace_sink = trace_sink.context("no memory for a block")?;
     let printer = args.printed().map(printer).transpose()?;
     let Attached {
         loaded,
@@ -91,14 +97,14 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         event_kinds,
         ..
     } = attached;
-    let session = Session::new(
+    let capture = Capture::new(
         loaded,
         owners,
         names,
         resolved,
         clock,
         printer,
-        Some(tape),
+        Some(trace_sink),
         args.capture.count,
     );
     let mut watch = Watch {
@@ -107,7 +113,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         has_triggers: !args.trigger.is_empty(),
     };
     let ready = format!("Recording: {} to {}.", event_kinds.join(", "), place(args));
-    let ending = run_loop::run(session, args.capture.duration, &ready, &mut watch)?;
+    let ending = run_loop::run(capture, args.capture.duration, &ready, &mut watch)?;
     finish(watch, ending)
 }
 
@@ -192,12 +198,14 @@ impl Watch {
     }
 }
 
-impl run_loop::Beside for Watch {
-    fn second(&mut self, session: &Session) {
-        let Some(tape) = session.tape() else { return };
-        self.heed(&tape.notices());
+impl run_loop::LoopHooks for Watch {
+    fn tick(&mut self, capture: &Capture) {
+        let Some(trace_sink) = capture.trace_sink() else {
+            return;
+        };
+        self.heed(&trace_sink.notices());
         if let Some(progress) = &mut self.progress {
-            progress.show(&tape.status());
+            progress.show(&trace_sink.status());
         }
     }
 

@@ -55,7 +55,7 @@ fn record_has_the_documented_defaults() {
     assert_eq!(record.write, Path::new("a.trace"));
     let capture = live("").unwrap().capture;
     let ring = 64 << 20;
-    assert_eq!(record.capture, Capture { ring, ..capture });
+    assert_eq!(record.capture, CaptureArgs { ring, ..capture });
     assert_eq!(record.sync, 10 * SECOND);
     assert_eq!(record.samples_every(), Some(10 * SECOND));
     assert_eq!((record.before, record.after), (300 * SECOND, 120 * SECOND));

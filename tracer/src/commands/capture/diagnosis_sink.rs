@@ -2,24 +2,24 @@
 
 use serde_json::{Map, Value};
 
-use super::Beside;
+use super::HostMonitor;
 use crate::render::Clock;
 use tracer_diagnose::{HostFacts, Observer, Report};
 use tracer_format::Note;
 use tracer_model::event::{Counted, Event, Flow, Totals};
 
-/// Watches a run.
-pub struct Witness {
+/// The sink that judges a live run when it ends.
+pub struct DiagnosisSink {
     observer: Observer,
     host: usize,
-    beside: Beside,
+    host_monitor: HostMonitor,
     begun_ns: i64,
 }
 
-impl Witness {
+impl DiagnosisSink {
     /// `facts` are those that a trace's header would have.
     pub fn new(
-        mut beside: Beside,
+        mut host_monitor: HostMonitor,
         facts: &Map<String, Value>,
         clock: &Clock,
         now_boot_ns: u64,
@@ -28,29 +28,29 @@ impl Witness {
         let name = facts.get("host").and_then(Value::as_str);
         let name = name.unwrap_or("this host").to_owned();
         let host = observer.host(HostFacts::new(name, clock.zone.clone(), facts), facts);
-        beside.begin(now_boot_ns);
+        host_monitor.begin(now_boot_ns);
         Self {
             observer,
             host,
-            beside,
+            host_monitor,
             begun_ns: wall(clock, now_boot_ns),
         }
     }
 
     pub fn event(&mut self, event: &Event, clock: &Clock) {
-        self.beside.event(event);
+        self.host_monitor.event(event);
         self.observer
             .event(self.host, wall(clock, event.boot_ns), event);
     }
 
     /// The socket of this flow is looked at in the next sample.
-    pub fn trouble(&mut self, flow: &Flow) {
-        self.beside.trouble(flow);
+    pub fn sample_socket(&mut self, flow: &Flow) {
+        self.host_monitor.sample_socket(flow);
     }
 
     /// About once a second.
-    pub fn second(&mut self, now_boot_ns: u64, clock: &Clock) {
-        let notes = self.beside.look(now_boot_ns);
+    pub fn tick(&mut self, now_boot_ns: u64, clock: &Clock) {
+        let notes = self.host_monitor.poll(now_boot_ns);
         self.take(notes, wall(clock, now_boot_ns));
     }
 
@@ -68,7 +68,7 @@ impl Witness {
     pub fn finish(mut self, counted: &[Counted], totals: &Totals, clock: &Clock) -> Report {
         let now_boot_ns = tracer_capture::sys::boot_clock_ns();
         let now_ns = wall(clock, now_boot_ns);
-        let notes = self.beside.last(now_boot_ns);
+        let notes = self.host_monitor.last(now_boot_ns);
         self.take(notes, now_ns);
         for row in counted {
             self.observer.counted(self.host, row.clone());

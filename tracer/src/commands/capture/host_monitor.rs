@@ -1,4 +1,4 @@
-//! What goes on beside the events: samples of counters, sockets with trouble, changes of the network.
+//! What is recorded beside the events: samples of counters, sockets with trouble, changes of the network.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tracer_format::note::Note;
 use tracer_model::event::{Detail, Event, Flow};
 use tracer_model::samples::SocketKey;
 
-/// Looks at the host beside the events.
-pub struct Beside {
+/// Samples the host and collects its changes while events are captured.
+pub struct HostMonitor {
     sampler: Sampler,
     every: Duration,
     changes: Option<Changes>,
@@ -19,7 +19,7 @@ pub struct Beside {
     troubled: Vec<SocketKey>,
 }
 
-impl Beside {
+impl HostMonitor {
     /// While there are privileges.
     pub fn open(every: Duration) -> Self {
         Self {
@@ -43,12 +43,12 @@ impl Beside {
         if let Some(flow) = &event.flow
             && !matches!(event.detail, Detail::Send(_) | Detail::Lost(_))
         {
-            self.trouble(flow);
+            self.sample_socket(flow);
         }
     }
 
     /// The socket of this flow is looked at in the next sample.
-    pub fn trouble(&mut self, flow: &Flow) {
+    pub fn sample_socket(&mut self, flow: &Flow) {
         if self.troubled.len() >= ASKED {
             return;
         }
@@ -60,7 +60,7 @@ impl Beside {
     }
 
     /// What has changed, and a sample if it is time for one.
-    pub fn look(&mut self, now_boot_ns: u64) -> Vec<Note> {
+    pub fn poll(&mut self, now_boot_ns: u64) -> Vec<Note> {
         let changes = self.changes.iter_mut();
         let changes = changes.flat_map(|changes| changes.drain(now_boot_ns));
         let mut notes: Vec<_> = changes
@@ -88,7 +88,7 @@ impl Beside {
 
     /// The last look, at the end of a run that is judged: also before its time.
     pub fn last(&mut self, now_boot_ns: u64) -> Vec<Note> {
-        let mut notes = self.look(now_boot_ns);
+        let mut notes = self.poll(now_boot_ns);
         if self.sampled_boot_ns != now_boot_ns {
             notes.extend(self.sample(now_boot_ns));
         }

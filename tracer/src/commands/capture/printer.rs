@@ -15,7 +15,7 @@ pub struct Printer {
     /// What the output did not take yet.
     waiting: Option<Vec<u8>>,
     /// A recording goes on whether or not somebody reads: what does not fit is left out.
-    pub beside_recording: bool,
+    pub while_recording: bool,
     /// Bytes that were left out.
     left_out: usize,
 }
@@ -26,7 +26,7 @@ impl Printer {
             renderer,
             output,
             waiting: None,
-            beside_recording: false,
+            while_recording: false,
             left_out: 0,
         }
     }
@@ -42,7 +42,7 @@ impl Printer {
             return;
         }
         match &mut self.waiting {
-            Some(waiting) if self.beside_recording && waiting.len() > MOST_WAITING => {
+            Some(waiting) if self.while_recording && waiting.len() > MOST_WAITING => {
                 self.left_out += bytes.len();
             }
             Some(waiting) => waiting.extend(bytes),

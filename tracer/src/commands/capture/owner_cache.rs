@@ -9,7 +9,7 @@ const MOST: usize = 8;
 
 /// Owners by what is stored with the socket; each is lent to one event at a time, so none is copied.
 #[derive(Default)]
-pub struct Known(Vec<Row>);
+pub struct OwnerCache(Vec<Row>);
 
 struct Row {
     /// Everything that an owner depends on as long as nobody asks the open files about its socket.
@@ -21,7 +21,7 @@ struct Row {
     owner: Option<Owner>,
 }
 
-impl Known {
+impl OwnerCache {
     /// A new batch begins.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -81,20 +81,20 @@ mod tests {
 
     #[test]
     fn an_owner_is_lent_to_one_event_at_a_time_and_forgotten_after_the_batch() {
-        let mut known = Known::default();
-        assert_eq!(known.take(&head(1)), None);
-        known.keep(&head(1), owner(1));
-        assert_eq!(known.take(&head(1)), Some(owner(1)));
-        assert_eq!(known.take(&head(1)), None);
-        known.keep(&head(1), owner(1));
-        known.clear();
-        assert_eq!(known.take(&head(1)), None);
+        let mut cache = OwnerCache::default();
+        assert_eq!(cache.take(&head(1)), None);
+        cache.keep(&head(1), owner(1));
+        assert_eq!(cache.take(&head(1)), Some(owner(1)));
+        assert_eq!(cache.take(&head(1)), None);
+        cache.keep(&head(1), owner(1));
+        cache.clear();
+        assert_eq!(cache.take(&head(1)), None);
     }
 
     #[test]
     fn whatever_an_owner_depends_on_keeps_it_from_others() {
-        let mut known = Known::default();
-        known.keep(&head(1), owner(1));
+        let mut cache = OwnerCache::default();
+        cache.keep(&head(1), owner(1));
         let started = |head: &mut Head| head.owner.start_ns = 5;
         let orphan = |head: &mut Head| head.flags |= 1;
         let shared = |head: &mut Head| head.file_refs = 2;
@@ -103,19 +103,19 @@ mod tests {
         for change in changes {
             let mut other = head(1);
             change(&mut other);
-            assert_eq!(known.take(&other), None);
+            assert_eq!(cache.take(&other), None);
         }
-        assert_eq!(known.take(&head(2)), None);
-        assert_eq!(known.take(&head(1)), Some(owner(1)));
+        assert_eq!(cache.take(&head(2)), None);
+        assert_eq!(cache.take(&head(1)), Some(owner(1)));
     }
 
     #[test]
     fn more_processes_than_there_is_room_for_are_looked_up_each_time() {
-        let mut known = Known::default();
+        let mut cache = OwnerCache::default();
         for pid in 0..20 {
-            known.keep(&head(pid), owner(pid));
+            cache.keep(&head(pid), owner(pid));
         }
-        let kept = (0..20).filter(|pid| known.take(&head(*pid)) == Some(owner(*pid)));
+        let kept = (0..20).filter(|pid| cache.take(&head(*pid)) == Some(owner(*pid)));
         assert_eq!(kept.count(), MOST);
     }
 }

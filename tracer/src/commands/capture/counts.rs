@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result};
 use tracer_common::{BEYOND_MAP, CodeKey, Counters, event_kind};
 
-use super::Session;
+use super::Capture;
 use tracer_capture::decode;
 use tracer_model::event::{Counted, CountedKind, Totals};
 
-impl Session {
+impl Capture {
     pub(super) fn totals(&self, missed: &[Option<u64>; event_kind::COUNT]) -> Result<Totals> {
         let counters = self.counters()?;
         Ok(self

@@ -1,17 +1,17 @@
 //! One run: takes records from the rings to where they are printed or recorded, and counts every one of them.
 
-mod beside;
 mod counts;
-mod known;
+mod diagnosis_sink;
+mod host_monitor;
+mod owner_cache;
 mod printer;
-mod tape;
-mod witness;
+mod trace_sink;
 
-pub use beside::Beside;
-use known::Known;
+pub use diagnosis_sink::DiagnosisSink;
+pub use host_monitor::HostMonitor;
+use owner_cache::OwnerCache;
 pub use printer::Printer;
-pub use tape::{Deck, Tape, object, windows};
-pub use witness::Witness;
+pub use trace_sink::{TraceSink, TraceTarget, object, windows};
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -44,7 +44,7 @@ const PIDS_KEPT: usize = 2048;
 
 /// What the loop does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum LoopStep {
     Go,
     End,
 }
@@ -59,24 +59,24 @@ pub struct Finished {
 }
 
 /// Everything that a run needs.
-pub struct Session {
+pub struct Capture {
     loaded: Loaded,
     owners: Owners,
-    known: Known,
+    owner_cache: OwnerCache,
     names: KernelNames,
     benign: Vec<u32>,
     resolved: Resolved,
     clock: Clock,
-    /// While it waits for a reader and there is no tape, rings are not read, and their loss is counted.
+    /// While it waits for a reader and nothing is recorded, rings are not read, and their loss is counted.
     printer: Option<Printer>,
-    tape: Option<Tape>,
-    /// Remembers what a report at the end needs.
-    witness: Option<Witness>,
+    trace_sink: Option<TraceSink>,
+    /// Collects what the report at the end needs.
+    diagnosis_sink: Option<DiagnosisSink>,
     tally: Tally,
     /// Loss that was printed already, per event kind.
     reported_lost: [u64; event_kind::COUNT],
-    /// Looks at the rings since something was in them.
-    empty_pumps: u64,
+    /// Consecutive polls that found every ring empty.
+    empty_polls: u64,
     /// Event lines still to print.
     left: Option<u64>,
     /// CLOCK_BOOTTIME of the batch.
@@ -85,7 +85,7 @@ pub struct Session {
     children_missed: bool,
 }
 
-impl Session {
+impl Capture {
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         loaded: Loaded,
@@ -94,37 +94,37 @@ impl Session {
         resolved: Resolved,
         clock: Clock,
         mut printer: Option<Printer>,
-        tape: Option<Tape>,
+        trace_sink: Option<TraceSink>,
         count: Option<u64>,
     ) -> Self {
         let benign = names.benign_reasons();
         if let Some(printer) = &mut printer {
-            printer.beside_recording = tape.is_some();
+            printer.while_recording = trace_sink.is_some();
         }
         Self {
             loaded,
             owners,
-            known: Known::default(),
+            owner_cache: OwnerCache::default(),
             names,
             benign,
             resolved,
             clock,
             printer,
-            tape,
-            witness: None,
+            trace_sink,
+            diagnosis_sink: None,
             tally: Tally::default(),
             reported_lost: [0; event_kind::COUNT],
-            empty_pumps: 0,
+            empty_polls: 0,
             left: count,
             now_boot_ns: sys::boot_clock_ns(),
             children_missed: false,
         }
     }
 
-    /// Lets a witness watch.
+    /// Also feeds a diagnosis.
     #[must_use]
-    pub fn watched_by(mut self, witness: Option<Witness>) -> Self {
-        self.witness = witness;
+    pub fn with_diagnosis(mut self, diagnosis_sink: Option<DiagnosisSink>) -> Self {
+        self.diagnosis_sink = diagnosis_sink;
         self
     }
 
@@ -142,22 +142,22 @@ impl Session {
         self.print(header.unwrap_or_default());
     }
 
-    /// Has nothing come for a while?
+    /// Have the rings been empty for a while?
     pub fn is_idle(&self) -> bool {
-        self.empty_pumps > 20
+        self.empty_polls > 20
     }
 
     /// Takes what the rings hold now.
-    pub fn pump(&mut self) -> Result<Step> {
+    pub fn pump(&mut self) -> Result<LoopStep> {
         loop {
             if self.reader_gone() || self.left == Some(0) {
-                return Ok(Step::End);
+                return Ok(LoopStep::End);
             }
             if !self.may_go_on() {
-                return Ok(Step::Go);
+                return Ok(LoopStep::Go);
             }
             if self.pump_batch()? < BATCH_RECORDS {
-                return Ok(Step::Go);
+                return Ok(LoopStep::Go);
             }
         }
     }
@@ -177,7 +177,7 @@ impl Session {
                     }
                 }
             });
-        self.empty_pumps = if taken == 0 { self.empty_pumps + 1 } else { 0 };
+        self.empty_polls = if taken == 0 { self.empty_polls + 1 } else { 0 };
         records.sort_by_key(|record| record.head().boot_ns);
         self.look_up(records.iter().map(Record::head))?;
         let mut text = String::new();
@@ -191,7 +191,7 @@ impl Session {
     /// Asks the open files when any event needs it, and learns of the children of wanted processes.
     fn look_up<'a>(&mut self, mut heads: impl Iterator<Item = &'a Head> + Clone) -> Result<()> {
         self.owners.begin();
-        self.known.clear();
+        self.owner_cache.clear();
         let unsure = heads.clone().filter(|head| self.owners.needs_holders(head));
         if let Some(latest) = unsure.map(|head| head.boot_ns).max() {
             let loaded = &mut self.loaded;
@@ -210,7 +210,7 @@ impl Session {
     /// Attributes, filters and prints one record.
     fn record(&mut self, record: &Record, text: &mut String) {
         let head = record.head();
-        let known = self.known.take(head);
+        let known = self.owner_cache.take(head);
         let keep = known.is_some() || !self.owners.needs_holders(head);
         let owner = known.unwrap_or_else(|| self.owners.resolve(head));
         let event = decode::event(record, owner, &self.names);
@@ -221,7 +221,7 @@ impl Session {
             self.line(&event, text);
         }
         if keep {
-            self.known.keep(head, event.owner);
+            self.owner_cache.keep(head, event.owner);
         }
     }
 
@@ -246,33 +246,33 @@ impl Session {
             Some(left) => *left -= 1,
             None => {}
         }
-        self.say(event, text);
+        self.emit(event, text);
     }
 
     /// Prints what was aggregated since the last time.
-    pub fn deliver_aggregates(&mut self) -> Result<Step> {
+    pub fn deliver_aggregates(&mut self) -> Result<LoopStep> {
         if !self.may_go_on() {
-            return Ok(Step::Go);
+            return Ok(LoopStep::Go);
         }
         self.now_boot_ns = sys::boot_clock_ns();
         self.follow_wall_clock()?;
         self.forget_ended()?;
         let taken = self.loaded.take_aggregates()?;
         self.aggregates(&taken)?;
-        if self.tape.is_some() {
+        if self.trace_sink.is_some() {
             let totals = self.totals_so_far()?;
             let now_boot_ns = self.now_boot_ns;
-            if let Some(tape) = &mut self.tape {
-                tape.second(&totals, now_boot_ns);
+            if let Some(trace_sink) = &mut self.trace_sink {
+                trace_sink.tick(&totals, now_boot_ns);
             }
         }
-        if let Some(witness) = &mut self.witness {
-            witness.second(self.now_boot_ns, &self.clock);
+        if let Some(diagnosis_sink) = &mut self.diagnosis_sink {
+            diagnosis_sink.tick(self.now_boot_ns, &self.clock);
         }
         Ok(if self.left == Some(0) {
-            Step::End
+            LoopStep::End
         } else {
-            Step::Go
+            LoopStep::Go
         })
     }
 
@@ -301,10 +301,10 @@ impl Session {
         let now = sys::wall_minus_boot_ns();
         if now.abs_diff(self.clock.wall_minus_boot_ns) > CLOCK_STEP_NS {
             self.clock.wall_minus_boot_ns = now;
-            if self.tape.is_some() {
+            if self.trace_sink.is_some() {
                 let totals = self.totals_so_far()?;
-                if let Some(tape) = &mut self.tape {
-                    tape.clock_stepped(now, &totals, self.now_boot_ns);
+                if let Some(trace_sink) = &mut self.trace_sink {
+                    trace_sink.clock_stepped(now, &totals, self.now_boot_ns);
                 }
             }
         }
@@ -332,7 +332,7 @@ impl Session {
                 }
                 Ok(Aggregated::Counted(counted)) => {
                     if let Some(flow) = &counted.flow {
-                        self.trouble(flow);
+                        self.sample_socket(flow);
                     }
                     self.tally.count(*counted);
                 }
@@ -361,28 +361,32 @@ impl Session {
                     event_kind: EventKind::from_number(index as u32),
                     count,
                 };
-                self.say(&Event::lost(sys::boot_clock_ns(), lost), text);
+                self.emit(&Event::lost(sys::boot_clock_ns(), lost), text);
             }
         }
         Ok(())
     }
 
     /// The socket of this flow deserves a look.
-    fn trouble(&mut self, flow: &Flow) {
-        if let Some(tape) = &mut self.tape {
-            tape.trouble(flow);
+    fn sample_socket(&mut self, flow: &Flow) {
+        if let Some(trace_sink) = &mut self.trace_sink {
+            trace_sink.sample_socket(flow);
         }
-        if let Some(witness) = &mut self.witness {
-            witness.trouble(flow);
+        if let Some(diagnosis_sink) = &mut self.diagnosis_sink {
+            diagnosis_sink.sample_socket(flow);
         }
     }
 
-    /// Gives an event to whoever takes it.
-    fn say(&mut self, event: &Event, text: &mut String) {
-        if let Some(witness) = &mut self.witness {
-            witness.event(event, &self.clock);
+    /// Hands an event to every sink.
+    fn emit(&mut self, event: &Event, text: &mut String) {
+        if let Some(diagnosis_sink) = &mut self.diagnosis_sink {
+            diagnosis_sink.event(event, &self.clock);
         }
-        if self.tape.as_mut().is_some_and(|tape| tape.event(event)) {
+        if self
+            .trace_sink
+            .as_mut()
+            .is_some_and(|trace_sink| trace_sink.event(event))
+        {
             self.close_block();
         }
         if let Some(printer) = &self.printer {
@@ -394,8 +398,8 @@ impl Session {
     fn close_block(&mut self) {
         let totals = self.totals_so_far();
         let totals = totals.inspect_err(|error| log::warn!("{error:#}")).ok();
-        if let Some(tape) = &mut self.tape {
-            tape.close(totals.as_ref(), self.now_boot_ns);
+        if let Some(trace_sink) = &mut self.trace_sink {
+            trace_sink.close(totals.as_ref(), self.now_boot_ns);
         }
     }
 
@@ -408,13 +412,13 @@ impl Session {
     /// A recording goes on whoever reads what is printed.
     fn may_go_on(&mut self) -> bool {
         let printed = self.printer.as_mut().is_none_or(Printer::flush);
-        printed || self.tape.is_some()
+        printed || self.trace_sink.is_some()
     }
 
     /// Is there nobody left for whom it would be worth going on?
     fn reader_gone(&self) -> bool {
-        match &self.tape {
-            Some(tape) => tape.status().reader_gone,
+        match &self.trace_sink {
+            Some(trace_sink) => trace_sink.status().reader_gone,
             None => self.printer.as_ref().is_some_and(Printer::reader_gone),
         }
     }
@@ -424,18 +428,18 @@ impl Session {
     /// # Errors
     /// When the counters cannot be read.
     pub fn fire(&mut self, expression: &str) -> Result<()> {
-        if self.tape.is_some() {
+        if self.trace_sink.is_some() {
             let totals = self.totals_so_far()?;
-            if let Some(tape) = &mut self.tape {
-                tape.fire(expression.to_owned(), &totals, sys::boot_clock_ns());
+            if let Some(trace_sink) = &mut self.trace_sink {
+                trace_sink.fire(expression.to_owned(), &totals, sys::boot_clock_ns());
             }
         }
         Ok(())
     }
 
     /// The recording, where there is one.
-    pub fn tape(&self) -> Option<&Tape> {
-        self.tape.as_ref()
+    pub fn trace_sink(&self) -> Option<&TraceSink> {
+        self.trace_sink.as_ref()
     }
 
     /// Detaches, takes what is left, prints and records counts and totals, and waits for the output.
@@ -453,8 +457,9 @@ impl Session {
             self.aggregates(&last)?;
             let counted = self.counted()?;
             let totals = self.totals(&missed)?;
-            let witness = self.witness.take();
-            let judged = witness.map(|witness| witness.finish(&counted, &totals, &self.clock));
+            let diagnosis_sink = self.diagnosis_sink.take();
+            let judged = diagnosis_sink
+                .map(|diagnosis_sink| diagnosis_sink.finish(&counted, &totals, &self.clock));
             if let Some(printer) = &mut self.printer {
                 let mut text = printer.renderer.counted(&counted, &self.clock);
                 if let Some(judged) = &judged {
@@ -465,8 +470,9 @@ impl Session {
                 printer.print(text.into_bytes());
                 printer.flush_while_read(patience);
             }
-            let tape = self.tape.take();
-            report = tape.map(|tape| tape.finish(&counted, &totals, sys::boot_clock_ns()));
+            let trace_sink = self.trace_sink.take();
+            report = trace_sink
+                .map(|trace_sink| trace_sink.finish(&counted, &totals, sys::boot_clock_ns()));
         }
         let left_out = self.printer.as_ref().map_or(0, Printer::left_out);
         let printed = match self.printer {
@@ -487,6 +493,6 @@ impl Session {
             .printer
             .as_mut()
             .is_none_or(|printer| printer.flush_while_read(patience));
-        printed || self.tape.is_some()
+        printed || self.trace_sink.is_some()
     }
 }

@@ -9,8 +9,8 @@ use tracer_model::made::{self, Dice};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A tape into a file, played by `play`; gives the blocks behind the first.
-fn recorded(play: impl FnOnce(&mut Tape)) -> Vec<Block> {
+/// A trace sink into a file, filled by `play`; gives the blocks behind the first.
+fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("t.trace");
     let writer = Writer::open(
@@ -19,9 +19,10 @@ fn recorded(play: impl FnOnce(&mut Tape)) -> Vec<Block> {
         &Options::default(),
     );
     let handle = writer.expect("opens").start().expect("a thread");
-    let mut tape = Tape::new(Deck::Writer(handle), None, [0; 16], 1000, SECOND).expect("memory");
-    play(&mut tape);
-    let report = tape.finish(&[], &Totals::default(), 100 * SECOND);
+    let mut trace_sink =
+        TraceSink::new(TraceTarget::Writer(handle), None, [0; 16], 1000, SECOND).expect("memory");
+    play(&mut trace_sink);
+    let report = trace_sink.finish(&[], &Totals::default(), 100 * SECOND);
     assert_eq!((report.unwritten_blocks, report.status.lost_blocks), (0, 0));
     let mut recording = Recording::open(path.to_str().expect("UTF-8"), false).expect("opens");
     let mut blocks = Vec::new();
@@ -44,9 +45,9 @@ fn event(boot_ns: u64) -> Event {
 }
 
 /// One event, as a session gives it.
-fn take(tape: &mut Tape, boot_ns: u64) {
-    if tape.event(&event(boot_ns)) {
-        tape.close(None, boot_ns);
+fn take(trace_sink: &mut TraceSink, boot_ns: u64) {
+    if trace_sink.event(&event(boot_ns)) {
+        trace_sink.close(None, boot_ns);
     }
 }
 
@@ -63,10 +64,10 @@ fn walls(blocks: &[Block]) -> Vec<i128> {
 
 #[test]
 fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
-    let blocks = recorded(|tape| {
-        take(tape, 2 * SECOND);
-        tape.clock_stepped(-5000, &Totals::default(), 3 * SECOND);
-        take(tape, 4 * SECOND);
+    let blocks = recorded(|trace_sink| {
+        take(trace_sink, 2 * SECOND);
+        trace_sink.clock_stepped(-5000, &Totals::default(), 3 * SECOND);
+        take(trace_sink, 4 * SECOND);
     });
     let (before, after) = (i128::from(2 * SECOND) + 1000, i128::from(4 * SECOND) - 5000);
     assert_eq!(walls(&blocks), [before, after]);
@@ -87,9 +88,9 @@ fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
 
 #[test]
 fn quiet_seconds_cost_a_block_every_ten() {
-    let blocks = recorded(|tape| {
+    let blocks = recorded(|trace_sink| {
         for second in 2..=62 {
-            tape.second(&Totals::default(), second * SECOND);
+            trace_sink.tick(&Totals::default(), second * SECOND);
         }
     });
     // The start, one for each ten seconds, an anchor after a minute, the end.
@@ -99,15 +100,15 @@ fn quiet_seconds_cost_a_block_every_ten() {
 
 #[test]
 fn every_block_says_what_had_been_counted() {
-    let blocks = recorded(|tape| {
+    let blocks = recorded(|trace_sink| {
         let mut totals = Totals::default();
         totals
             .events
             .push((tracer_model::event::EventKind::Drop, Default::default()));
         for second in 2..5 {
             totals.events[0].1.seen = second;
-            take(tape, second * SECOND);
-            tape.second(&totals, second * SECOND);
+            take(trace_sink, second * SECOND);
+            trace_sink.tick(&totals, second * SECOND);
         }
     });
     let seen = blocks

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Beside;
+use super::HostMonitor;
 use tracer_format::flight::Flight;
 use tracer_format::layout::flag;
 use tracer_format::note::{Anchor, AnchorWhy, Counters, Fired, Note};
@@ -20,17 +20,17 @@ const ANCHOR_NS: u64 = 60_000_000_000;
 /// How often a block is written when nothing happens, nanoseconds: it shows that the recorder was there.
 const HEARTBEAT_NS: u64 = 10_000_000_000;
 
-/// Where blocks go.
-pub enum Deck {
+/// What sealed blocks are handed to.
+pub enum TraceTarget {
     Writer(Handle),
     Flight(Box<Flight>, Triggers),
 }
 
-/// Collects what is recorded.
-pub struct Tape {
+/// The sink that writes a trace: fills blocks and hands them on.
+pub struct TraceSink {
     builder: Builder,
-    deck: Deck,
-    beside: Option<Beside>,
+    target: TraceTarget,
+    host_monitor: Option<HostMonitor>,
     trace_id: [u8; 16],
     seq: u64,
     clock_steps: u32,
@@ -42,20 +42,20 @@ pub struct Tape {
     fired: Option<String>,
 }
 
-impl Tape {
+impl TraceSink {
     /// # Errors
     /// When there is no memory.
     pub fn new(
-        deck: Deck,
-        beside: Option<Beside>,
+        target: TraceTarget,
+        host_monitor: Option<HostMonitor>,
         trace_id: [u8; 16],
         wall_minus_boot_ns: i128,
         now_boot_ns: u64,
     ) -> std::io::Result<Self> {
-        let mut tape = Self {
+        let mut trace_sink = Self {
             builder: Builder::new()?,
-            deck,
-            beside,
+            target,
+            host_monitor,
             trace_id,
             seq: 0,
             clock_steps: 0,
@@ -65,21 +65,21 @@ impl Tape {
             anchored_boot_ns: now_boot_ns,
             fired: None,
         };
-        tape.anchor(now_boot_ns, AnchorWhy::Start);
-        if let Some(beside) = &mut tape.beside {
-            beside.begin(now_boot_ns);
+        trace_sink.anchor(now_boot_ns, AnchorWhy::Start);
+        if let Some(host_monitor) = &mut trace_sink.host_monitor {
+            host_monitor.begin(now_boot_ns);
         }
-        Ok(tape)
+        Ok(trace_sink)
     }
 
     /// Takes an event. When this is the last one of its block, the caller calls [`Self::close`].
     #[must_use]
     pub fn event(&mut self, event: &Event) -> bool {
         self.builder.event(event);
-        if let Some(beside) = &mut self.beside {
-            beside.event(event);
+        if let Some(host_monitor) = &mut self.host_monitor {
+            host_monitor.event(event);
         }
-        if let Deck::Flight(_, triggers) = &mut self.deck
+        if let TraceTarget::Flight(_, triggers) = &mut self.target
             && let Some(trigger) = triggers.observe(event)
         {
             self.fired = Some(trigger.expression().to_owned());
@@ -113,25 +113,25 @@ impl Tape {
             expression,
         }));
         self.seal(0, now_boot_ns);
-        if let Deck::Flight(flight, triggers) = &mut self.deck {
+        if let TraceTarget::Flight(flight, triggers) = &mut self.target {
             flight.trigger(now_boot_ns);
             triggers.rearm();
         }
     }
 
     /// About once a second: samples, changes, anchors; closes the block. `totals` as of now.
-    pub fn second(&mut self, totals: &Totals, now_boot_ns: u64) {
+    pub fn tick(&mut self, totals: &Totals, now_boot_ns: u64) {
         self.counters = Counters::new(now_boot_ns, totals);
         if now_boot_ns.saturating_sub(self.anchored_boot_ns) >= ANCHOR_NS {
             self.anchor(now_boot_ns, AnchorWhy::Periodic);
         }
-        self.look_beside(now_boot_ns);
+        self.poll_monitor(now_boot_ns);
         let quiet = self.builder.is_empty()
             && now_boot_ns.saturating_sub(self.sealed_boot_ns) < HEARTBEAT_NS;
         if !quiet {
             self.seal(0, now_boot_ns);
         }
-        if let Deck::Flight(flight, _) = &mut self.deck {
+        if let TraceTarget::Flight(flight, _) = &mut self.target {
             flight.tick(now_boot_ns);
         }
     }
@@ -158,42 +158,42 @@ impl Tape {
         }
         self.builder.note(&Note::Totals(self.counters.clone()));
         self.seal(flag::END, now_boot_ns);
-        match self.deck {
-            Deck::Writer(handle) => handle.finish(PATIENCE),
-            Deck::Flight(flight, _) => flight.finish(PATIENCE),
+        match self.target {
+            TraceTarget::Writer(handle) => handle.finish(PATIENCE),
+            TraceTarget::Flight(flight, _) => flight.finish(PATIENCE),
         }
     }
 
     /// What has been written so far.
     pub fn status(&self) -> Status {
-        match &self.deck {
-            Deck::Writer(handle) => handle.status(),
-            Deck::Flight(flight, _) => flight.status(),
+        match &self.target {
+            TraceTarget::Writer(handle) => handle.status(),
+            TraceTarget::Flight(flight, _) => flight.status(),
         }
     }
 
     /// What the user should hear of, since the last call.
     pub fn notices(&self) -> Vec<Notice> {
-        match &self.deck {
-            Deck::Writer(handle) => handle.notices(),
-            Deck::Flight(flight, _) => flight.notices(),
+        match &self.target {
+            TraceTarget::Writer(handle) => handle.notices(),
+            TraceTarget::Flight(flight, _) => flight.notices(),
         }
     }
 
-    fn look_beside(&mut self, now_boot_ns: u64) {
+    fn poll_monitor(&mut self, now_boot_ns: u64) {
         for note in self
-            .beside
+            .host_monitor
             .iter_mut()
-            .flat_map(|beside| beside.look(now_boot_ns))
+            .flat_map(|host_monitor| host_monitor.poll(now_boot_ns))
         {
             self.builder.note(&note);
         }
     }
 
     /// The socket of this flow is looked at in the next sample.
-    pub fn trouble(&mut self, flow: &Flow) {
-        if let Some(beside) = &mut self.beside {
-            beside.trouble(flow);
+    pub fn sample_socket(&mut self, flow: &Flow) {
+        if let Some(host_monitor) = &mut self.host_monitor {
+            host_monitor.sample_socket(flow);
         }
     }
 
@@ -220,9 +220,9 @@ impl Tape {
             wall_minus_boot_ns: self.wall_minus_boot_ns,
             clock_steps: self.clock_steps,
         });
-        match &mut self.deck {
-            Deck::Writer(handle) => handle.submit(sealed, &self.counters),
-            Deck::Flight(flight, _) => flight.push(sealed, &self.counters),
+        match &mut self.target {
+            TraceTarget::Writer(handle) => handle.submit(sealed, &self.counters),
+            TraceTarget::Flight(flight, _) => flight.push(sealed, &self.counters),
         }
     }
 }
