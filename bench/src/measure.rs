@@ -14,7 +14,7 @@ use tracer_capture::kernel::load::{self, Loaded};
 use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, event_kind};
-use tracer_model::filter::Resolved;
+use tracer_model::filter::FilterSpec;
 
 use crate::crew::Crew;
 use crate::scene::{Does, Rate, Row, SCENES, Scene};
@@ -161,9 +161,9 @@ fn load(facts: &Facts, rate: Rate, benign: &[u32]) -> Result<Loaded> {
         rate: rate.per_second(),
         ..Config::default()
     };
-    let resolved = Resolved {
+    let resolved = FilterSpec {
         config,
-        ..Resolved::default()
+        ..FilterSpec::default()
     };
     load::load(
         &mut facts.clone(),

@@ -13,8 +13,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tracer_format::reader::Item;
-use tracer_format::reader::recording::{Recording, Step};
+use tracer_format::reader::ReadItem;
+use tracer_format::reader::recording::{ReadStep, Recording};
 
 use flows::Traffic;
 use process::Recorder;
@@ -345,8 +345,8 @@ impl Bench<'_> {
             let start = Instant::now();
             let mut recording = Recording::open(large, false)?;
             recording.begin_at(wall_ns)?;
-            while let Step::Item(item) = recording.next()? {
-                if let Item::Block(block) = item
+            while let ReadStep::Item(item) = recording.next()? {
+                if let ReadItem::Block(block) = item
                     && block.header.wall_ns(block.header.sealed_boot_ns) >= wall_ns
                     && block.events()?.next()?.is_some()
                 {

@@ -83,8 +83,8 @@ fn read(bytes: &[u8]) {
     chain.finish(rest, &mut items);
     for item in items {
         match item {
-            Item::Block(block) => take_apart(&block),
-            Item::Notice(notice) => drop(notice.to_string()),
+            ReadItem::Block(block) => take_apart(&block),
+            ReadItem::Notice(notice) => drop(notice.to_string()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Filters: arguments as typed become arguments as resolved, in the form that the kernel half takes.
+//! Filters: what the user typed, resolved on this host into the form that the kernel half takes.
 //!
-//! [`resolve`] is pure; what only the host can answer comes through [`Host`]. [`Resolved::matches`] is the
+//! [`resolve`] is pure; what only the host can answer comes through [`Host`]. [`FilterSpec::matches`] is the
 //! same filter in user space, for what the kernel could not decide.
 
 use crate::linux;
@@ -151,7 +151,7 @@ impl std::error::Error for Error {}
 
 /// Filters in the form that the kernel half takes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resolved {
+pub struct FilterSpec {
     /// For `.rodata`. `wake_bytes` and `file_refs_bias` are 0: they are not the filter's business.
     pub config: Config,
     /// Processes as (pid, start in nanoseconds of CLOCK_BOOTTIME). The start may be cut to the clock tick
@@ -167,7 +167,7 @@ pub struct Resolved {
     /// longest-prefix-match map. A prefix of IPv6 that covers the mapped range comes in parts (96 at most),
     /// so that `::/0` does not catch IPv4.
     pub remotes: Vec<(u32, [u8; 16])>,
-    /// Protocols, for [`Resolved::matches`]; the kernel half has them in `config`.
+    /// Protocols, for [`FilterSpec::matches`]; the kernel half has them in `config`.
     pub protos: Vec<Proto>,
     /// Path of the wanted cgroup, as events print it.
     pub cgroup: Option<String>,
@@ -193,7 +193,11 @@ const EVERY_KIND: u64 = (1 << number::COUNT) - 1;
 const WITH_ERRNO: u64 = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
 
 /// Resolves filters against the host.
-pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result<Resolved, Error> {
+pub fn resolve(
+    filters: &Filters,
+    settings: Settings,
+    host: &dyn Host,
+) -> Result<FilterSpec, Error> {
     let mut resolved = common(filters, number::FAILURES)?;
     let config = &mut resolved.config;
     config.rate = settings.rate;
@@ -230,7 +234,7 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
 }
 
 /// Resolves filters for events that were recorded, or that only user space looks at: no host is asked. For
-/// [`Resolved::matches`] alone, not for the kernel half.
+/// [`FilterSpec::matches`] alone, not for the kernel half.
 ///
 /// A pid is any process that had the number, a cgroup is compared by its path, a network namespace must be its
 /// inode number. Without `--event` every event kind is wanted, `send` included: it is there only if it was asked
@@ -238,7 +242,7 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
 ///
 /// # Errors
 /// [`Error::Usage`] only.
-pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
+pub fn resolve_offline(filters: &Filters) -> Result<FilterSpec, Error> {
     let mut resolved = common(filters, EVERY_KIND)?;
     if let Some(netns) = &filters.netns {
         let number = netns
@@ -263,8 +267,8 @@ pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
 }
 
 /// What needs no host. `unless_named`: the event kinds that are wanted when none is named.
-fn common(filters: &Filters, unless_named: u64) -> Result<Resolved, Error> {
-    let mut resolved = Resolved::default();
+fn common(filters: &Filters, unless_named: u64) -> Result<FilterSpec, Error> {
+    let mut resolved = FilterSpec::default();
     let config = &mut resolved.config;
     config.event_kinds = event_kinds(&filters.event, unless_named, !filters.errno.is_empty())?;
 
@@ -387,7 +391,7 @@ fn sort<T: Ord>(values: &mut Vec<T>) {
 /// `::ffff:0:0`, where IPv4 lives among IPv6 addresses.
 const MAPPED: u128 = 0xffff_0000_0000;
 
-/// See [`Resolved::remotes`].
+/// See [`FilterSpec::remotes`].
 fn prefixes(net: IpNet) -> Vec<(u32, [u8; 16])> {
     let length = u32::from(net.prefix_len());
     let (length, address) = match net.trunc().network() {

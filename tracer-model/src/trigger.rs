@@ -8,7 +8,7 @@ mod rate;
 mod words;
 
 use crate::event::{Cause, Detail, Event, EventKind};
-use crate::filter::Resolved;
+use crate::filter::FilterSpec;
 
 use rate::{Limit, Window};
 
@@ -16,7 +16,7 @@ use rate::{Limit, Window};
 #[derive(Clone, Debug)]
 pub struct Trigger {
     expression: String,
-    wanted: Resolved,
+    wanted: FilterSpec,
     /// Causes of retransmits; empty for all.
     causes: Vec<Cause>,
     /// Reasons of drops, as typed; empty for all.

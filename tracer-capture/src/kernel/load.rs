@@ -23,7 +23,7 @@ use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, event_kind};
 use super::facts::{Facts, ProgramVerdict, Verdicts};
 use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
 use super::ring::RINGS;
-use tracer_model::filter::Resolved;
+use tracer_model::filter::FilterSpec;
 
 use bring_up::{Up, bring_up};
 pub use loaded::Loaded;
@@ -54,7 +54,7 @@ enum Link {
 pub fn load(
     facts: &mut Facts,
     wanted: Wanted,
-    resolved: &Resolved,
+    resolved: &FilterSpec,
     ring_bytes: u64,
     benign: &[u32],
 ) -> Result<Loaded> {
@@ -92,17 +92,17 @@ fn keep_owners(ebpf: &mut Ebpf, verdicts: &Verdicts) -> Result<()> {
 pub fn try_load(facts: &mut Facts, wanted: Wanted) -> Result<Plan> {
     let smallest = u64::from(MIN_RING_BYTES) * 16;
     // All event kinds: the verifier would remove, unread, what serves only those that are not asked for.
-    let everything = Resolved {
+    let everything = FilterSpec {
         config: Config {
             event_kinds: Wanted::ALL.event_kinds,
             ..Config::default()
         },
-        ..Resolved::default()
+        ..FilterSpec::default()
     };
     load(facts, wanted, &everything, smallest, &[]).map(|loaded| loaded.plan)
 }
 
-fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
+fn object(plan: &Plan, resolved: &FilterSpec, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
     let sizes = ring_sizes(ring_bytes, resolved.config.event_kinds);
     let used = sizes.iter().zip(RINGS);
     let smallest = used
@@ -188,7 +188,7 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
         .with_context(|| format!("the kernel half has no map {name}"))
 }
 
-fn fill(ebpf: &mut Ebpf, resolved: &Resolved, benign: &[u32]) -> Result<()> {
+fn fill(ebpf: &mut Ebpf, resolved: &FilterSpec, benign: &[u32]) -> Result<()> {
     let mut pids: HashMap<_, u32, u64> = HashMap::try_from(map(ebpf, "PIDS")?)?;
     for (pid, start_ns) in &resolved.pids {
         pids.insert(pid, start_ns / START_TICK_NS, 0)

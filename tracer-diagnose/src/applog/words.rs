@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::ledger::{Fact, Ledger, SocketFacts, What};
 use super::matching::{BEFORE_NS, Found};
 use super::parse::Entry;
+use super::socket_index::{Fact, SocketFacts, SocketIndex, What};
 use tracer_model::errno;
 use tracer_model::event::{Cause, Direction, Endpoint};
 
@@ -43,7 +43,7 @@ pub fn of(
     wall_ns: i64,
     found: &Found,
     before: Option<usize>,
-    ledger: &Ledger,
+    socket_index: &SocketIndex,
 ) -> String {
     let mut words = match &entry.id {
         Some((name, id)) => format!("{name}={id} "),
@@ -63,7 +63,7 @@ pub fn of(
             }
             let names: Vec<_> = sockets
                 .iter()
-                .map(|index| ends(&ledger.sockets[*index]))
+                .map(|index| ends(&socket_index.sockets[*index]))
                 .collect();
             _ = write!(
                 words,
@@ -79,7 +79,7 @@ pub fn of(
             events,
             exact,
         } => {
-            let socket = &ledger.sockets[*index];
+            let socket = &socket_index.sockets[*index];
             // The last of the events is the one that was matched.
             let fact = socket
                 .facts
@@ -95,7 +95,7 @@ pub fn of(
             }
         }
     }
-    if let Some(retry) = retry(entry, found, before, ledger) {
+    if let Some(retry) = retry(entry, found, before, socket_index) {
         _ = write!(words, "; {retry}");
     }
     if let Some(peer) = entry.peer.as_ref().filter(|peer| peer.address.is_none()) {
@@ -166,7 +166,12 @@ fn nearly(told: Option<&str>, wall_ns: i64, socket: &SocketFacts, fact: &Fact) -
 }
 
 /// Where a retry went, as far as the same request was seen before.
-fn retry(entry: &Entry, found: &Found, before: Option<usize>, ledger: &Ledger) -> Option<String> {
+fn retry(
+    entry: &Entry,
+    found: &Found,
+    before: Option<usize>,
+    socket_index: &SocketIndex,
+) -> Option<String> {
     let (number, most) = entry.retry.filter(|(number, _)| *number > 0)?;
     let name = match most {
         Some(most) => format!("retry {number}/{most}"),
@@ -175,7 +180,7 @@ fn retry(entry: &Entry, found: &Found, before: Option<usize>, ledger: &Ledger) -
     let Found::Socket { index, .. } = found else {
         return Some(name);
     };
-    let kind = match ledger.sockets[*index].proto.as_str() {
+    let kind = match socket_index.sockets[*index].proto.as_str() {
         "tcp" | "mptcp" => "connection",
         _ => "socket",
     };

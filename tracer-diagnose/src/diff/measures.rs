@@ -1,6 +1,6 @@
 //! What is compared, and what the statistics say of each.
 
-use super::intake::{Count, Intake, What};
+use super::collector::{Count, DiffCollector, What};
 use super::judge::{judge_rate, judge_times};
 use super::statistics::{self, Counts};
 use super::values::Values;
@@ -79,13 +79,13 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         before: before.seconds(),
         after: after.seconds(),
     };
-    let sampled = |side: &Side| side.intake.traffic.sampled_ns as f64 / 1e9;
+    let sampled = |side: &Side| side.collector.traffic.sampled_ns as f64 / 1e9;
     let known = !narrow
         && [before, after]
             .iter()
             .all(|side| sampled(side) >= SAMPLED * side.seconds() && side.seconds() > 0.0);
-    let traffic = |suffix, unit, of: fn(&Intake) -> u64| {
-        let (of_before, of_after) = (of(&before.intake), of(&after.intake));
+    let traffic = |suffix, unit, of: fn(&DiffCollector) -> u64| {
+        let (of_before, of_after) = (of(&before.collector), of(&after.collector));
         (known && of_before > 0 && of_after > 0).then_some(Exposure {
             suffix,
             unit,
@@ -94,18 +94,18 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
             after: of_after as f64,
         })
     };
-    let segments = traffic("per_million_segments", "/10^6 segments", |intake| {
-        intake.traffic.segments
+    let segments = traffic("per_million_segments", "/10^6 segments", |collector| {
+        collector.traffic.segments
     });
-    let packets = traffic("per_million_packets", "/10^6 packets", |intake| {
-        intake.traffic.packets()
+    let packets = traffic("per_million_packets", "/10^6 packets", |collector| {
+        collector.traffic.packets()
     });
     let sends = sends(before, after);
     let mut measures = Vec::new();
     // The counters are of one namespace, and may not be of the one where it happened.
     let here = |what| {
         [before, after].iter().all(|side| {
-            let count = side.intake.count(what);
+            let count = side.collector.count(what);
             count.sampled.saturating_mul(2) >= count.all
         })
     };
@@ -130,7 +130,7 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
     let resent = ("segments_resent", "segments sent again", What::Resent);
     measures.push(rate(before, after, resent, time, counted.is_none()));
     measures.extend(counted);
-    type Get = fn(&Intake) -> &Values;
+    type Get = fn(&DiffCollector) -> &Values;
     let distributions: [(&str, &str, Get, What); 3] = [
         (
             "stall_us",
@@ -161,7 +161,8 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
 fn sends(before: &Side, after: &Side) -> Option<Exposure> {
     let of = |side: &Side| {
         let has = side.has(What::Sends) && side.has(What::SendErrors);
-        let tried = side.intake.count(What::Sends).all + side.intake.count(What::SendErrors).all;
+        let tried =
+            side.collector.count(What::Sends).all + side.collector.count(What::SendErrors).all;
         (has && tried > 0).then_some(tried as f64)
     };
     Some(Exposure {
@@ -181,7 +182,7 @@ fn of_errnos(before: &Side, after: &Side, what: What, exposure: Exposure) -> Vec
     };
     let kinds = [before, after]
         .into_iter()
-        .flat_map(|side| side.intake.counts.keys());
+        .flat_map(|side| side.collector.counts.keys());
     let mut errnos: Vec<u32> = kinds
         .filter_map(|kind| match kind {
             What::SendError(errno) | What::Disconnect(errno) if of(*errno) == *kind => Some(*errno),
@@ -207,7 +208,7 @@ fn rate(
     exposure: Exposure,
     counts: bool,
 ) -> Measure {
-    let (of_before, of_after) = (before.intake.count(what), after.intake.count(what));
+    let (of_before, of_after) = (before.collector.count(what), after.collector.count(what));
     let count = |count: &Count| {
         // The counters are those of one namespace.
         if exposure.suffix.ends_with("segments") || exposure.suffix.ends_with("packets") {
@@ -252,7 +253,7 @@ fn rate(
 
 /// The host's own count of segments sent again.
 fn host_rate(before: &Side, after: &Side, exposure: Exposure) -> Measure {
-    let [one, other] = [before, after].map(|side| &side.intake.traffic);
+    let [one, other] = [before, after].map(|side| &side.collector.traffic);
     let dispersion = statistics::dispersion(&[&grouped(&one.cells), &grouped(&other.cells)]);
     let dispersion = dispersion.unwrap_or(FLIGHTS);
     let counts = Counts {
@@ -293,7 +294,7 @@ fn grouped(cells: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 /// What speaks against any comparison of a kind.
 fn unrecorded(before: &Side, after: &Side, what: What) -> Option<String> {
-    let event_kind = Intake::event_kind(what);
+    let event_kind = DiffCollector::event_kind(what);
     match (before.has(what), after.has(what)) {
         (true, true) => None,
         (false, true) => Some(format!("{event_kind} was not recorded before")),
@@ -306,9 +307,9 @@ fn times(
     before: &Side,
     after: &Side,
     (id, title, what): (&str, &str, What),
-    get: fn(&Intake) -> &Values,
+    get: fn(&DiffCollector) -> &Values,
 ) -> Measure {
-    let (of_before, of_after) = (get(&before.intake), get(&after.intake));
+    let (of_before, of_after) = (get(&before.collector), get(&after.collector));
     let (one, other) = (of_before.sorted(), of_after.sorted());
     let summary = |values: &Values, sorted: &[f64]| Times {
         count: values.seen(),

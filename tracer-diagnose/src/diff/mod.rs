@@ -1,11 +1,11 @@
 //! The same observation before and after one change, normalised for time and traffic. Pure: no clock, no I/O.
 //!
-//! Each side is what a diagnosis observes ([`crate`]) and an [`Intake`], which keeps every count with its
+//! Each side is what a diagnosis observes ([`crate`]) and an [`DiffCollector`], which keeps every count with its
 //! times and every stall with its length. [`measures`] compares them, and names what it compared with;
 //! [`Setup`] says what else was different; [`Overall`] is the verdict, in which fewer errors that were bought with
 //! longer stalls are worse. Why these statistics: docs/diff.md.
 
-mod intake;
+mod collector;
 mod judge;
 mod matched;
 mod measures;
@@ -17,7 +17,7 @@ mod tests;
 mod values;
 mod verdict;
 
-pub use intake::{Count, Intake, Traffic, What};
+pub use collector::{Count, DiffCollector, Traffic, What};
 pub use judge::{DELTA, NONE, P, RATIO, VALUES, judge_rate, judge_times};
 pub use matched::{Became, Pair, pairs};
 pub use measures::{Measure, Measured, Times};
@@ -56,24 +56,24 @@ pub struct Side {
     pub name: String,
     pub observed: Observed,
     pub findings: Vec<Finding>,
-    pub intake: Intake,
+    pub collector: DiffCollector,
     pub recorded_filters: RecordedFilters,
 }
 
 impl Side {
-    /// Judges what was observed; `intake` is at its end.
+    /// Judges what was observed; `collector` is at its end.
     pub fn new(
         name: String,
         observed: Observed,
-        mut intake: Intake,
+        mut collector: DiffCollector,
         recorded_filters: RecordedFilters,
     ) -> Self {
-        intake.finish();
+        collector.finish();
         Self {
             name,
             findings: findings(&observed),
             observed,
-            intake,
+            collector,
             recorded_filters,
         }
     }
@@ -90,7 +90,7 @@ impl Side {
 
     /// Were events of this kind recorded?
     fn has(&self, what: What) -> bool {
-        self.observed.coverage.has(Intake::event_kind(what))
+        self.observed.coverage.has(DiffCollector::event_kind(what))
     }
 }
 

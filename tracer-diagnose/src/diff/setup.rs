@@ -175,7 +175,7 @@ fn extent(before: &Side, after: &Side, warnings: &mut Vec<String>) {
         ));
     }
     let packets = |side: &Side| {
-        let traffic = &side.intake.traffic;
+        let traffic = &side.collector.traffic;
         let sampled = traffic.sampled_ns as f64 / 1e9;
         (sampled > 0.0).then(|| traffic.packets() as f64 / sampled)
     };

@@ -9,7 +9,7 @@ use crate::note::Note;
 
 /// What comes out of a trace.
 #[derive(Debug)]
-pub enum Item {
+pub enum ReadItem {
     Block(Box<Block>),
     Notice(Notice),
 }
@@ -104,7 +104,7 @@ impl Chain {
     }
 
     /// Takes what a scan found; gives what there is to say and the block, if it is one to be used.
-    pub fn add(&mut self, found: Found, out: &mut Vec<Item>) {
+    pub fn add(&mut self, found: Found, out: &mut Vec<ReadItem>) {
         match found {
             Found::Damage(span) => self.open.push(What::Damage(span)),
             Found::Block(raw) => self.block(raw, out),
@@ -112,7 +112,7 @@ impl Chain {
     }
 
     /// The end; `rest` is what was left behind the last block, and whether it is a block that was cut off.
-    pub fn finish(&mut self, rest: Option<(Span, bool)>, out: &mut Vec<Item>) {
+    pub fn finish(&mut self, rest: Option<(Span, bool)>, out: &mut Vec<ReadItem>) {
         self.open.extend(rest.map(|(span, torn)| match torn {
             true => What::Torn(span),
             false => What::Damage(span),
@@ -120,7 +120,7 @@ impl Chain {
         self.say(None, out);
     }
 
-    fn block(&mut self, raw: Raw, out: &mut Vec<Item>) {
+    fn block(&mut self, raw: Raw, out: &mut Vec<ReadItem>) {
         let Raw {
             offset,
             header,
@@ -145,7 +145,7 @@ impl Chain {
             seq: header.seq,
             sealed_boot_ns: header.sealed_boot_ns,
         });
-        out.push(Item::Block(Box::new(block)));
+        out.push(ReadItem::Block(Box::new(block)));
     }
 
     /// A block that came already must not count twice; one of another recording without a beginning of its own
@@ -180,9 +180,9 @@ impl Chain {
         jump.saturating_sub(told.sum())
     }
 
-    fn say(&mut self, next: Option<&Header>, out: &mut Vec<Item>) {
+    fn say(&mut self, next: Option<&Header>, out: &mut Vec<ReadItem>) {
         for what in self.open.drain(..) {
-            out.push(Item::Notice(Notice {
+            out.push(ReadItem::Notice(Notice {
                 what,
                 after_boot_ns: self.last.map(|last| last.sealed_boot_ns),
                 before_boot_ns: next.map(|header| header.first_boot_ns),

@@ -1,6 +1,6 @@
 //! What a reader makes of files that were cut, flipped, smeared, doubled and mixed.
 
-use super::chain::{Chain, Item, Notice, What};
+use super::chain::{Chain, Notice, ReadItem, What};
 use super::scan::Scanner;
 use crate::block::{Builder, Seal};
 use crate::layout::flag;
@@ -32,8 +32,8 @@ fn read(bytes: &[u8]) -> Read {
     let mut read = Read::default();
     for item in items {
         match item {
-            Item::Notice(notice) => read.notices.push(notice),
-            Item::Block(block) => {
+            ReadItem::Notice(notice) => read.notices.push(notice),
+            ReadItem::Block(block) => {
                 read.blocks += 1;
                 let mut events = block.events().expect("a block that passed its checksum");
                 while let Some(event) = events.next().expect("an event") {

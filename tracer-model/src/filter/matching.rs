@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use tracer_common::filter as bit;
 
-use super::{Proto, Resolved, TICK_NS};
+use super::{FilterSpec, Proto, TICK_NS};
 use crate::event::{Counted, Detail, Endpoint, Event, EventKind, Flow, Owner, RawName};
 
-impl Resolved {
+impl FilterSpec {
     /// Whether the user wants this event. What is not known does not match; lost events always do, since a
     /// loss is never hidden.
     pub fn matches(&self, event: &Event) -> bool {

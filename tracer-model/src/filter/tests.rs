@@ -36,7 +36,7 @@ impl Host for TestHost {
     }
 }
 
-fn resolved(filters: &Filters) -> Resolved {
+fn resolved(filters: &Filters) -> FilterSpec {
     resolve(filters, SETTINGS, &TestHost).unwrap()
 }
 
@@ -102,7 +102,7 @@ fn connection(errno: Option<u32>) -> Event {
     }))
 }
 
-fn errnos(resolved: &Resolved) -> Vec<u32> {
+fn errnos(resolved: &FilterSpec) -> Vec<u32> {
     (0..576)
         .filter(|errno| resolved.config.errnos[*errno as usize / 64] >> (errno % 64) & 1 == 1)
         .collect()
@@ -123,7 +123,7 @@ fn remote(net: &str) -> Filters {
 }
 
 /// Does the kernel's longest-prefix match find the address?
-fn found(resolved: &Resolved, address: &str) -> bool {
+fn found(resolved: &FilterSpec, address: &str) -> bool {
     let mut event = retransmit();
     event.flow.as_mut().unwrap().remote = Some(Endpoint::Address(address.parse().unwrap()));
     resolved.matches(&event)

@@ -18,13 +18,13 @@ use tracer_capture::names::KernelNames;
 use tracer_capture::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
 use tracer_capture::sys;
 use tracer_model::event::EventKind;
-use tracer_model::filter::{self, Resolved, Settings};
+use tracer_model::filter::{self, FilterSpec, Settings};
 
 /// Hooks that are attached, with all privileges still there.
 pub struct Attached {
     pub loaded: Loaded,
     pub names: KernelNames,
-    pub resolved: Resolved,
+    pub filter: FilterSpec,
     pub facts: Facts,
     /// Names of the event kinds that are seen.
     pub event_kinds: Vec<&'static str>,
@@ -56,7 +56,7 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
         follow,
     };
     let host = ThisHost::new(root, &facts);
-    let resolved =
+    let filter =
         filter::resolve(&filters.into(), settings, &host).map_err(|error| match error {
             filter::Error::Usage(message) => Failure::Usage(message),
             filter::Error::Host(error) => Failure::Failed(error),
@@ -64,15 +64,15 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {
-        event_kinds: resolved.config.event_kinds,
-        follow: resolved.config.filters & bit::FOLLOW != 0,
+        event_kinds: filter.config.event_kinds,
+        follow: filter.config.filters & bit::FOLLOW != 0,
     };
     let names = KernelNames::open(root, &facts);
     let benign = names.benign_reasons();
-    let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
+    let mut loaded = load::load(&mut facts, wanted, &filter, capture.ring, &benign)?;
     let losses = losses(&loaded.plan);
     losses.iter().for_each(|loss| warn(loss));
-    let event_kinds = seen(&loaded.plan, &facts, &resolved)?;
+    let event_kinds = seen(&loaded.plan, &facts, &filter)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
         loaded.want(&Processes::new(root).descendants(&filters.pid))?;
@@ -80,7 +80,7 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
     Ok(Attached {
         loaded,
         names,
-        resolved,
+        filter,
         facts,
         event_kinds,
         losses,
@@ -139,10 +139,10 @@ fn losses(plan: &Plan) -> Vec<String> {
 }
 
 /// The event kinds that are seen; fails when there is none.
-fn seen(plan: &Plan, facts: &Facts, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
+fn seen(plan: &Plan, facts: &Facts, filter: &FilterSpec) -> anyhow::Result<Vec<&'static str>> {
     let seen: Vec<_> = (0..number::COUNT as u32)
         .filter(|&event_kind| {
-            resolved.config.event_kinds >> event_kind & 1 != 0 && plan.sees(event_kind)
+            filter.config.event_kinds >> event_kind & 1 != 0 && plan.sees(event_kind)
         })
         .filter_map(EventKind::from_number)
         .map(EventKind::name)

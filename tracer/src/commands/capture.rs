@@ -28,7 +28,7 @@ use tracer_capture::owner::Owners;
 use tracer_capture::sys;
 use tracer_format::writer::Report;
 use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner};
-use tracer_model::filter::Resolved;
+use tracer_model::filter::FilterSpec;
 use tracer_model::tally::Tally;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
@@ -65,7 +65,7 @@ pub struct Capture {
     owner_cache: OwnerCache,
     names: KernelNames,
     benign: Vec<u32>,
-    resolved: Resolved,
+    filter: FilterSpec,
     clock: Clock,
     /// While it waits for a reader and nothing is recorded, rings are not read, and their loss is counted.
     printer: Option<Printer>,
@@ -91,7 +91,7 @@ impl Capture {
         loaded: Loaded,
         owners: Owners,
         names: KernelNames,
-        resolved: Resolved,
+        filter: FilterSpec,
         clock: Clock,
         mut printer: Option<Printer>,
         trace_sink: Option<TraceSink>,
@@ -107,7 +107,7 @@ impl Capture {
             owner_cache: OwnerCache::default(),
             names,
             benign,
-            resolved,
+            filter,
             clock,
             printer,
             trace_sink,
@@ -199,10 +199,9 @@ impl Capture {
                 .holders_mut()
                 .refresh(latest, &sys::boot_clock_ns, &mut || loaded.walk());
         }
-        if self.resolved.config.filters & bit::FOLLOW != 0
-            && heads.any(|head| !head.owner_is_sure())
+        if self.filter.config.filters & bit::FOLLOW != 0 && heads.any(|head| !head.owner_is_sure())
         {
-            self.resolved.pids = self.loaded.pids()?;
+            self.filter.pids = self.loaded.pids()?;
         }
         Ok(())
     }
@@ -227,16 +226,16 @@ impl Capture {
 
     /// The filter, where the kernel could not be sure of the owner or does not know the cgroup.
     fn removes(&self, head: &Head, event: &Event) -> bool {
-        let is_decided = self.resolved.config.filters == 0 || head.owner_is_sure();
-        (self.resolved.cgroup_is_decided_here || !is_decided) && !self.resolved.matches(event)
+        let is_decided = self.filter.config.filters == 0 || head.owner_is_sure();
+        (self.filter.cgroup_is_decided_here || !is_decided) && !self.filter.matches(event)
     }
 
     /// The same for what is only counted: where the kernel is not sure of the owner, it counts.
     fn leaves_out(&self, counted: &Counted) -> bool {
         let nobody = Owner::default();
-        self.resolved.cgroup_is_decided_here
+        self.filter.cgroup_is_decided_here
             && !self
-                .resolved
+                .filter
                 .matches_owner(counted.owner.as_ref().unwrap_or(&nobody))
     }
 
@@ -279,7 +278,7 @@ impl Capture {
     /// Under `--follow` every child is remembered, beyond its end for the sake of data in flight; but not so
     /// many that there is no room for new ones.
     fn forget_ended(&mut self) -> Result<()> {
-        if self.resolved.config.filters & bit::FOLLOW == 0 {
+        if self.filter.config.filters & bit::FOLLOW == 0 {
             return Ok(());
         }
         let pids = self.loaded.pids()?;
@@ -318,7 +317,7 @@ impl Capture {
             .map(|(key, value)| value.head(key.event_kind))
             .collect();
         self.look_up(heads.iter())?;
-        let list_would_block = self.resolved.config.list_would_block != 0;
+        let list_would_block = self.filter.config.list_would_block != 0;
         let mut events = Vec::new();
         for ((key, value), head) in taken.iter().zip(&heads) {
             let owner = self.owners.resolve(head);

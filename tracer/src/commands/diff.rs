@@ -8,13 +8,13 @@ use clap::Parser as _;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use super::playback::{Play, Playback, Wanted};
+use super::merged_reader::{Item, MergedReader, Wanted};
 use super::renderer;
 use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
-use tracer_diagnose::diff::{Diff, Intake, RecordedFilters, Side, Verdict};
+use tracer_diagnose::diff::{Diff, DiffCollector, RecordedFilters, Side, Verdict};
 use tracer_format::note::Note;
 use tracer_model::errno;
 use tracer_model::filter::{Comm, Proto};
@@ -73,7 +73,7 @@ fn side(
     until: Option<When>,
     interrupt: &Interrupt,
 ) -> Result<Side, Failure> {
-    let mut playback = Playback::open(&Wanted {
+    let mut reader = MergedReader::open(&Wanted {
         paths: std::slice::from_ref(path),
         filters: &args.filters,
         since,
@@ -82,24 +82,24 @@ fn side(
         strict: args.strict,
         utc: args.printed.utc,
     })?;
-    let mut intake = Intake::default();
+    let mut collector = DiffCollector::default();
     let mut recorded = RecordedFilters::default();
-    for track in playback.tracks() {
-        intake.header(&track.facts);
-        recorded = recorded_filters(&track.facts);
+    for trace in reader.traces() {
+        collector.header(&trace.facts);
+        recorded = recorded_filters(&trace.facts);
     }
-    let (observed, _) = observe(&mut playback, interrupt, |_, wall_ns, play| match play {
-        Play::Event(event) => intake.event(wall_ns, event),
-        Play::Note(note) => {
+    let (observed, _) = observe(&mut reader, interrupt, |_, wall_ns, item| match item {
+        Item::Event(event) => collector.event(wall_ns, event),
+        Item::Note(note) => {
             if let Note::Sample(sample) = &**note {
-                intake.sample(sample);
+                collector.sample(sample);
             }
         }
     })?;
     Ok(Side::new(
         path.display().to_string(),
         observed,
-        intake,
+        collector,
         recorded,
     ))
 }

@@ -13,8 +13,8 @@ use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
 use collect::Collect;
 use found::{Ended, Found};
-use tracer_format::reader::Item;
-use tracer_format::reader::recording::Step;
+use tracer_format::reader::ReadItem;
+use tracer_format::reader::recording::ReadStep;
 
 /// Runs the command.
 pub fn run(args: &Info) -> Result<(), Failure> {
@@ -54,19 +54,19 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
             anyhow::bail!("interrupted");
         }
         match step {
-            Step::Item(Item::Block(block)) => {
+            ReadStep::Item(ReadItem::Block(block)) => {
                 if let Some(done) = collect.block(&block) {
                     print(&done, args)?;
                 }
             }
-            Step::Item(Item::Notice(notice)) => {
+            ReadStep::Item(ReadItem::Notice(notice)) => {
                 if args.strict && !(written && notice.is_torn_tail()) {
                     let name = tracer_model::escape::name(name.as_bytes());
                     anyhow::bail!("{name}: {notice} (--strict)");
                 }
                 collect.notice(&notice);
             }
-            Step::Wait | Step::End => break,
+            ReadStep::Wait | ReadStep::End => break,
         }
     }
     let mut last = collect.finish();

@@ -33,7 +33,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let Attached {
         loaded,
         names,
-        resolved,
+        filter,
         event_kinds,
         ..
     } = attached;
@@ -42,7 +42,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         loaded,
         owners,
         names,
-        resolved,
+        filter,
         clock,
         Some(printer),
         None,

@@ -15,7 +15,7 @@ mod header;
 pub mod info;
 #[cfg(feature = "capture")]
 pub mod live;
-mod playback;
+mod merged_reader;
 #[cfg(feature = "capture")]
 pub mod record;
 pub mod replay;

@@ -93,7 +93,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
     let Attached {
         loaded,
         names,
-        resolved,
+        filter,
         event_kinds,
         ..
     } = attached;
@@ -101,7 +101,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         loaded,
         owners,
         names,
-        resolved,
+        filter,
         clock,
         printer,
         Some(trace_sink),

@@ -52,10 +52,10 @@ fn read_all(recording: &mut Recording) -> (Vec<(i128, u64)>, Vec<Notice>) {
     let (mut events, mut notices) = (Vec::new(), Vec::new());
     loop {
         match recording.next().expect("reads") {
-            Step::End => return (events, notices),
-            Step::Wait => panic!("nobody writes"),
-            Step::Item(Item::Notice(notice)) => notices.push(notice),
-            Step::Item(Item::Block(block)) => {
+            ReadStep::End => return (events, notices),
+            ReadStep::Wait => panic!("nobody writes"),
+            ReadStep::Item(ReadItem::Notice(notice)) => notices.push(notice),
+            ReadStep::Item(ReadItem::Block(block)) => {
                 let mut decoder = block.events().expect("columns");
                 while let Some(event) = decoder.next().expect("an event") {
                     events.push((block.header.wall_ns(event.boot_ns), event.boot_ns));
@@ -137,8 +137,8 @@ fn a_trace_is_followed_until_its_writer_is_gone() {
     let mut seen = 0;
     loop {
         match recording.next().expect("reads") {
-            Step::Wait => break,
-            Step::Item(Item::Block(block)) => seen += block.header.events,
+            ReadStep::Wait => break,
+            ReadStep::Item(ReadItem::Block(block)) => seen += block.header.events,
             other => panic!("{other:?}"),
         }
     }

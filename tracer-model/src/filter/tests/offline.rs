@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::{PacketDrop, SendOk};
 
-fn offline(filters: &Filters) -> Resolved {
+fn offline(filters: &Filters) -> FilterSpec {
     resolve_offline(filters).unwrap()
 }
 

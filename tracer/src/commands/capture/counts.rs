@@ -12,7 +12,7 @@ impl Capture {
         let counters = self.counters()?;
         Ok(self
             .tally
-            .totals(&counters, missed, self.resolved.config.event_kinds))
+            .totals(&counters, missed, self.filter.config.event_kinds))
     }
 
     /// Totals in the middle of a run: of what has been taken from the rings. What is still in them counts later.

@@ -1,8 +1,8 @@
 //! Adds up what the blocks of a recording say of it. Memory does not grow with the trace.
 
 use super::found::{Ended, Found};
-use crate::commands::playback::sums::Sums;
-use crate::commands::playback::zone;
+use crate::commands::merged_reader::totals_window::TotalsWindow;
+use crate::commands::merged_reader::zone;
 use tracer_format::layout::HEADER_BYTES;
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
@@ -13,7 +13,7 @@ use tracer_format::{Block, Malformed};
 #[derive(Default)]
 pub struct Collect {
     found: Found,
-    sums: Sums,
+    totals: TotalsWindow,
     first_steps: Option<u32>,
 }
 
@@ -51,7 +51,7 @@ impl Collect {
             found.first = Some(first);
         }
         found.last = Some((header.sealed_boot_ns, header.wall_ns(header.sealed_boot_ns)));
-        self.sums.block(block, false);
+        self.totals.block(block, false);
         for (_, note) in &block.notes {
             self.note(block, note);
         }
@@ -77,7 +77,7 @@ impl Collect {
             Note::Gap(gap) => {
                 for (event_kind, count) in &gap.events {
                     if let Ok(event_kind) = event_kind.parse() {
-                        self.sums.lose(event_kind, *count);
+                        self.totals.lose(event_kind, *count);
                     }
                 }
                 let first = block.header.wall_ns(gap.first_boot_ns);
@@ -121,7 +121,7 @@ impl Collect {
     /// No more blocks.
     pub fn finish(self) -> Found {
         let mut found = self.found;
-        found.totals = self.sums.totals(|_| true);
+        found.totals = self.totals.totals(|_| true);
         found
     }
 }

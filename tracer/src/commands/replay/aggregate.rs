@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use foldhash::fast::RandomState;
 
-use crate::commands::playback::Track;
+use crate::commands::merged_reader::TraceReader;
 use tracer_format::{Block, Malformed};
 use tracer_model::event::{Counted, CountedKind, EventKind};
 use tracer_model::tally::Tally;
@@ -38,14 +38,14 @@ struct Sum {
 type Key = (EventKind, u64, u32, u32);
 
 /// The sums of one block. Events of a flow are mostly alike, so the last one of its flow is looked at first.
-struct Sums {
+struct TotalsWindow {
     rows: Vec<(Key, Sum)>,
     /// Of the flow's last event; beyond the end: none.
     of_flow: Vec<usize>,
     by_key: HashMap<Key, usize, RandomState>,
 }
 
-impl Sums {
+impl TotalsWindow {
     fn new(flows: usize) -> Self {
         Self {
             rows: Vec::new(),
@@ -88,29 +88,29 @@ impl Aggregate {
     ///
     /// # Errors
     /// When the block is not what the format says.
-    pub fn block(&mut self, track: &mut Track, block: &Block) -> Result<(), Malformed> {
+    pub fn block(&mut self, trace: &mut TraceReader, block: &Block) -> Result<(), Malformed> {
         let mut rows = block.rows()?;
         let mut codes = block.codes()?;
-        let mut sums = Sums::new(block.flows.len());
+        let mut sums = TotalsWindow::new(block.flows.len());
         while let Some(row) = rows.next()? {
             let code = codes.next(row.event_kind)?;
             let wall_ns = block.header.wall_ns(row.boot_ns);
-            if !track.in_time(wall_ns) {
-                track.remove(row.event_kind, row.count);
+            if !trace.in_time(wall_ns) {
+                trace.remove(row.event_kind, row.count);
                 continue;
             }
             if let Some(length) = self.window_ns {
                 let window = wall_ns.div_euclid(length);
                 // An event that comes a little late counts in the window at hand.
                 if self.window.is_none_or(|now| window > now) {
-                    self.add(track, block, &mut sums)?;
+                    self.add(trace, block, &mut sums)?;
                     self.next_window(window);
                 }
             }
             let flow = row.flow.map_or(0, |flow| flow as u32 + 1);
             let key = (row.event_kind, code, row.owner as u32, flow);
             let sum = sums.of(key, || Sum {
-                wanted: track.wants_parts(
+                wanted: trace.wants_parts(
                     row.event_kind,
                     errno(row.event_kind, code),
                     &block.owners[row.owner],
@@ -121,17 +121,22 @@ impl Aggregate {
                 last_boot_ns: row.boot_ns,
             });
             if !sum.wanted {
-                track.remove(row.event_kind, row.count);
+                trace.remove(row.event_kind, row.count);
                 continue;
             }
             sum.count = sum.count.saturating_add(row.count);
             sum.first_boot_ns = sum.first_boot_ns.min(row.boot_ns);
             sum.last_boot_ns = sum.last_boot_ns.max(row.boot_ns);
         }
-        self.add(track, block, &mut sums)
+        self.add(trace, block, &mut sums)
     }
 
-    fn add(&mut self, track: &Track, block: &Block, sums: &mut Sums) -> Result<(), Malformed> {
+    fn add(
+        &mut self,
+        trace: &TraceReader,
+        block: &Block,
+        sums: &mut TotalsWindow,
+    ) -> Result<(), Malformed> {
         // In the order of time: of rows that become one, the first says whose it is.
         let wanted = sums
             .take()
@@ -143,7 +148,7 @@ impl Aggregate {
             let name = block.code_name(event_kind, code)?;
             // Rows are of one recording; times are rendered with the clock of the last block.
             let shift =
-                i128::from(block.header.wall_minus_boot_ns) - track.clock.wall_minus_boot_ns;
+                i128::from(block.header.wall_minus_boot_ns) - trace.clock.wall_minus_boot_ns;
             let at = |boot_ns: u64| u64::try_from(i128::from(boot_ns) + shift).ok();
             self.tally.count(Counted {
                 event_kind,

@@ -62,7 +62,7 @@ fn time(side: &Side, wall_ns: Option<i64>) -> Value {
 fn head(diff: &Diff) -> String {
     let side = |side: &Side| {
         let (first, last) = side.observed.span.unzip();
-        let traffic = &side.intake.traffic;
+        let traffic = &side.collector.traffic;
         let sampled = traffic.sampled_ns > 0;
         json!({
             "path": side.name, "host": side.host(),

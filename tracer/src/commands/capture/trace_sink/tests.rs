@@ -1,7 +1,7 @@
 use super::*;
 use tracer_format::Block;
-use tracer_format::reader::recording::Step;
-use tracer_format::reader::{Item, Recording};
+use tracer_format::reader::recording::ReadStep;
+use tracer_format::reader::{ReadItem, Recording};
 use tracer_format::start::Start;
 use tracer_format::writer::{Options, Target, Writer};
 use tracer_model::event::Event;
@@ -28,8 +28,8 @@ fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
     let mut blocks = Vec::new();
     loop {
         match recording.next().expect("reads") {
-            Step::Item(Item::Block(block)) => blocks.push(*block),
-            Step::End => break,
+            ReadStep::Item(ReadItem::Block(block)) => blocks.push(*block),
+            ReadStep::End => break,
             other => panic!("{other:?}"),
         }
     }

@@ -61,7 +61,7 @@ pub struct Traffic {
 
 /// See above.
 #[derive(Clone, Debug, Default)]
-pub struct Intake {
+pub struct DiffCollector {
     pub counts: BTreeMap<What, Count>,
     pub traffic: Traffic,
     /// How long connections stood still, and the longest time-out in each, microseconds.
@@ -71,7 +71,7 @@ pub struct Intake {
     netns: Option<u32>,
 }
 
-impl Intake {
+impl DiffCollector {
     /// Takes an event; `netns` is the namespace that samples are of, where that is known.
     pub fn event(&mut self, wall_ns: i64, event: &Event) {
         let flow = event.flow.as_ref();

@@ -15,7 +15,7 @@ const SOCKETS: usize = 50_000;
 
 /// The evidence.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct SocketIndex {
     pub sockets: Vec<SocketFacts>,
     by_key: HashMap<Key, usize>,
     facts: usize,
@@ -35,7 +35,7 @@ type Key = (
 #[derive(Debug)]
 pub struct SocketFacts {
     /// Index of the trace.
-    pub track: usize,
+    pub trace: usize,
     pub proto: String,
     pub local: Option<Endpoint>,
     pub remote: Option<Endpoint>,
@@ -85,17 +85,17 @@ impl What {
     }
 }
 
-impl Ledger {
+impl SocketIndex {
     /// Takes an event.
-    pub fn event(&mut self, track: usize, wall_ns: i64, event: &Event) {
+    pub fn event(&mut self, trace: usize, wall_ns: i64, event: &Event) {
         let Some(flow) = &event.flow else { return };
         let Some(what) = what(event) else { return };
         let stream = flow.proto == "tcp" || flow.proto == "mptcp";
         let key: Key = match flow.socket {
             // After its end a socket has no remote end any more; without connections it has many.
-            Some(cookie) if stream => (track, Some(cookie), None, None, None),
+            Some(cookie) if stream => (trace, Some(cookie), None, None, None),
             cookie => (
-                track,
+                trace,
                 cookie,
                 flow.local.clone(),
                 flow.remote.clone(),
@@ -110,7 +110,7 @@ impl Ledger {
         let sockets = &mut self.sockets;
         let index = *self.by_key.entry(key).or_insert_with(|| {
             sockets.push(SocketFacts {
-                track,
+                trace,
                 proto: flow.proto.to_string(),
                 local: flow.local.clone(),
                 remote: flow.remote.clone(),

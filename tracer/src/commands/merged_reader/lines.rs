@@ -1,26 +1,26 @@
-//! The lines of what is played: the same for replay and for export as JSON lines.
+//! The lines of what is read: the same for replay and for export as JSON lines.
 
 use std::io::{self, Write};
 
-use super::{Play, Playback};
+use super::{Item, MergedReader};
 use crate::render::{Clock, Renderer};
 use tracer_format::Note;
 
-impl Playback {
+impl MergedReader {
     /// The line of an event or note, with its host where there are several traces; empty for a note of a newer
     /// tool.
-    pub fn line(&self, renderer: &Renderer, track: usize, play: &Play) -> String {
-        let clock = self.clock(track);
-        let line = match play {
-            Play::Event(event) => renderer.event(event, clock),
-            Play::Note(note) => line_of_note(renderer, note, clock),
+    pub fn line(&self, renderer: &Renderer, trace: usize, item: &Item) -> String {
+        let clock = self.clock(trace);
+        let line = match item {
+            Item::Event(event) => renderer.event(event, clock),
+            Item::Note(note) => line_of_note(renderer, note, clock),
         };
-        match self.tracks() {
+        match self.traces() {
             [_] => line,
             _ if line.is_empty() => line,
-            tracks => {
-                let track = &tracks[track];
-                renderer.of_host(line, track.host.as_deref().unwrap_or(track.name()))
+            traces => {
+                let trace = &traces[trace];
+                renderer.of_host(line, trace.host.as_deref().unwrap_or(trace.name()))
             }
         }
     }

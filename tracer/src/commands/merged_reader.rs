@@ -1,9 +1,9 @@
-//! What replay, export and report begin with: traces as typed become events in the order of time, filtered as
-//! live filters them, with the clock of the host that recorded them.
+//! The merged reader of replay, export and report: the traces that the user named become events in the order of
+//! time, filtered as live filters them, with the clock of the host that recorded them.
 
 mod lines;
-pub mod sums;
-mod track;
+pub mod totals_window;
+mod trace_reader;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use super::Failure;
 use super::warn;
 use crate::cli::Filters;
 use crate::render::Clock;
+pub use trace_reader::{NextBlock, TraceReader, zone};
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
 use tracer_model::event::{Counted, Event, Totals};
-use tracer_model::filter::{self, Resolved};
+use tracer_model::filter::{self, FilterSpec};
 use tracer_model::when::{self, When};
-pub use track::{Next, Track, zone};
 
 /// What is asked of traces.
 pub struct Wanted<'a> {
@@ -37,41 +37,41 @@ pub struct Wanted<'a> {
     pub utc: bool,
 }
 
-/// Traces being played.
-pub struct Playback {
-    tracks: Vec<Track>,
+/// Traces that are read side by side, in the order of time.
+pub struct MergedReader {
+    traces: Vec<TraceReader>,
     strict: bool,
 }
 
 /// What comes next.
 #[derive(Debug)]
-pub enum Play {
+pub enum Item {
     Event(Box<Event>),
     /// A sample, a change, a trigger: everything beside the events.
     Note(Box<Note>),
 }
 
-/// See [`Playback::next`].
-pub enum Step {
-    /// Of which track, and what.
-    Play(usize, Play),
+/// See [`MergedReader::next`].
+pub enum NextItem {
+    /// The index of its trace, and the item.
+    Item(usize, Item),
     /// Nothing for now: a recorder is at work.
     Wait,
     End,
 }
 
-impl Playback {
+impl MergedReader {
     /// Opens all traces and goes to where they are wanted from.
     ///
     /// # Errors
     /// When one cannot be read, or a filter or time means nothing there.
     pub fn open(wanted: &Wanted<'_>) -> Result<Self, Failure> {
-        let resolved =
+        let filter =
             filter::resolve_offline(&wanted.filters.into()).map_err(|error| match error {
                 filter::Error::Usage(message) => Failure::Usage(message),
                 filter::Error::Host(error) => Failure::Failed(error),
             })?;
-        let mut tracks = Vec::new();
+        let mut traces = Vec::new();
         for path in wanted.paths {
             let name = path.to_str().with_context(|| {
                 format!(
@@ -79,10 +79,10 @@ impl Playback {
                     path.display()
                 )
             })?;
-            tracks.push(track(name, wanted, &resolved)?);
+            traces.push(open_trace(name, wanted, &filter)?);
         }
         Ok(Self {
-            tracks,
+            traces,
             strict: wanted.strict,
         })
     }
@@ -91,67 +91,74 @@ impl Playback {
     ///
     /// # Errors
     /// When reading fails, or at damage when that is asked for.
-    pub fn next(&mut self) -> Result<Step> {
+    pub fn next(&mut self) -> Result<NextItem> {
         let mut first: Option<(i128, usize)> = None;
         let mut waits = false;
-        for (index, track) in self.tracks.iter_mut().enumerate() {
-            match track.peek(self.strict)? {
-                track::Head::At(wall_ns) => {
+        for (index, trace) in self.traces.iter_mut().enumerate() {
+            match trace.peek(self.strict)? {
+                trace_reader::Peeked::At(wall_ns) => {
                     if first.is_none_or(|(earliest, _)| wall_ns < earliest) {
                         first = Some((wall_ns, index));
                     }
                 }
-                track::Head::Wait => waits = true,
-                track::Head::End => {}
+                trace_reader::Peeked::Wait => waits = true,
+                trace_reader::Peeked::End => {}
             }
         }
         Ok(match first {
-            Some((_, index)) => match self.tracks[index].take() {
-                Some(play) => Step::Play(index, play),
-                None => Step::Wait,
+            Some((_, index)) => match self.traces[index].take() {
+                Some(item) => NextItem::Item(index, item),
+                None => NextItem::Wait,
             },
-            None if waits => Step::Wait,
-            None => Step::End,
+            None if waits => NextItem::Wait,
+            None => NextItem::End,
         })
     }
 
     /// The traces, in the order as typed.
-    pub fn tracks(&self) -> &[Track] {
-        &self.tracks
+    pub fn traces(&self) -> &[TraceReader] {
+        &self.traces
     }
 
     /// For going through blocks instead of events.
-    pub fn tracks_mut(&mut self) -> &mut [Track] {
-        &mut self.tracks
+    pub fn traces_mut(&mut self) -> &mut [TraceReader] {
+        &mut self.traces
     }
 
     /// The clock of a trace at its last event.
-    pub fn clock(&self, track: usize) -> &Clock {
-        &self.tracks[track].clock
+    pub fn clock(&self, trace: usize) -> &Clock {
+        &self.traces[trace].clock
     }
 
     /// What was counted instead of listed, in all traces.
     pub fn counted(&mut self) -> Vec<Counted> {
-        self.tracks.iter_mut().flat_map(Track::counted).collect()
+        self.traces
+            .iter_mut()
+            .flat_map(TraceReader::counted)
+            .collect()
     }
 
-    /// Totals of what was played.
+    /// Totals of what was read.
     pub fn totals(&self) -> Totals {
-        sums::add(self.tracks.iter().map(Track::totals))
+        totals_window::add(self.traces.iter().map(TraceReader::totals))
     }
 }
 
 /// Opens one trace.
-fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, Failure> {
+fn open_trace(
+    name: &str,
+    wanted: &Wanted<'_>,
+    filter: &FilterSpec,
+) -> Result<TraceReader, Failure> {
     let mut recording = super::open_trace(name, wanted.follow)?;
     let (mut since, mut until) = (None, None);
     recording.take_first()?;
-    let facts = track::header(&recording).unwrap_or_default();
+    let facts = trace_reader::header(&recording).unwrap_or_default();
     let zone = zone(&facts).unwrap_or(TimeZone::UTC);
     if wanted.since.is_some() || wanted.until.is_some() {
         let span = recording
             .span()?
-            .or_else(|| track::first_wall(&recording).map(|at| (at, at)));
+            .or_else(|| trace_reader::first_wall(&recording).map(|at| (at, at)));
         let (first, last) = span.with_context(|| format!("{name}: no time is known in it"))?;
         let context = when::Context {
             zone: zone.clone(),
@@ -170,9 +177,9 @@ fn track(name: &str, wanted: &Wanted<'_>, resolved: &Resolved) -> Result<Track, 
         recording.begin_at(since)?;
     }
     let zone = if wanted.utc { TimeZone::UTC } else { zone };
-    let mut track = Track::new(recording, resolved.clone(), zone, since, until);
-    track.facts = facts;
-    Ok(track)
+    let mut trace = TraceReader::new(recording, filter.clone(), zone, since, until);
+    trace.facts = facts;
+    Ok(trace)
 }
 
 fn timestamp(wall_ns: i128) -> Result<Timestamp> {
@@ -183,7 +190,7 @@ fn timestamp(wall_ns: i128) -> Result<Timestamp> {
 ///
 /// # Errors
 /// When `strict` is asked for.
-fn heed(name: &str, notice: &Notice, strict: bool) -> Result<()> {
+fn report_notice(name: &str, notice: &Notice, strict: bool) -> Result<()> {
     let name = tracer_model::escape::name(name.as_bytes());
     if strict {
         bail!("{name}: {notice} (--strict)");

@@ -1,4 +1,4 @@
-//! One trace being played: block after block, event after event.
+//! Reads one trace: block after block, event after event.
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,15 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use super::sums::Sums;
-use super::{Play, heed};
+use super::totals_window::TotalsWindow;
+use super::{Item, report_notice};
 use crate::render::Clock;
 use tracer_format::Block;
 use tracer_format::note::{Gap, Note};
-use tracer_format::reader::recording::Step;
-use tracer_format::reader::{Item, Recording};
+use tracer_format::reader::recording::ReadStep;
+use tracer_format::reader::{ReadItem, Recording};
 use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
-use tracer_model::filter::Resolved;
+use tracer_model::filter::FilterSpec;
 use tracer_model::samples::Zone;
 
 /// No event can be in a block that was begun so long after it, nanoseconds: aggregated ones come a second late.
@@ -23,10 +23,10 @@ const LATE_NS: i128 = 5_000_000_000;
 /// So many places of damage are remembered.
 const DAMAGE: usize = 16;
 
-/// A trace being played.
-pub struct Track {
+/// The reader of one trace, with its filter and its clock.
+pub struct TraceReader {
     recording: Recording,
-    resolved: Resolved,
+    filter: FilterSpec,
     pub clock: Clock,
     /// Name of the host that recorded, where the trace says so.
     pub host: Option<String>,
@@ -34,8 +34,8 @@ pub struct Track {
     pub facts: Map<String, Value>,
     since: Option<i128>,
     until: Option<i128>,
-    queue: VecDeque<(i128, Play)>,
-    sums: Sums,
+    queue: VecDeque<(i128, Item)>,
+    totals: TotalsWindow,
     counted: Vec<Counted>,
     ended: bool,
     covered: Option<(i128, i128)>,
@@ -43,32 +43,32 @@ pub struct Track {
     pub damage: Vec<String>,
 }
 
-/// What stands at the front.
-pub enum Head {
+/// What [`TraceReader::peek`] found.
+pub enum Peeked {
     /// Something of this time, nanoseconds of the wall clock.
     At(i128),
     Wait,
     End,
 }
 
-/// What [`Track::block`] gives.
-pub enum Next {
+/// What [`TraceReader::block`] gives.
+pub enum NextBlock {
     Block(Box<Block>),
     Wait,
     End,
 }
 
-impl Track {
+impl TraceReader {
     pub fn new(
         recording: Recording,
-        resolved: Resolved,
+        filter: FilterSpec,
         zone: TimeZone,
         since: Option<i128>,
         until: Option<i128>,
     ) -> Self {
         Self {
             recording,
-            resolved,
+            filter,
             clock: Clock {
                 wall_minus_boot_ns: 0,
                 zone,
@@ -78,7 +78,7 @@ impl Track {
             since,
             until,
             queue: VecDeque::new(),
-            sums: Sums::default(),
+            totals: TotalsWindow::default(),
             counted: Vec::new(),
             ended: false,
             covered: None,
@@ -100,44 +100,44 @@ impl Track {
     ///
     /// # Errors
     /// When reading fails, or at damage when `strict`.
-    pub fn peek(&mut self, strict: bool) -> Result<Head> {
+    pub fn peek(&mut self, strict: bool) -> Result<Peeked> {
         while self.queue.is_empty() {
             match self.block(strict)? {
-                Next::Block(block) => self.fill(&block, strict)?,
-                Next::Wait => return Ok(Head::Wait),
-                Next::End => return Ok(Head::End),
+                NextBlock::Block(block) => self.fill(&block, strict)?,
+                NextBlock::Wait => return Ok(Peeked::Wait),
+                NextBlock::End => return Ok(Peeked::End),
             }
         }
         Ok(self
             .queue
             .front()
-            .map_or(Head::End, |(wall_ns, _)| Head::At(*wall_ns)))
+            .map_or(Peeked::End, |(wall_ns, _)| Peeked::At(*wall_ns)))
     }
 
     /// What comes next.
-    pub fn take(&mut self) -> Option<Play> {
-        self.queue.pop_front().map(|(_, play)| play)
+    pub fn take(&mut self) -> Option<Item> {
+        self.queue.pop_front().map(|(_, item)| item)
     }
 
     /// The next block that may hold what is wanted. Whoever goes through blocks takes none by [`Self::take`].
     ///
     /// # Errors
     /// As [`Self::peek`].
-    pub fn block(&mut self, strict: bool) -> Result<Next> {
+    pub fn block(&mut self, strict: bool) -> Result<NextBlock> {
         loop {
             if self.ended {
-                return Ok(Next::End);
+                return Ok(NextBlock::End);
             }
             match self.recording.next()? {
-                Step::End => self.ended = true,
-                Step::Wait => return Ok(Next::Wait),
-                Step::Item(Item::Notice(notice)) => {
+                ReadStep::End => self.ended = true,
+                ReadStep::Wait => return Ok(NextBlock::Wait),
+                ReadStep::Item(ReadItem::Notice(notice)) => {
                     if !notice.is_torn_tail() && self.damage.len() < DAMAGE {
                         self.damage.push(notice.to_string());
                     }
-                    heed(&self.recording.name, &notice, strict)?;
+                    report_notice(&self.recording.name, &notice, strict)?;
                 }
-                Step::Item(Item::Block(block)) => {
+                ReadStep::Item(ReadItem::Block(block)) => {
                     let header = &block.header;
                     self.clock.wall_minus_boot_ns = header.wall_minus_boot_ns.into();
                     if header.starts() {
@@ -151,7 +151,7 @@ impl Track {
                     let early = self
                         .since
                         .is_some_and(|since| header.wall_ns(header.sealed_boot_ns) < since);
-                    self.sums.block(&block, early);
+                    self.totals.block(&block, early);
                     if early {
                         continue;
                     }
@@ -169,7 +169,7 @@ impl Track {
                     );
                     let (from, to) = self.covered.unwrap_or((first, last));
                     self.covered = Some((from.min(first), to.max(last)));
-                    return Ok(Next::Block(block));
+                    return Ok(NextBlock::Block(block));
                 }
             }
         }
@@ -186,9 +186,9 @@ impl Track {
     /// Is an event one that is wanted? Counts it if not.
     pub fn wants(&mut self, event: &Event) -> bool {
         let wall_ns = i128::from(event.boot_ns) + self.clock.wall_minus_boot_ns;
-        let wanted = self.in_time(wall_ns) && self.resolved.matches(event);
+        let wanted = self.in_time(wall_ns) && self.filter.matches(event);
         if !wanted {
-            self.sums.remove(event.kind(), event.count);
+            self.totals.remove(event.kind(), event.count);
         }
         wanted
     }
@@ -201,12 +201,12 @@ impl Track {
         owner: &Owner,
         flow: Option<&Flow>,
     ) -> bool {
-        self.resolved.matches_parts(event_kind, errno, owner, flow)
+        self.filter.matches_parts(event_kind, errno, owner, flow)
     }
 
     /// An event that was read is not wanted.
     pub fn remove(&mut self, event_kind: EventKind, count: u64) {
-        self.sums.remove(event_kind, count);
+        self.totals.remove(event_kind, count);
     }
 
     /// Is a time of the wall clock between the ends that were asked for?
@@ -238,7 +238,7 @@ impl Track {
                     if self.wants(&event) {
                         let wall_ns = block.header.wall_ns(event.boot_ns);
                         self.queue
-                            .push_back((wall_ns, Play::Event(Box::new(event))));
+                            .push_back((wall_ns, Item::Event(Box::new(event))));
                     }
                 }
                 Err(malformed) => return self.malformed(&malformed.to_string(), strict),
@@ -262,7 +262,7 @@ impl Track {
     }
 
     fn note(&mut self, block: &Block, note: &Note) {
-        let (boot_ns, play) = match note {
+        let (boot_ns, item) = match note {
             Note::Counted(row) => {
                 let counted = block.counted(row).filter(|_| self.is_whole());
                 return self.counted.extend(counted);
@@ -276,7 +276,7 @@ impl Track {
         };
         let wall_ns = block.header.wall_ns(boot_ns);
         if self.in_time(wall_ns) {
-            self.queue.push_back((wall_ns, Play::Note(Box::new(play))));
+            self.queue.push_back((wall_ns, Item::Note(Box::new(item))));
         }
     }
 
@@ -286,7 +286,7 @@ impl Track {
             let Ok(event_kind) = name.parse() else {
                 continue;
             };
-            self.sums.lose(event_kind, *count);
+            self.totals.lose(event_kind, *count);
             let lost = Lost {
                 at: LostAt::Disk,
                 event_kind: Some(event_kind),
@@ -296,32 +296,30 @@ impl Track {
             if self.in_time(wall_ns) {
                 let event = Event::lost(gap.last_boot_ns, lost);
                 self.queue
-                    .push_back((wall_ns, Play::Event(Box::new(event))));
+                    .push_back((wall_ns, Item::Event(Box::new(event))));
             }
         }
     }
 
     /// What was counted instead of listed, filtered like events.
     pub fn counted(&mut self) -> Vec<Counted> {
-        let resolved = &self.resolved;
+        let filter = &self.filter;
         let counted = std::mem::take(&mut self.counted).into_iter();
-        counted
-            .filter(|row| resolved.matches_counted(row))
-            .collect()
+        counted.filter(|row| filter.matches_counted(row)).collect()
     }
 
-    /// Totals of what was played.
+    /// Totals of what was read.
     pub fn totals(&self) -> Totals {
-        self.sums
-            .totals(|event_kind| self.resolved.wants_kind(event_kind))
+        self.totals
+            .totals(|event_kind| self.filter.wants_kind(event_kind))
     }
 }
 
 /// What a recording says of itself, when its first block has been read.
 pub fn header(recording: &Recording) -> Option<Map<String, Value>> {
     let mut notes = recording.waiting().filter_map(|item| match item {
-        Item::Block(block) => Some(&block.notes),
-        Item::Notice(_) => None,
+        ReadItem::Block(block) => Some(&block.notes),
+        ReadItem::Notice(_) => None,
     });
     notes.find_map(|notes| {
         notes.iter().find_map(|(_, note)| match note {
@@ -334,8 +332,8 @@ pub fn header(recording: &Recording) -> Option<Map<String, Value>> {
 /// When the first block that has been read begins, nanoseconds of the wall clock.
 pub fn first_wall(recording: &Recording) -> Option<i128> {
     recording.waiting().find_map(|item| match item {
-        Item::Block(block) => Some(block.header.wall_ns(block.header.first_boot_ns)),
-        Item::Notice(_) => None,
+        ReadItem::Block(block) => Some(block.header.wall_ns(block.header.first_boot_ns)),
+        ReadItem::Notice(_) => None,
     })
 }
 

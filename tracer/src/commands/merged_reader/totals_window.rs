@@ -8,7 +8,7 @@ use tracer_model::event::{EventKind, EventTotals, Totals};
 
 /// Adds up the totals of one trace, which may hold several recordings.
 #[derive(Default)]
-pub struct Sums {
+pub struct TotalsWindow {
     /// Of recordings that are over.
     done: Vec<Totals>,
     trace_id: Option<[u8; 16]>,
@@ -20,7 +20,7 @@ pub struct Sums {
     lost: BTreeMap<EventKind, u64>,
 }
 
-impl Sums {
+impl TotalsWindow {
     /// Takes the counters of a block; `early`: it lies before what is wanted.
     pub fn block(&mut self, block: &Block, early: bool) {
         if self.trace_id.replace(block.header.trace_id) != Some(block.header.trace_id) {
