@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::load::{self, Loaded};
-use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
+use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Purpose, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, event_kind};
 use tracer_model::filter::FilterSpec;
@@ -120,7 +120,7 @@ impl Bench {
             .iter()
             .find(|choice| choice.group.name == row.purpose)?;
         choice.group.serves.iter().find_map(|serves| match serves {
-            Serves::Event(event_kind) => Some(*event_kind as usize),
+            Purpose::Event(event_kind) => Some(*event_kind as usize),
             _ => None,
         })
     }

@@ -138,13 +138,13 @@ pub struct Rule {
     pub next_step: &'static str,
     pub do_not: &'static str,
     /// Causes that say less about the same sockets: they step back where this one is found.
-    pub over: &'static [&'static str],
-    pub judge: fn(&Observed) -> Vec<Case>,
+    pub supersedes: &'static [&'static str],
+    pub judge: fn(&Observed) -> Vec<Match>,
 }
 
 /// What a rule found.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub struct Match {
     /// Indices into [`Observed::conversations`]; none: it is about the host.
     pub conversations: Vec<usize>,
     /// Indices into [`Observed::sockets`] whose trouble it explains.
@@ -167,7 +167,7 @@ pub struct Case {
     pub symptom: Option<Symptom>,
 }
 
-impl Case {
+impl Match {
     /// A case about sockets of one conversation.
     pub fn of(
         observed: &Observed,

@@ -110,7 +110,7 @@ fn every_rule_says_all_that_an_operator_needs_and_names_only_causes_that_exist()
             assert!(!text.contains("  "), "{}: {text:?}", rule.cause);
         }
         assert!(!rule.needs.is_empty(), "{}", rule.cause);
-        for other in rule.over {
+        for other in rule.supersedes {
             assert!(names.contains(other), "{}: {other}", rule.cause);
             assert_ne!(*other, rule.cause);
         }
@@ -125,9 +125,9 @@ fn every_rule_says_all_that_an_operator_needs_and_names_only_causes_that_exist()
 #[test]
 fn no_two_rules_step_back_for_each_other() {
     for rule in all_rules() {
-        for other in rule.over.iter().filter_map(|cause| rules::of(cause)) {
+        for other in rule.supersedes.iter().filter_map(|cause| rules::of(cause)) {
             assert!(
-                !other.over.contains(&rule.cause),
+                !other.supersedes.contains(&rule.cause),
                 "{} and {}",
                 rule.cause,
                 other.cause

@@ -68,8 +68,8 @@ fn one(rule: &Rule, text: &mut String) {
     } else {
         ""
     };
-    let over: Vec<_> = rule
-        .over
+    let supersedes: Vec<_> = rule
+        .supersedes
         .iter()
         .map(|cause| format!("[{cause}](#{cause})"))
         .collect();
@@ -87,7 +87,7 @@ fn one(rule: &Rule, text: &mut String) {
         ("Refuted by", rule.refuted_by.to_owned()),
         ("Next step", rule.next_step.to_owned()),
         ("Do not", rule.do_not.to_owned()),
-        ("Instead of", over.join(", ")),
+        ("Instead of", supersedes.join(", ")),
     ];
     for (name, words) in rows.iter().filter(|(_, words)| !words.is_empty()) {
         _ = writeln!(text, "- *{name}:* {words}");

@@ -15,7 +15,7 @@ mod verdicts;
 
 use std::path::{Path, PathBuf};
 
-pub use btf::{BtfFacts, Feature, Processor, SteadySends};
+pub use btf::{BtfFacts, Feature, PerfTracepointSends, Processor};
 pub use capability::{Capabilities, Capability};
 pub use host::systemd_cgroup;
 pub use misses::recursion_misses;

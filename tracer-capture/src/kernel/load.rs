@@ -21,7 +21,7 @@ use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, event_kind};
 
 use super::facts::{Facts, ProgramVerdict, Verdicts};
-use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
+use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Purpose, Wanted};
 use super::ring::RINGS;
 use tracer_model::filter::FilterSpec;
 
@@ -117,8 +117,10 @@ fn object(plan: &Plan, resolved: &FilterSpec, ring_bytes: u64, btf: &Btf) -> Res
         registers_offset: plan.registers_offset,
         calls: plan.calls,
         other_sends: u64::from(plan.sees_other_sends()),
-        sock_type: plan.steady_sends.map_or(0, |ids| ids.sock.into()),
-        tcp_sock_type: plan.steady_sends.map_or(0, |ids| ids.tcp_sock.into()),
+        sock_type: plan.perf_tracepoint_sends.map_or(0, |ids| ids.sock.into()),
+        tcp_sock_type: plan
+            .perf_tracepoint_sends
+            .map_or(0, |ids| ids.tcp_sock.into()),
         ..resolved.config
     });
     let offsets: &[u32; OFFSET_COUNT] = &plan.offsets;
@@ -135,7 +137,7 @@ fn object(plan: &Plan, resolved: &FilterSpec, ring_bytes: u64, btf: &Btf) -> Res
         loader.map_max_entries(name, bytes);
     }
     let patched = plan
-        .steady_sends
+        .perf_tracepoint_sends
         .map(|ids| Patched::with_cast(&OBJECT.0, ids.cast));
     let object = patched.as_ref().map_or(&OBJECT.0, Patched::bytes);
     loader.load(object).map_err(|error| {
@@ -262,8 +264,8 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, Progra
 }
 
 fn kinds_of(hook: &Hook) -> Vec<u32> {
-    let event_kind = |serves: &Serves| match serves {
-        Serves::Event(event_kind) => Some(*event_kind),
+    let event_kind = |serves: &Purpose| match serves {
+        Purpose::Event(event_kind) => Some(*event_kind),
         _ => None,
     };
     hook.serves.iter().filter_map(event_kind).collect()

@@ -10,22 +10,24 @@ mod fields;
 mod groups;
 mod names;
 mod null;
+mod perf_tracepoint;
 mod privilege;
 mod sends;
-mod steady;
 
 use tracer_common::{OFFSET_COUNT, SystemCalls, event_kind};
 
-use crate::kernel::facts::{BtfFacts, Facts, Feature, Processor, ProgramVerdict, SteadySends};
+use crate::kernel::facts::{
+    BtfFacts, Facts, Feature, PerfTracepointSends, Processor, ProgramVerdict,
+};
 use choose::{choose, loss_of};
 use names::losses_of_names;
 
 pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
+pub use perf_tracepoint::PERF_TRACEPOINT;
 pub use privilege::{Missing, Privileges, privileges};
 pub use sends::{OTHER_SENDS, SENDS};
-pub use steady::STEADY;
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
@@ -53,7 +55,7 @@ impl Wanted {
 
 /// What a hook is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Serves {
+pub enum Purpose {
     /// One of [`tracer_common::event_kind`].
     Event(u32),
     /// Who owns a socket.
@@ -66,7 +68,7 @@ pub enum Serves {
     OwnerEnd,
 }
 
-impl Serves {
+impl Purpose {
     /// The word of the output contract.
     pub const fn name(self) -> &'static str {
         match self {
@@ -124,7 +126,7 @@ pub struct Hook {
     /// Tracepoint, iterator target or kernel function.
     pub attach: &'static str,
     pub kind: Kind,
-    pub serves: &'static [Serves],
+    pub serves: &'static [Purpose],
     pub need: Need,
 }
 
@@ -180,7 +182,7 @@ impl Choice {
 /// Something that this host does not give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    pub serves: Serves,
+    pub serves: Purpose,
     /// What the user will not see.
     pub lost: String,
     pub why: String,
@@ -206,8 +208,8 @@ pub struct Plan {
     pub calls: SystemCalls,
     /// Why the programs do not see what the caller of a send asks for; `None` where they do.
     pub requests_unseen: Option<String>,
-    /// How the program of [`STEADY`] reads sockets; `None`: it is not loaded.
-    pub steady_sends: Option<SteadySends>,
+    /// How the program of [`PERF_TRACEPOINT`] reads sockets; `None`: it is not loaded.
+    pub perf_tracepoint_sends: Option<PerfTracepointSends>,
     /// What this host does not give, as far as the kernel has had its say.
     pub losses: Vec<Loss>,
     /// Fields that were not found, and what that makes null.
@@ -232,7 +234,7 @@ impl Plan {
     /// Whether any hook is left for one of [`tracer_common::event_kind`].
     pub fn sees(&self, event_kind: u32) -> bool {
         self.hooks().any(|hook| {
-            hook.need == Need::Required && hook.serves.contains(&Serves::Event(event_kind))
+            hook.need == Need::Required && hook.serves.contains(&Purpose::Event(event_kind))
         })
     }
 
@@ -245,7 +247,7 @@ impl Plan {
                 plan.file_refs_bias,
                 plan.abilities,
                 plan.registers_offset,
-                plan.steady_sends,
+                plan.perf_tracepoint_sends,
                 plan.sees_other_sends(),
             )
         };
@@ -305,7 +307,9 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         requests_unseen: abilities::requests_unseen(btf, abilities),
         losses: Vec::new(),
         fields: field_losses(btf),
-        steady_sends: btf.steady_sends.filter(|_| btf.preemptible_tracepoints),
+        perf_tracepoint_sends: btf
+            .perf_tracepoint_sends
+            .filter(|_| btf.preemptible_tracepoints),
     };
     let wanted_kinds = (0..event_kind::COUNT as u32).filter(|&event_kind| wanted.has(event_kind));
     // Once the kernel has refused a program, what is missing is told by the losses.
@@ -320,13 +324,17 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
     }
     losses.extend(losses_of_names(facts, btf, wanted));
     losses.extend(abilities::losses(btf, wanted));
-    losses.extend(steady::loss(btf, wanted));
+    losses.extend(perf_tracepoint::loss(btf, wanted));
     Ok(Plan { losses, ..plan })
 }
 
 /// The names of all programs.
 pub fn programs() -> impl Iterator<Item = &'static str> {
-    let groups = GROUPS.iter().chain(STEADY).chain(SENDS).chain(OTHER_SENDS);
+    let groups = GROUPS
+        .iter()
+        .chain(PERF_TRACEPOINT)
+        .chain(SENDS)
+        .chain(OTHER_SENDS);
     groups
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
@@ -334,11 +342,11 @@ pub fn programs() -> impl Iterator<Item = &'static str> {
 
 fn is_wanted(group: &Group, wanted: Wanted, btf: &BtfFacts) -> bool {
     group.serves.iter().any(|serves| match *serves {
-        Serves::Event(event_kind) => wanted.has(event_kind),
-        Serves::Owner => true,
-        Serves::DeviceOwner => wanted.has(event_kind::DEVICE),
-        Serves::Follow => wanted.follow,
-        Serves::OwnerEnd => !btf.features.contains(&Feature::TracingSocketStorage),
+        Purpose::Event(event_kind) => wanted.has(event_kind),
+        Purpose::Owner => true,
+        Purpose::DeviceOwner => wanted.has(event_kind::DEVICE),
+        Purpose::Follow => wanted.follow,
+        Purpose::OwnerEnd => !btf.features.contains(&Feature::TracingSocketStorage),
     })
 }
 

@@ -92,11 +92,11 @@ impl DiffCollector {
                     self.add(What::Disconnects, wall_ns, event, count);
                     self.add_errno(What::Disconnect, errno, wall_ns, event);
                 }
-                let over = matches!(
+                let ended = matches!(
                     change.to,
                     Some(TcpState::Established | TcpState::Close | TcpState::TimeWait)
                 );
-                if let Some(key) = key(false).filter(|_| over) {
+                if let Some(key) = key(false).filter(|_| ended) {
                     self.stalls.end(&key, wall_ns);
                 }
             }

@@ -51,7 +51,7 @@ pub fn all() -> Vec<Entry> {
     all
 }
 
-/// Everything that a word means; empty when it means nothing. Case does not matter, nor does `-` for `_`.
+/// Everything that a word means; empty when it means nothing. Upper and lower case are alike, and so are `-` and `_`.
 pub fn of(word: &str) -> Vec<Entry> {
     let asked = normal(word);
     let mut found = all();

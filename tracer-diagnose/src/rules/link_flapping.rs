@@ -18,7 +18,7 @@ pub static RULE: Rule = Rule {
     next_step: "Exchange one part at a time: cable, SFP, port. Compare with the other end's log: do both see the same \
                 times? With bonding, is it one member only?",
     do_not: "Do not tune TCP or the application; do not reset the driver again and again: it looks like the fault.",
-    over: &[
+    supersedes: &[
         "link_down",
         "neighbour_failed",
         "path_blackhole",
@@ -33,5 +33,5 @@ pub static RULE: Rule = Rule {
         "bufferbloat",
         "unknown",
     ],
-    judge: |observed| link_down::cases(observed, |times| times >= FLAPS),
+    judge: |observed| link_down::matches(observed, |times| times >= FLAPS),
 };

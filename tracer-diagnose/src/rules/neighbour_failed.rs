@@ -1,7 +1,7 @@
 //! The next hop does not answer ARP or neighbour discovery.
 
 use super::common::{by_address, dropped, ended, errors, many, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
 use tracer_model::linux;
@@ -23,7 +23,7 @@ pub static RULE: Rule = Rule {
                 it the gateway, everything behind it is gone as well.",
     do_not: "Do not add static neighbour entries before you know why it does not answer: packets would then vanish in \
              silence.",
-    over: &[
+    supersedes: &[
         "syn_blackhole",
         "path_blackhole",
         "no_route",
@@ -34,8 +34,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let failed = sockets(observed, conversation, waited);
         if failed.is_empty() {
@@ -51,7 +51,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let mut addresses: Vec<_> = failures.collect();
         addresses.sort();
         addresses.dedup();
-        let mut case = Case::of(observed, index, failed.clone(), Confidence::High)
+        let mut matched = Match::of(observed, index, failed.clone(), Confidence::High)
             .shown_by("packets thrown away that waited for the neighbour", &drops)
             .shown_by(
                 "sends failed with EHOSTUNREACH",
@@ -59,18 +59,18 @@ fn judge(observed: &Observed) -> Vec<Case> {
             );
         let ended = ended(observed, &failed, &unreachable);
         if ended > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{} ended with EHOSTUNREACH",
                 many(ended, "connection")
             ));
         }
         if !addresses.is_empty() {
             addresses.truncate(4);
-            case = case.with(format!("neighbours that failed: {}", addresses.join(", ")));
+            matched = matched.with(format!("neighbours that failed: {}", addresses.join(", ")));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    by_address(observed, cases)
+    by_address(observed, matches)
 }
 
 fn waited(socket: &Socket) -> bool {

@@ -3,7 +3,7 @@
 use super::common::resent;
 use super::loss::losses;
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use tracer_model::event::{Cause, EventKind};
 
 pub static RULE: Rule = Rule {
@@ -23,12 +23,12 @@ pub static RULE: Rule = Rule {
     next_step: "Compare counters of interfaces and switch ports from this host outwards (ethtool -S, CRC and discard \
                 counters) over the same minutes; look for a policer or a duplex mismatch on the shared part.",
     do_not: "Do not raise application retries or buffers: lost packets are not slow ones, and more traffic loses more.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for host in 0..observed.hosts.len() {
         let losses = losses(observed, host);
         // Much went elsewhere unharmed: then it is about these destinations.
@@ -48,7 +48,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .iter()
             .map(|one| one.delivered_segments)
             .sum::<Option<u64>>();
-        let mut case = Case::of_many(
+        let mut matched = Match::of_many(
             observed,
             lossy
                 .iter()
@@ -64,12 +64,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
         );
         if let Some(delivered) = delivered.filter(|delivered| *delivered > 0) {
             let part = sum.segments as f64 / (delivered + sum.segments) as f64;
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{:.1} % of what was sent was sent again",
                 part * 100.0
             ));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }

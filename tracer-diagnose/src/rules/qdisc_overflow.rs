@@ -1,7 +1,7 @@
 //! The queue of this host's own interface is full.
 
 use super::common::{dropped, errors, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
 use tracer_model::linux;
@@ -23,7 +23,7 @@ pub static RULE: Rule = Rule {
     next_step: "tc -s qdisc show dev INTERFACE: which discipline, which limit, how much backlog? Shape the sender, raise \
                 the limit of a policer that is too small, or use fq_codel.",
     do_not: "Do not raise txqueuelen or socket buffers first: a longer queue makes everybody wait (bufferbloat).",
-    over: &[
+    supersedes: &[
         "path_loss",
         "destination_loss",
         "bufferbloat",
@@ -33,8 +33,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         // UDP senders are told of it: that is another finding.
         let full = sockets(observed, conversation, |socket| {
@@ -76,7 +76,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             Some(part) if part < 0.01 => Confidence::Medium,
             _ => Confidence::High,
         };
-        let mut case = Case::of(observed, index, full.clone(), confidence)
+        let mut matched = Match::of(observed, index, full.clone(), confidence)
             .shown_by(
                 format!("packets dropped by the queue of {}", interfaces.join(", ")),
                 &drops,
@@ -86,11 +86,11 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 &errors(observed, &full, &[linux::ENOBUFS]),
             );
         if counted > 0 {
-            case = case.with(format!("the queue itself counted {counted} drops"));
+            matched = matched.with(format!("the queue itself counted {counted} drops"));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }
 
 /// Dropped by a queue on the way out.

@@ -1,7 +1,7 @@
 //! What was sent again had arrived.
 
 use super::common::{of_host, resent, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::{Cause, EventKind};
 
@@ -27,12 +27,12 @@ pub static RULE: Rule = Rule {
                 fast retransmit: look for paths of unequal length that share one flow (per-packet balancing, bonding \
                 in round robin).",
     do_not: "Do not look for a lossy link: there is none in this. Do not switch off SACK or timestamps: they repair it.",
-    over: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for host in 0..observed.hosts.len() {
         // Where the peer answers for several sockets, each must be wrong for itself.
         let (conversations, _) = of_host(observed, host, spurious);
@@ -48,8 +48,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 Confidence::Medium
             };
             let timeouts = resent(observed, &found, &[Cause::Rto]).count;
-            cases.push(
-                Case::of(observed, index, found.clone(), confidence)
+            matches.push(
+                Match::of(observed, index, found.clone(), confidence)
                     .shown_by(format!("retransmits of {} segments", sum.segments), &sum)
                     .with(format!(
                         "the peer got {twice} of them twice, as it says itself"
@@ -63,7 +63,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             );
         }
     }
-    cases
+    matches
 }
 
 fn spurious(socket: &Socket) -> bool {

@@ -4,9 +4,9 @@
 
 mod length;
 mod name;
+mod perf_tracepoint;
 mod refusal;
 mod returns;
-mod steady;
 
 use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag};
 
@@ -189,7 +189,7 @@ fn tcp_sock<const TRUSTED: bool>(sk: Ptr) -> Ptr {
     if TRUSTED {
         socket::tcp_sock(sk)
     } else {
-        steady::tcp_sock(sk)
+        perf_tracepoint::tcp_sock(sk)
     }
 }
 

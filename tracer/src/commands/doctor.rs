@@ -16,7 +16,7 @@ use crate::cli::{Color, Doctor, Format};
 use tracer_capture::kernel::facts::{Facts, ProgramVerdict, recorded};
 use tracer_capture::kernel::load;
 use tracer_capture::kernel::plan::{
-    self, Choice, Hook, Plan, PlanError, Privileges, Serves, Wanted,
+    self, Choice, Hook, Plan, PlanError, Privileges, Purpose, Wanted,
 };
 use tracer_capture::sys;
 
@@ -60,7 +60,7 @@ impl Examination<'_> {
         }
         let blind: Vec<_> = (0..event_kind::COUNT as u32)
             .filter(|&event_kind| !plan.sees(event_kind))
-            .map(|event_kind| Serves::Event(event_kind).name())
+            .map(|event_kind| Purpose::Event(event_kind).name())
             .collect();
         match blind.len() {
             0 => Summary::Yes,

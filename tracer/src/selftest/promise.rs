@@ -3,7 +3,7 @@
 use tracer_common::event_kind;
 
 use tracer_capture::kernel::facts::Facts;
-use tracer_capture::kernel::plan::{Choice, Need, Plan, Serves};
+use tracer_capture::kernel::plan::{Choice, Need, Plan, Purpose};
 
 /// Ways in which an owner may be known, see `docs/events.md`.
 pub type Attributions = &'static [&'static str];
@@ -50,13 +50,13 @@ impl Promises {
             .filter(|loss| {
                 // The same hooks see sends that succeed and those that fail; a loss is booked on the latter.
                 let sends = event_kind == event_kind::SEND
-                    && loss.serves == Serves::Event(event_kind::SEND_ERROR);
-                sends || loss.serves == Serves::Event(event_kind)
+                    && loss.serves == Purpose::Event(event_kind::SEND_ERROR);
+                sends || loss.serves == Purpose::Event(event_kind)
             })
             .map(|loss| format!("{}: {}", loss.lost, loss.why))
             .collect();
         Err(if why.is_empty() {
-            format!("no hook serves {}", Serves::Event(event_kind).name())
+            format!("no hook serves {}", Purpose::Event(event_kind).name())
         } else {
             why.join("; ")
         })
@@ -79,7 +79,7 @@ impl Promises {
     /// What is lost, and why.
     pub fn hook(&self, attach: &str) -> Result<(), String> {
         self.attached(attach)?;
-        if self.choice(attach)?.group.serves == [Serves::Owner] {
+        if self.choice(attach)?.group.serves == [Purpose::Owner] {
             Ok(())
         } else {
             self.owners()
@@ -133,9 +133,9 @@ impl Promises {
     pub fn sent(&self) -> Attributions {
         let learns = self.plan.hooks().any(|hook| {
             hook.need == Need::Required
-                && hook.serves.contains(&Serves::Owner)
+                && hook.serves.contains(&Purpose::Owner)
                 // Some hooks of a send only keep its owner.
-                && (hook.serves.contains(&Serves::Event(event_kind::SEND_ERROR))
+                && (hook.serves.contains(&Purpose::Event(event_kind::SEND_ERROR))
                     || hook.attach == "sock_send_length")
         });
         if learns { SENT } else { NOT_LEARNT }

@@ -59,7 +59,7 @@ pub const VARIANTS: [Variant; 6] = [
     Variant {
         name: "no best forms",
         takes: &[
-            "program:send_steady",
+            "program:send_perf",
             "program:send_length",
             "program:drop_rx_sk",
             "program:retransmit_err",

@@ -188,7 +188,7 @@ fn timeout_counted_after_sending(btf: &Btf) -> Option<bool> {
 
 /// Numbers in the kernel's BTF that a perf tracepoint's program needs to read a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SteadySends {
+pub struct PerfTracepointSends {
     /// `bpf_rdonly_cast`.
     pub cast: u32,
     /// `struct sock`.
@@ -197,7 +197,7 @@ pub struct SteadySends {
     pub tcp_sock: u32,
 }
 
-impl SteadySends {
+impl PerfTracepointSends {
     /// `None` also when the event is laid out in another way than the program expects.
     fn in_btf(btf: &Btf) -> Option<Self> {
         let lies_at = |path: &'static [&'static str], offset| {
@@ -238,7 +238,7 @@ pub struct BtfFacts {
     /// A program of a tracepoint can be preempted, and is then skipped for everybody else on that CPU.
     pub preemptible_tracepoints: bool,
     /// How to see sends without that.
-    pub steady_sends: Option<SteadySends>,
+    pub perf_tracepoint_sends: Option<PerfTracepointSends>,
     /// Argument counts of the tracepoints that are there.
     pub tracepoints: BTreeMap<&'static str, usize>,
     /// C types of those arguments.
@@ -266,7 +266,7 @@ impl BtfFacts {
             registers_offset: registers_offset(btf),
             timeout_counted_after_sending: timeout_counted_after_sending(btf),
             preemptible_tracepoints: btf.offset(&TRACEPOINT_SRCU).is_some(),
-            steady_sends: SteadySends::in_btf(btf),
+            perf_tracepoint_sends: PerfTracepointSends::in_btf(btf),
             tracepoints: TRACEPOINTS
                 .iter()
                 .filter_map(|&name| Some((name, btf.tracepoint_args(name)?)))

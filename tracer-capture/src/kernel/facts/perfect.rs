@@ -31,7 +31,7 @@ pub fn host() -> Facts {
         registers_offset: Some(16_384 - 168),
         timeout_counted_after_sending: Some(false),
         preemptible_tracepoints: false,
-        steady_sends: None,
+        perf_tracepoint_sends: None,
         tracepoints: BTreeMap::from([
             ("tcp_retransmit_skb", 3),
             ("tcp_retransmit_synack", 2),

@@ -70,7 +70,7 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "registers_offset": btf.registers_offset,
         "timeout_counted_after_sending": btf.timeout_counted_after_sending,
         "preemptible_tracepoints": btf.preemptible_tracepoints,
-        "steady_sends": btf.steady_sends.map(|ids| json!({
+        "perf_tracepoint_sends": btf.perf_tracepoint_sends.map(|ids| json!({
             "bpf_rdonly_cast": ids.cast,
             "sock": ids.sock,
             "tcp_sock": ids.tcp_sock,
@@ -130,9 +130,9 @@ fn null_tests_from_json(tests: &Value) -> Option<super::NullTests> {
 }
 
 #[cfg(test)]
-fn steady_sends(ids: &Value) -> Option<super::SteadySends> {
+fn perf_tracepoint_sends(ids: &Value) -> Option<super::PerfTracepointSends> {
     let id = |name: &str| u32::try_from(ids[name].as_u64()?).ok();
-    Some(super::SteadySends {
+    Some(super::PerfTracepointSends {
         cast: id("bpf_rdonly_cast")?,
         sock: id("sock")?,
         tcp_sock: id("tcp_sock")?,
@@ -199,7 +199,7 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
         preemptible_tracepoints: btf["preemptible_tracepoints"]
             .as_bool()
             .ok_or("preemptible_tracepoints was not asked for when this was recorded")?,
-        steady_sends: steady_sends(&btf["steady_sends"]),
+        perf_tracepoint_sends: perf_tracepoint_sends(&btf["perf_tracepoint_sends"]),
         tracepoints: tracepoint_types
             .iter()
             .map(|(&name, types): (_, &Vec<String>)| (name, types.len()))

@@ -2,7 +2,7 @@
 
 use tracer_common::{ability, event_kind};
 
-use super::{Loss, OWNERS_BY_ADDRESS, Serves, Wanted, sends};
+use super::{Loss, OWNERS_BY_ADDRESS, Purpose, Wanted, sends};
 use crate::kernel::facts::{BtfFacts, Feature};
 
 /// Bits of [`ability`] for the programs.
@@ -72,7 +72,7 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
     };
     if lacks(ability::SOCKET_STORAGE) {
         lose(
-            Serves::Owner,
+            Purpose::Owner,
             format!(
                 "owners of more than {OWNERS_BY_ADDRESS} sockets at once (those asked about last are kept)"
             ),
@@ -81,14 +81,14 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
     }
     if lacks(ability::SOCKET_COOKIE) {
         lose(
-            Serves::Owner,
+            Purpose::Owner,
             "flow.socket is null until somebody asks for the socket's id (`ss -e`)".to_owned(),
             format!("this kernel lacks {}", Feature::SocketCookie.name()),
         );
     }
     if wanted.has(event_kind::RETRANSMIT) && btf.timeout_counted_after_sending.is_none() {
         lose(
-            Serves::Event(event_kind::RETRANSMIT),
+            Purpose::Event(event_kind::RETRANSMIT),
             "retransmit.attempt of a time-out is null".to_owned(),
             "this kernel's BTF does not tell whether a time-out is counted before what it sends"
                 .to_owned(),
@@ -98,7 +98,7 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
         && let Some(why) = requests_unseen(btf, abilities)
     {
         lose(
-            Serves::Event(event_kind::SEND_ERROR),
+            Purpose::Event(event_kind::SEND_ERROR),
             "send_error.requested_bytes and flow.remote of a datagram are null".to_owned(),
             why,
         );

@@ -27,7 +27,7 @@ macro_rules! around_sends {
 
 /// Programs that make sense of a `struct sock`.
 const SOCKET_PROGRAMS: &[&str] = around_sends!(
-    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_steady", "lsm_refusal"]
+    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_perf", "lsm_refusal"]
     ["drop_rx_sk", "drop_reason", "drop_location", "reset_sent_reason", "reset_sent", "reset_received", "set_state"]
 );
 /// Programs that may meet a socket in TIME_WAIT or a request, which are smaller structures: without the state

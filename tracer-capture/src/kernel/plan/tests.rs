@@ -7,9 +7,9 @@ use crate::kernel::facts::Limit;
 use crate::kernel::facts::perfect::{host, with_btf};
 
 mod null;
+mod perf_tracepoint;
 mod refused;
 mod sends;
-mod steady;
 
 /// The tracepoint of sends.
 const SENDS_AT: &str = "sock_send_length";
@@ -43,7 +43,7 @@ fn difference(facts: &Facts) -> (Vec<&'static str>, Vec<&'static str>, Vec<Loss>
 
 /// The tracepoints that a host with everything uses and that nothing stands in for.
 fn tracepoints() -> impl Iterator<Item = &'static str> {
-    let for_older = |group: &Group| group.serves == [Serves::OwnerEnd];
+    let for_older = |group: &Group| group.serves == [Purpose::OwnerEnd];
     let alone = TRACEPOINTS.iter().copied().filter(|name| *name != SENDS_AT);
     alone.filter(move |tracepoint| {
         GROUPS
@@ -268,7 +268,7 @@ fn without_the_iterator_older_sockets_have_no_owner_at_first() {
     });
     let (gone, new, losses) = difference(&facts);
     assert_eq!((gone, new, losses.len()), (vec!["open_sockets"], vec![], 1));
-    assert_eq!(losses[0].serves, Serves::Owner);
+    assert_eq!(losses[0].serves, Purpose::Owner);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
         .iter()
         .chain(SENDS)
         .chain(OTHER_SENDS)
-        .chain(STEADY)
+        .chain(PERF_TRACEPOINT)
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();
@@ -337,35 +337,35 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
 #[test]
 fn names_that_cannot_be_read_are_losses_of_names_only() {
     type Change = fn(&mut Facts);
-    let cases: [(Change, Serves, &str); 6] = [
+    let cases: [(Change, Purpose, &str); 6] = [
         (
             |facts| facts.cgroup2 = None,
-            Serves::Owner,
+            Purpose::Owner,
             "owner.cgroup is null",
         ),
         (
             |facts| facts.tick_ns = None,
-            Serves::Event(event_kind::RETRANSMIT),
+            Purpose::Event(event_kind::RETRANSMIT),
             "tcp.rto_us",
         ),
         (
             |facts| facts.kernel_addresses = Some(false),
-            Serves::Event(event_kind::DROP),
+            Purpose::Event(event_kind::DROP),
             "drop.location is null",
         ),
         (
             |facts| facts.kptr_restrict = Some(2),
-            Serves::Event(event_kind::DROP),
+            Purpose::Event(event_kind::DROP),
             "drop.location is null",
         ),
         (
             |facts| facts.btf.as_mut().unwrap().drop_reasons = None,
-            Serves::Event(event_kind::DROP),
+            Purpose::Event(event_kind::DROP),
             "names of drop reasons",
         ),
         (
             |facts| facts.btf.as_mut().unwrap().reset_reasons = None,
-            Serves::Event(event_kind::RESET),
+            Purpose::Event(event_kind::RESET),
             "names of reset reasons",
         ),
     ];

@@ -1,7 +1,7 @@
 //! What no hook of this program can see, on any host or on this one.
 
 use tracer_capture::kernel::facts::ProgramVerdict;
-use tracer_capture::kernel::plan::{Kind, Serves};
+use tracer_capture::kernel::plan::{Kind, Purpose};
 
 use super::Examination;
 
@@ -150,6 +150,6 @@ fn runs(examination: &Examination, program: &str) -> bool {
 }
 
 /// Words for a list of purposes.
-pub fn serves(purposes: &[Serves]) -> Vec<&'static str> {
+pub fn serves(purposes: &[Purpose]) -> Vec<&'static str> {
     purposes.iter().map(|purpose| purpose.name()).collect()
 }

@@ -84,7 +84,7 @@ fn a_perfect_host_sees_everything_and_still_names_its_limits() {
     assert_eq!(json["problem"], Value::Null);
     assert_eq!(json["losses"], Value::Array(Vec::new()));
     assert_eq!(json["fields"]["resolved"], json["fields"]["total"]);
-    let for_older = |group: &&plan::Group| group.serves == [Serves::OwnerEnd];
+    let for_older = |group: &&plan::Group| group.serves == [Purpose::OwnerEnd];
     let groups = plan::GROUPS.iter().filter(|group| !for_older(group));
     assert_eq!(json["hooks"].as_array().unwrap().len(), groups.count());
 }

@@ -26,7 +26,7 @@ use crate::{
 
 /// `sock:sock_send_length` as a perf tracepoint.
 #[tracepoint]
-pub fn send_steady(ctx: TracePointContext) -> u32 {
+pub fn send_perf(ctx: TracePointContext) -> u32 {
     let event = ctx.as_ptr().cast::<u8>();
     // SAFETY: the kernel checks both against the length of the event; the plan knows that they lie there.
 

@@ -7,17 +7,17 @@ use tracer_common::event_kind;
 
 use super::choose::choose;
 use super::sends::TRACEPOINT;
-use super::{Choice, Group, Kind, Loss, Need, Serves, Variant, Wanted};
+use super::{Choice, Group, Kind, Loss, Need, Purpose, Variant, Wanted};
 use crate::kernel::facts::{BtfFacts, Facts};
 
 const LOST: &str =
     "sends of others on a CPU while one is preempted inside the program (`missed` counts them)";
 
 /// Events come from the perf tracepoint; owners from a typed program, which alone can write the storage of sockets.
-pub static STEADY: &[Group; 2] = &[
+pub static PERF_TRACEPOINT: &[Group; 2] = &[
     Group {
         name: "owner of a send",
-        serves: &[Serves::Owner],
+        serves: &[Purpose::Owner],
         kind: Kind::TpBtf,
         attach: TRACEPOINT,
         need: Need::Required,
@@ -32,14 +32,14 @@ pub static STEADY: &[Group; 2] = &[
     Group {
         name: "return of a send",
         serves: &[
-            Serves::Event(event_kind::SEND_ERROR),
-            Serves::Event(event_kind::SEND),
+            Purpose::Event(event_kind::SEND_ERROR),
+            Purpose::Event(event_kind::SEND),
         ],
         kind: Kind::Tracepoint,
         attach: TRACEPOINT,
         need: Need::Required,
         variants: &[Variant {
-            program: "send_steady",
+            program: "send_perf",
             args: 3,
             short_of_best: "",
         }],
@@ -55,20 +55,23 @@ pub(super) fn choices(
     is_wanted: impl Fn(&Group) -> bool,
 ) -> Option<[Choice; 2]> {
     // Where no send is wanted there is none to skip: owners are made up for by the next send.
-    if !btf.preemptible_tracepoints || btf.steady_sends.is_none() || !STEADY.iter().all(is_wanted) {
+    if !btf.preemptible_tracepoints
+        || btf.perf_tracepoint_sends.is_none()
+        || !PERF_TRACEPOINT.iter().all(is_wanted)
+    {
         return None;
     }
-    Some([&STEADY[0], &STEADY[1]].map(|group| choose(group, facts, btf)))
+    Some([&PERF_TRACEPOINT[0], &PERF_TRACEPOINT[1]].map(|group| choose(group, facts, btf)))
 }
 
 /// What is lost where programs can be preempted and the perf form cannot be used.
 pub(super) fn loss(btf: &BtfFacts, wanted: Wanted) -> Option<Loss> {
     let sends = wanted.has(event_kind::SEND) || wanted.has(event_kind::SEND_ERROR);
     let skipped = btf.preemptible_tracepoints
-        && btf.steady_sends.is_none()
+        && btf.perf_tracepoint_sends.is_none()
         && btf.tracepoints.contains_key(TRACEPOINT);
     (sends && skipped).then(|| Loss {
-        serves: Serves::Event(event_kind::SEND_ERROR),
+        serves: Purpose::Event(event_kind::SEND_ERROR),
         lost: LOST.to_owned(),
         why: "this kernel lets programs of tracepoints be preempted, and its BTF has no bpf_rdonly_cast, or \
               the event sock_send_length has another layout"
