@@ -42,8 +42,8 @@ pub fn wanted(event_kind: u32) -> bool {
     config!(event_kinds) & (1 << event_kind) != 0
 }
 
-/// What is done with one event. Made by [`see`], which counts it as seen; its place is free again at its end.
-pub struct Pass {
+/// One event in the making. [`begin`] hands it out and counts the event as seen; dropping it frees its scratch space.
+pub struct EventSlot {
     counters: *mut Counters,
     event_kind: u32,
     scratch: *mut Scratch,
@@ -51,7 +51,7 @@ pub struct Pass {
     first: *mut Scratch,
 }
 
-impl Drop for Pass {
+impl Drop for EventSlot {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the pointer comes from the map. A run that interrupts this one ends before it goes on, so
@@ -63,9 +63,9 @@ impl Drop for Pass {
     }
 }
 
-/// An event of `event_kind` was seen; with it comes the head to fill, empty.
+/// Counts an event of `event_kind` as seen, and gives its slot with an empty head to fill.
 #[inline(always)]
-pub fn see(event_kind: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
+pub fn begin(event_kind: u32, place: Place) -> Option<(EventSlot, &'static mut Head)> {
     let first = SCRATCH.get_ptr_mut(place as u32 * NESTED)?;
     // SAFETY: the pointer comes from the map.
     let running = unsafe { core::ptr::read_volatile(&raw const (*first).running) };
@@ -79,13 +79,13 @@ pub fn see(event_kind: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
     add(unsafe { &raw mut (*counters).seen }, 1);
     // SAFETY: as above.
     unsafe { core::ptr::write_volatile(&raw mut (*first).running, running + 1) };
-    // SAFETY: the pointer comes from the map; `Pass` never touches the head.
+    // SAFETY: the pointer comes from the map; `EventSlot` never touches the head.
     let head = unsafe { &mut (*scratch).head };
     clear(head);
     head.event_kind = event_kind;
     head.file_refs = NO_U32;
     Some((
-        Pass {
+        EventSlot {
             counters,
             event_kind,
             scratch,
@@ -102,9 +102,9 @@ pub struct Weight {
     pub segments: u64,
 }
 
-impl Pass {
+impl EventSlot {
     #[inline(always)]
-    pub fn filtered(&self) {
+    pub fn count_filtered(&self) {
         // SAFETY: the pointer comes from the map.
         add(unsafe { &raw mut (*self.counters).filtered }, 1);
     }
@@ -267,7 +267,7 @@ fn bump(value: *mut AggregateValue, now: u64, weight: Weight) {
 
 /// Does a filter remove an event with this errno? Cheap, so it comes before anything is read.
 #[inline(always)]
-pub fn errno_unwanted(errno: u32) -> bool {
+pub fn errno_filtered_out(errno: u32) -> bool {
     if config!(filters) & filter::ERRNO == 0 {
         return false;
     }
@@ -293,7 +293,7 @@ pub fn errno_unwanted(errno: u32) -> bool {
 /// Does a filter remove this event? Only what is sure: where the stored owner may not be the whole truth,
 /// the event passes and user space decides.
 #[inline(always)]
-pub fn unwanted(head: &Head) -> bool {
+pub fn filtered_out(head: &Head) -> bool {
     let filters = config!(filters);
     if filters == 0 {
         return false;

@@ -55,7 +55,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         Asked::UNKNOWN
     } else {
-        Asked::by_caller(syscall::request(task, sk))
+        Asked::from_caller(syscall::request(task, sk))
     };
     failed::<true>(sk, errno, task, asked, Place::Send);
     0
@@ -64,7 +64,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     sent::<true>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -72,7 +72,7 @@ fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn partly_sent(sk: Ptr, sent: u64) -> i32 {
     let task = current_task();
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     partial::<true>(sk, sent, task, asked, Place::Send);
     0
 }

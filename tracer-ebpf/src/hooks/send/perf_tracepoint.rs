@@ -105,7 +105,7 @@ fn send_failed(address: u64, ret: i32) -> i32 {
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         Asked::UNKNOWN
     } else {
-        Asked::by_caller(syscall::request(task, sk))
+        Asked::from_caller(syscall::request(task, sk))
     };
     failed::<false>(sk, errno, task, asked, Place::Send);
     0
@@ -115,7 +115,7 @@ fn send_failed(address: u64, ret: i32) -> i32 {
 fn send_succeeded(address: u64, ret: i32) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     sent::<false>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -124,7 +124,7 @@ fn send_succeeded(address: u64, ret: i32) -> i32 {
 fn partly_sent(address: u64, sent: u64) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     partial::<false>(sk, sent, task, asked, Place::Send);
     0
 }

@@ -197,7 +197,7 @@ pub(super) fn has_program(family: u16) -> bool {
 fn other_returned(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
     let event_kinds = config!(event_kinds);
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     if ret < 0 {
         if event_kinds & (1 << SEND_ERROR) != 0 {
             failed::<true>(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
@@ -273,7 +273,7 @@ fn returned<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: 
 #[inline(always)]
 fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
     if MESSAGE {
-        Asked::by_message(msg, bytes)
+        Asked::from_msghdr(msg, bytes)
     } else {
         Asked {
             visible: true,
