@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::check::{Check, Outcome, Verdict};
 use super::expect::short;
-use super::subject::Finished;
+use super::tracer_process::Finished;
 
 /// All of them. `retransmitted` is what the kernel counted (`TcpRetransSegs`), or why that is not compared.
 pub fn verdicts(

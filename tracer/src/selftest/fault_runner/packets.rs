@@ -1,23 +1,23 @@
 //! Packets that are dropped on either side, and those that a driver refuses.
 
 use anyhow::Result;
-use tracer_common::selftest::{EGRESS_PORT, WITNESS_BYTES, WITNESS_PAYLOAD, counter};
+use tracer_common::selftest::{EGRESS_PORT, OVERSIZED_BYTES, OVERSIZED_PAYLOAD, counter};
 
 use super::sends::fails;
-use super::{Impossible, Play};
+use super::{FaultRunner, Impossible};
 use crate::selftest::check::Watch;
 use crate::selftest::expect::{Expectation, Flow, Line};
 use crate::selftest::netlink::{FAR, NEAR, WIRE};
-use crate::selftest::order::Order;
-use crate::selftest::stage::{Stage, local, remote};
+use crate::selftest::protocol::Request;
+use crate::selftest::sandbox::{Sandbox, local, remote};
 
 /// Discard: nobody listens.
 const DISCARD: u16 = 9;
 
-impl Play<'_> {
+impl FaultRunner<'_> {
     pub(super) fn packets(&mut self, family: usize) {
-        let seen = self.promises.hook("kfree_skb");
-        let egress = self.stage.drop_sent();
+        let seen = self.expected_hooks.hook("kfree_skb");
+        let egress = self.sandbox.drop_sent();
         let sends = self.sees_requests();
         self.checks(
             family,
@@ -25,44 +25,44 @@ impl Play<'_> {
                 ("drop sent", egress.clone().and(seen.clone())),
                 ("send_error of a dropped packet", egress.and(sends)),
             ],
-            |stage| dropped_sent(stage, family),
+            |sandbox| dropped_sent(sandbox, family),
         );
-        let receiver = self.promises.best("kfree_skb");
-        self.check("drop receive buffer", family, receiver, |stage| {
-            receive_buffer(stage, family)
+        let receiver = self.expected_hooks.best("kfree_skb");
+        self.check("drop receive buffer", family, receiver, |sandbox| {
+            receive_buffer(sandbox, family)
         });
         let wire = match family {
-            0 => self.stage.network.wire.clone(),
-            _ => self.stage.network.wire_v6.clone(),
+            0 => self.sandbox.network.wire.clone(),
+            _ => self.sandbox.network.wire_v6.clone(),
         };
         let device = self
-            .promises
+            .expected_hooks
             .hook("net_dev_xmit")
             .and(wire)
-            .and_then(|()| self.stage.watch_drivers());
-        self.check("device NET_XMIT_DROP", family, device, |stage| {
-            refused_by_driver(stage, family, seen.is_ok())
+            .and_then(|()| self.sandbox.watch_drivers());
+        self.check("device NET_XMIT_DROP", family, device, |sandbox| {
+            refused_by_driver(sandbox, family, seen.is_ok())
         });
     }
 }
 
 /// Dropped inside this host, after the send: both the packet and the send tell of it.
-fn dropped_sent(stage: &mut Stage, family: usize) -> Result<[Watch; 2]> {
+fn dropped_sent(sandbox: &mut Sandbox, family: usize) -> Result<[Watch; 2]> {
     const BYTES: u32 = 211;
-    let port = stage.port();
-    let name = Stage::known(&mut stage.sender, local(family, port))?;
-    let send = Order::Send {
+    let port = sandbox.port();
+    let name = Sandbox::known(&mut sandbox.sender, local(family, port))?;
+    let send = Request::Send {
         name,
         bytes: BYTES,
         to: Some(remote(family, EGRESS_PORT)),
     };
-    stage.sender.fails(&send, libc::EPERM)?;
+    sandbox.sender.fails(&send, libc::EPERM)?;
     let flow = Flow {
         remote: Some(remote(family, EGRESS_PORT).to_string()),
-        ..stage.flow("udp", family, port)
+        ..sandbox.flow("udp", family, port)
     };
     let headers = [28, 48][family];
-    let line = Line::of(&stage.sender.who, stage.sent)
+    let line = Line::of(&sandbox.sender.who, sandbox.sent)
         .with("/drop/direction", "sent")
         .with("/drop/bytes", BYTES + headers);
     Ok([
@@ -72,38 +72,38 @@ fn dropped_sent(stage: &mut Stage, family: usize) -> Result<[Watch; 2]> {
         ),
         Watch::new(
             "the send that it belonged to",
-            vec![fails(stage, &flow, libc::EPERM, BYTES)],
+            vec![fails(sandbox, &flow, libc::EPERM, BYTES)],
         ),
     ])
 }
 
 /// A receiver that does not read.
-fn receive_buffer(stage: &mut Stage, family: usize) -> Result<Watch> {
+fn receive_buffer(sandbox: &mut Sandbox, family: usize) -> Result<Watch> {
     const SENDS: u64 = 40;
-    let port = stage.port();
+    let port = sandbox.port();
     let at = remote(family, port);
-    let name = Stage::known(&mut stage.receiver, at)?;
-    stage.receiver.must(&Order::ReceiveBuffer {
+    let name = Sandbox::known(&mut sandbox.receiver, at)?;
+    sandbox.receiver.must(&Request::ReceiveBuffer {
         name: name.clone(),
         bytes: 4096,
     })?;
-    let sender = Stage::known(&mut stage.sender, local(family, port))?;
-    stage.sender.must(&Order::Burst {
+    let sender = Sandbox::known(&mut sandbox.sender, local(family, port))?;
+    sandbox.sender.must(&Request::Burst {
         name: sender,
         bytes: 500,
         to: at,
         count: SENDS as u32,
     })?;
-    stage
+    sandbox
         .receiver
-        .must(&Order::AwaitInput { name: name.clone() })?;
-    let arrived = stage.receiver.number(&Order::Drain { name })?;
+        .must(&Request::AwaitInput { name: name.clone() })?;
+    let arrived = sandbox.receiver.number(&Request::Drain { name })?;
     let dropped = SENDS.saturating_sub(arrived);
-    let line = Line::of(&stage.receiver.who, stage.sent)
+    let line = Line::of(&sandbox.receiver.who, sandbox.sent)
         .with("/drop/direction", "received")
         .with("/drop/reason", "SOCKET_RCVBUFF");
     let lines = vec![line; usize::try_from(dropped)?];
-    let flow = stage.flow("udp", family, port).turned();
+    let flow = sandbox.flow("udp", family, port).turned();
     if dropped == 0 {
         anyhow::bail!("all datagrams arrived");
     }
@@ -114,29 +114,29 @@ fn receive_buffer(stage: &mut Stage, family: usize) -> Result<Watch> {
 }
 
 /// The other end of the wire takes no packet of this size.
-fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Watch> {
+fn refused_by_driver(sandbox: &mut Sandbox, family: usize, drops: bool) -> Result<Watch> {
     const PACKETS: u64 = 3;
-    let port = stage.port();
+    let port = sandbox.port();
     let (near, far) = ((NEAR[family], port).into(), (FAR[family], DISCARD).into());
-    let name = Stage::known(&mut stage.sender, near)?;
-    let before = stage.faults.counter(counter::XMIT_REFUSED)?;
-    let taken_before = stage.faults.counter(counter::XMIT_TAKEN)?;
+    let name = Sandbox::known(&mut sandbox.sender, near)?;
+    let before = sandbox.faults.counter(counter::XMIT_REFUSED)?;
+    let taken_before = sandbox.faults.counter(counter::XMIT_TAKEN)?;
     for _ in 0..PACKETS {
-        stage.sender.must(&Order::Send {
+        sandbox.sender.must(&Request::Send {
             name: name.clone(),
-            bytes: WITNESS_PAYLOAD,
+            bytes: OVERSIZED_PAYLOAD,
             to: Some(far),
         })?;
     }
-    let refused = stage.faults.counter(counter::XMIT_REFUSED)? - before;
-    let taken = stage.faults.counter(counter::XMIT_TAKEN)? - taken_before;
+    let refused = sandbox.faults.counter(counter::XMIT_REFUSED)? - before;
+    let taken = sandbox.faults.counter(counter::XMIT_TAKEN)? - taken_before;
     let flow = Flow {
         proto: "udp",
         local: Some(near.to_string()),
         remote: Some(far.to_string()),
-        netns: stage.netns,
+        netns: sandbox.netns,
     };
-    let owner = Line::of(&stage.sender.who, stage.sent);
+    let owner = Line::of(&sandbox.sender.who, sandbox.sent);
     let mut expected = Vec::new();
     if drops {
         let line = owner.clone().with("/drop/direction", "sent");
@@ -155,13 +155,13 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
         }
         .into());
     }
-    // Whose packet it was is told by its drop.
+    // Its drop names the owner of the packet.
     let line = if drops { owner } else { Line::of_nobody() };
     let line = line
         .with("/device/code", 1)
         .with("/device/name", "NET_XMIT_DROP")
         .with("/device/interface", WIRE)
-        .with("/device/bytes", WITNESS_BYTES[family])
+        .with("/device/bytes", OVERSIZED_BYTES[family])
         .with("/device/requeued", false);
     let lines = vec![line; usize::try_from(refused)?];
     let key = match drops {
@@ -169,7 +169,7 @@ fn refused_by_driver(stage: &mut Stage, family: usize, drops: bool) -> Result<Wa
         // Without the drop there is no flow.
         false => vec![
             ("/device/interface", WIRE.into()),
-            ("/device/bytes", WITNESS_BYTES[family].into()),
+            ("/device/bytes", OVERSIZED_BYTES[family].into()),
         ],
     };
     expected.push(Expectation::of("device", key, lines));

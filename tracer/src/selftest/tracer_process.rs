@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A running `sendtrace live --format json`. Dropped, it is killed.
-pub struct Subject {
+pub struct TracerProcess {
     child: Child,
     said: Arc<Said>,
     readers: Vec<JoinHandle<()>>,
@@ -51,7 +51,7 @@ pub struct Finished {
     pub status: ExitStatus,
 }
 
-impl Subject {
+impl TracerProcess {
     /// Starts `sendtrace live --format json ARGUMENTS` and waits until it is ready.
     ///
     /// # Errors
@@ -74,19 +74,19 @@ impl Subject {
             thread::spawn(move || read_lines(out, &for_out)),
             thread::spawn(move || read_errors(err, &for_err)),
         ];
-        let subject = Self {
+        let tracer = Self {
             child,
             said,
             readers,
         };
-        let ready = subject.wait(Instant::now() + PATIENCE, |_, stderr| {
+        let ready = tracer.wait(Instant::now() + PATIENCE, |_, stderr| {
             stderr.contains("Ready:").then_some(())
         });
         if ready.is_none() {
-            let stderr = subject.said.lock().stderr.trim().to_owned();
+            let stderr = tracer.said.lock().stderr.trim().to_owned();
             bail!("the tracer did not start; it said: {stderr}");
         }
-        Ok(subject)
+        Ok(tracer)
     }
 
     /// Asks again every [`LOOK`], until there is an answer, the tracer has ended, or it is too late.
@@ -144,7 +144,7 @@ impl Subject {
     }
 }
 
-impl Drop for Subject {
+impl Drop for TracerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

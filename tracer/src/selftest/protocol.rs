@@ -1,13 +1,13 @@
-//! What the self-test tells its processes to do, and what they answer: one line of JSON each way.
+//! The protocol between the self-test and its processes, requests and replies: one line of JSON each way.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// One order. Sockets go by names that the one who orders chose; none of them ever blocks.
+/// One request. Sockets have names that the requester chose; none of them ever blocks.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum Request {
     /// Opens a TCP socket at this address.
     Tcp { name: String, at: SocketAddr },
     /// Opens a UDP socket at this address.
@@ -79,6 +79,6 @@ pub enum Reply {
     Errno(i32),
     /// It did not happen in time.
     Timeout,
-    /// What was ordered makes no sense here.
+    /// The request makes no sense here.
     Refused,
 }

@@ -21,14 +21,14 @@ static OBJECT: &Aligned<[u8]> =
 /// A link to a cgroup is always one of several, and older kernels refuse to be told so.
 const BESIDE_OTHERS: CgroupAttachMode = CgroupAttachMode::Single;
 
-/// Faults on command. Dropped, or when the process ends, nothing of it remains.
-pub struct Faults {
+/// BpfFaults on command. Dropped, or when the process ends, nothing of it remains.
+pub struct BpfFaults {
     ebpf: Ebpf,
     rules: Array<MapData, [u32; 3]>,
     counts: Array<MapData, u64>,
 }
 
-impl Faults {
+impl BpfFaults {
     /// Makes the maps; nothing is attached yet.
     ///
     /// # Errors

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use tracer_common::event_kind;
 
-use super::Play;
+use super::FaultRunner;
 use crate::selftest::check::Watch;
 use crate::selftest::expect::{Expectation, Flow, Line};
-use crate::selftest::order::Order;
-use crate::selftest::stage::{Stage, remote};
+use crate::selftest::protocol::Request;
+use crate::selftest::sandbox::{Sandbox, remote};
 
 /// Who resets a connection has closed it. By then it is known by the best that was known before.
 const SENT_OR_GONE: &[&str] = &["at_send", "at_accept", "last_known"];
@@ -17,14 +17,14 @@ const CONNECTED_OR_GONE: &[&str] = &["at_connect", "last_known"];
 const ACCEPTED: &[&str] = &["at_accept"];
 const LOOKED_UP: &[&str] = &["seeded"];
 
-impl Play<'_> {
+impl FaultRunner<'_> {
     pub(super) fn connections(&mut self, family: usize) {
-        let connection = self.promises.event_kind(event_kind::CONNECTION);
-        let sent = self.promises.hook("tcp_send_reset");
-        let received = self.promises.hook("tcp_receive_reset");
-        let for_nobody = self.promises.best("tcp_send_reset");
-        let looked_up = self.promises.hook("task_file");
-        let (accepted, known) = match self.promises.hook("inet_csk_accept") {
+        let connection = self.expected_hooks.event_kind(event_kind::CONNECTION);
+        let sent = self.expected_hooks.hook("tcp_send_reset");
+        let received = self.expected_hooks.hook("tcp_receive_reset");
+        let for_nobody = self.expected_hooks.best("tcp_send_reset");
+        let looked_up = self.expected_hooks.hook("task_file");
+        let (accepted, known) = match self.expected_hooks.hook("inet_csk_accept") {
             Ok(()) => (ACCEPTED, Ok(())),
             Err(_) => (LOOKED_UP, looked_up),
         };
@@ -33,8 +33,8 @@ impl Play<'_> {
             .and(connection.clone())
             .and(sent.clone())
             .and(known);
-        self.check("owner of an accepted socket", family, owners, |stage| {
-            only_accepted(stage, family, accepted)
+        self.check("owner of an accepted socket", family, owners, |sandbox| {
+            only_accepted(sandbox, family, accepted)
         });
         self.checks(
             family,
@@ -43,7 +43,7 @@ impl Play<'_> {
                 ("reset received", received.clone()),
                 ("connection reset", connection.clone()),
             ],
-            |stage| reset(stage, family),
+            |sandbox| reset(sandbox, family),
         );
         self.checks(
             family,
@@ -52,7 +52,7 @@ impl Play<'_> {
                 ("reset received on connect", received),
                 ("reset sent by nobody", for_nobody),
             ],
-            |stage| refused(stage, family),
+            |sandbox| refused(sandbox, family),
         );
     }
 }
@@ -72,17 +72,17 @@ fn ends(flow: &Flow, from: &str, errno: &str, line: Line) -> Expectation {
 
 /// Who accepts and never sends is found all the same.
 fn only_accepted(
-    stage: &mut Stage,
+    sandbox: &mut Sandbox,
     family: usize,
     accepted: &'static [&'static str],
 ) -> Result<Watch> {
-    let connection = stage.connect(family)?;
-    stage.sender.must(&Order::Abort {
+    let connection = sandbox.connect(family)?;
+    sandbox.sender.must(&Request::Abort {
         name: connection.client,
     })?;
     let (flow, turned) = (&connection.flow, connection.flow.turned());
-    let receiver = Line::of(&stage.receiver.who, accepted);
-    let sender = Line::of(&stage.sender.who, CONNECTED_OR_GONE);
+    let receiver = Line::of(&sandbox.receiver.who, accepted);
+    let sender = Line::of(&sandbox.sender.who, CONNECTED_OR_GONE);
     let expected = vec![
         resets(&turned, "received", receiver.clone()),
         ends(&turned, "ESTABLISHED", "ECONNRESET", receiver),
@@ -92,14 +92,14 @@ fn only_accepted(
     Ok(Watch::new(detail, expected))
 }
 
-fn reset(stage: &mut Stage, family: usize) -> Result<[Watch; 3]> {
-    let connection = stage.warm(family)?;
-    stage.receiver.must(&Order::Abort {
+fn reset(sandbox: &mut Sandbox, family: usize) -> Result<[Watch; 3]> {
+    let connection = sandbox.warm(family)?;
+    sandbox.receiver.must(&Request::Abort {
         name: connection.server,
     })?;
     let (flow, turned) = (&connection.flow, connection.flow.turned());
-    let sender = Line::of(&stage.sender.who, stage.sent);
-    let receiver = Line::of(&stage.receiver.who, SENT_OR_GONE);
+    let sender = Line::of(&sandbox.sender.who, sandbox.sent);
+    let receiver = Line::of(&sandbox.receiver.who, SENT_OR_GONE);
     Ok([
         Watch::new("by who closed", vec![resets(&turned, "sent", receiver)]),
         Watch::new(
@@ -113,17 +113,17 @@ fn reset(stage: &mut Stage, family: usize) -> Result<[Watch; 3]> {
     ])
 }
 
-fn refused(stage: &mut Stage, family: usize) -> Result<[Watch; 3]> {
-    let port = stage.port();
-    let client = stage.client(family, port)?;
-    let connect = Order::Connect {
+fn refused(sandbox: &mut Sandbox, family: usize) -> Result<[Watch; 3]> {
+    let port = sandbox.port();
+    let client = sandbox.client(family, port)?;
+    let connect = Request::Connect {
         name: client,
         to: remote(family, port),
         wait_ms: 10_000,
     };
-    stage.sender.fails(&connect, libc::ECONNREFUSED)?;
-    let flow = stage.flow("tcp", family, port);
-    let sender = Line::of(&stage.sender.who, CONNECTED);
+    sandbox.sender.fails(&connect, libc::ECONNREFUSED)?;
+    let flow = sandbox.flow("tcp", family, port);
+    let sender = Line::of(&sandbox.sender.who, CONNECTED);
     Ok([
         Watch::new(
             "ECONNREFUSED for who connects",

@@ -1,5 +1,5 @@
-//! Where the self-test plays: a network namespace and a cgroup of its own, two processes in them, and faults on
-//! command.
+//! Where the self-test makes its faults: a network namespace and a cgroup of its own, two processes in them, and
+//! faults on command.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -11,12 +11,12 @@ use nix::sched::{CloneFlags, unshare};
 use tracer_common::selftest::FIRST_PORT;
 
 use super::cgroup::Cgroup;
-use super::crew::Actor;
+use super::child_handle::ChildHandle;
 use super::expect::Flow;
+use super::expected_hooks::{Attributions, ExpectedHooks};
 use super::netlink::{self, Network, RECEIVER, SENDER};
-use super::order::Order;
-use super::promise::{Attributions, Promises};
-use tracer_capture::faults::Faults;
+use super::protocol::Request;
+use tracer_capture::bpf_faults::BpfFaults;
 use tracer_capture::kernel::facts::{self, Capability, Facts};
 
 /// User of the process that sends: not ours, so that events must name the right one. `nobody` in most places.
@@ -25,11 +25,11 @@ const SENDER_UID: u32 = 65534;
 const TO_LOCAL: u16 = 10_000;
 const LOOPBACK: u32 = 1;
 
-/// The stage. Dropped, the processes end, then the cgroup and the namespace go.
-pub struct Stage {
-    pub sender: Actor,
-    pub receiver: Actor,
-    pub faults: Faults,
+/// The sandbox. Dropped, the processes end, then the cgroup and the namespace go.
+pub struct Sandbox {
+    pub sender: ChildHandle,
+    pub receiver: ChildHandle,
+    pub faults: BpfFaults,
     pub network: Network,
     /// Inode number of the network namespace.
     pub netns: u64,
@@ -49,30 +49,30 @@ pub struct Connection {
     /// Its sockets: `c…` of the sender, `s…` of the receiver.
     pub client: String,
     pub server: String,
-    /// The receiver's port: what [`Faults::lose`] wants.
+    /// The receiver's port: what [`BpfFaults::lose`] wants.
     pub port: u16,
     /// As the sender sees it.
     pub flow: Flow,
 }
 
-impl Stage {
+impl Sandbox {
     /// Builds it.
     ///
     /// # Errors
     /// When there is no namespace or no process to be had; the text says what is missing.
-    pub fn build(facts: &Facts, promises: &Promises) -> Result<Self> {
-        let sent = promises.sent();
+    pub fn build(facts: &Facts, expected_hooks: &ExpectedHooks) -> Result<Self> {
+        let sent = expected_hooks.sent();
         let uid = facts.has(Capability::SetUid).then_some(SENDER_UID);
-        let faults = Faults::load()?;
+        let faults = BpfFaults::load()?;
         // Only this thread enters the namespace; what it starts is born there.
         let built = thread::spawn(move || inside(faults, uid, sent)).join();
-        let mut stage = built.map_err(|_| anyhow!("the stage could not be built"))??;
-        stage.police(facts);
-        let looks_up = promises.hook("task_file").is_ok();
-        for actor in [&mut stage.sender, &mut stage.receiver] {
+        let mut sandbox = built.map_err(|_| anyhow!("the sandbox could not be built"))??;
+        sandbox.police(facts);
+        let looks_up = expected_hooks.hook("task_file").is_ok();
+        for actor in [&mut sandbox.sender, &mut sandbox.receiver] {
             actor.who.found_among_files = looks_up;
         }
-        Ok(stage)
+        Ok(sandbox)
     }
 
     /// The cgroup, with its processes in it.
@@ -118,25 +118,26 @@ impl Stage {
     /// A listener at a new port: its name, and the port.
     ///
     /// # Errors
-    /// When an order fails.
+    /// When a request fails.
     pub fn listener(&mut self, family: usize) -> Result<(String, u16)> {
         let port = self.port();
         let name = format!("l{port}");
-        self.receiver.must(&Order::Tcp {
+        self.receiver.must(&Request::Tcp {
             name: name.clone(),
             at: remote(family, port),
         })?;
-        self.receiver.must(&Order::Listen { name: name.clone() })?;
+        self.receiver
+            .must(&Request::Listen { name: name.clone() })?;
         Ok((name, port))
     }
 
     /// A TCP socket of the sender, to be connected to this port.
     ///
     /// # Errors
-    /// When an order fails.
+    /// When a request fails.
     pub fn client(&mut self, family: usize, port: u16) -> Result<String> {
         let name = format!("c{port}");
-        self.sender.must(&Order::Tcp {
+        self.sender.must(&Request::Tcp {
             name: name.clone(),
             at: local(family, port),
         })?;
@@ -146,17 +147,17 @@ impl Stage {
     /// An established connection on which nobody has sent.
     ///
     /// # Errors
-    /// When an order fails.
+    /// When a request fails.
     pub fn connect(&mut self, family: usize) -> Result<Connection> {
         let (listener, port) = self.listener(family)?;
         let client = self.client(family, port)?;
-        self.sender.must(&Order::Connect {
+        self.sender.must(&Request::Connect {
             name: client.clone(),
             to: remote(family, port),
             wait_ms: 10_000,
         })?;
         let server = format!("s{port}");
-        self.receiver.must(&Order::Accept {
+        self.receiver.must(&Request::Accept {
             listener,
             name: server.clone(),
         })?;
@@ -171,7 +172,7 @@ impl Stage {
     /// A connection on which both have sent: the round trip is measured, and both are known as senders.
     ///
     /// # Errors
-    /// When an order fails.
+    /// When a request fails.
     pub fn warm(&mut self, family: usize) -> Result<Connection> {
         let connection = self.connect(family)?;
         for _ in 0..2 {
@@ -194,21 +195,21 @@ impl Stage {
     /// A UDP socket that has sent, so that its owner is known.
     ///
     /// # Errors
-    /// When an order fails.
-    pub fn known(actor: &mut Actor, at: SocketAddr) -> Result<String> {
+    /// When a request fails.
+    pub fn known(actor: &mut ChildHandle, at: SocketAddr) -> Result<String> {
         let name = format!("u{at}");
-        actor.must(&Order::Udp {
+        actor.must(&Request::Udp {
             name: name.clone(),
             at,
         })?;
         // To itself: it arrives.
-        actor.must(&Order::Send {
+        actor.must(&Request::Send {
             name: name.clone(),
             bytes: 1,
             to: Some(at),
         })?;
-        actor.must(&Order::AwaitInput { name: name.clone() })?;
-        actor.must(&Order::Drain { name: name.clone() })?;
+        actor.must(&Request::AwaitInput { name: name.clone() })?;
+        actor.must(&Request::Drain { name: name.clone() })?;
         Ok(name)
     }
 
@@ -218,7 +219,7 @@ impl Stage {
     /// Why that is not possible.
     pub fn in_cgroup(
         &mut self,
-        attach: impl FnOnce(&mut Faults, &File) -> Result<()>,
+        attach: impl FnOnce(&mut BpfFaults, &File) -> Result<()>,
     ) -> Result<(), String> {
         let cgroup = self
             .cgroup
@@ -257,15 +258,15 @@ impl Stage {
     }
 }
 
-fn say(from: &mut Actor, by: &str, to: &mut Actor, at: &str) -> Result<()> {
-    from.must(&Order::Send {
+fn say(from: &mut ChildHandle, by: &str, to: &mut ChildHandle, at: &str) -> Result<()> {
+    from.must(&Request::Send {
         name: by.to_owned(),
         bytes: 10,
         to: None,
     })?;
     let name = at.to_owned();
-    to.must(&Order::AwaitInput { name: name.clone() })?;
-    to.must(&Order::Drain { name })
+    to.must(&Request::AwaitInput { name: name.clone() })?;
+    to.must(&Request::Drain { name })
 }
 
 /// The sender's end that belongs to a port of the receiver.
@@ -278,7 +279,7 @@ pub fn remote(family: usize, port: u16) -> SocketAddr {
     SocketAddr::new(RECEIVER[family], port)
 }
 
-fn inside(mut faults: Faults, uid: Option<u32>, sent: Attributions) -> Result<Stage> {
+fn inside(mut faults: BpfFaults, uid: Option<u32>, sent: Attributions) -> Result<Sandbox> {
     unshare(CloneFlags::CLONE_NEWNET)
         .context("cannot make a network namespace (it takes CAP_SYS_ADMIN: run as root)")?;
     let network = netlink::set_up()
@@ -286,10 +287,10 @@ fn inside(mut faults: Faults, uid: Option<u32>, sent: Attributions) -> Result<St
     let lossy = faults
         .attach_wire(LOOPBACK)
         .map_err(|error| format!("segments cannot be lost on the loopback (XDP): {error:#}"));
-    let sender = Actor::start("selftest-send", uid)?;
-    let receiver = Actor::start("selftest-recv", None)?;
+    let sender = ChildHandle::start("selftest-send", uid)?;
+    let receiver = ChildHandle::start("selftest-recv", None)?;
     let netns = facts::netns_of_pid(Path::new("/"), sender.who.pid)?;
-    Ok(Stage {
+    Ok(Sandbox {
         sender,
         receiver,
         faults,

@@ -1,4 +1,4 @@
-//! The processes of the self-test, as the one who orders sees them.
+//! A handle on each process of the self-test: starts it, sends requests, and waits for answers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::expect::Who;
-use super::order::{Order, Reply};
+use super::protocol::{Reply, Request};
 use tracer_capture::kernel::facts;
 use tracer_capture::owner::Processes;
 
 /// Longer than any order takes, on the slowest host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process that obeys. Dropped, it is killed.
-pub struct Actor {
+/// A running child process. Dropped, it is killed.
+pub struct ChildHandle {
     /// What events must say about it.
     pub who: Who,
     child: Child,
@@ -27,7 +27,7 @@ pub struct Actor {
     replies: Receiver<Reply>,
 }
 
-impl Actor {
+impl ChildHandle {
     /// Starts a process in the network namespace of the calling thread.
     ///
     /// # Errors
@@ -77,49 +77,49 @@ impl Actor {
             replies,
         };
         // It has its name and its user once it answers.
-        actor.ask(&Order::RetransmittedSegments)?;
+        actor.ask(&Request::RetransmittedSegments)?;
         Ok(actor)
     }
 
-    /// Gives an order and waits for the answer.
+    /// Sends a request and waits for the reply.
     ///
     /// # Errors
     /// When the process is gone or hangs.
-    pub fn ask(&mut self, order: &Order) -> anyhow::Result<Reply> {
-        let line = serde_json::to_string(order)?;
+    pub fn ask(&mut self, request: &Request) -> anyhow::Result<Reply> {
+        let line = serde_json::to_string(request)?;
         let gone = "a process of the self-test is gone";
         writeln!(self.orders, "{line}").context(gone)?;
         self.replies.recv_timeout(PATIENCE).context(gone)
     }
 
-    /// An order that must succeed.
+    /// A request that must succeed.
     ///
     /// # Errors
-    /// When it does not; the text names the order.
-    pub fn must(&mut self, order: &Order) -> anyhow::Result<()> {
-        self.number(order).map(drop)
+    /// When it does not; the text names the request.
+    pub fn must(&mut self, request: &Request) -> anyhow::Result<()> {
+        self.number(request).map(drop)
     }
 
-    /// An order whose answer is a number; 0 for those without.
+    /// A request whose reply is a number; 0 for those without.
     ///
     /// # Errors
     /// When it fails.
-    pub fn number(&mut self, order: &Order) -> anyhow::Result<u64> {
-        match self.ask(order)? {
+    pub fn number(&mut self, request: &Request) -> anyhow::Result<u64> {
+        match self.ask(request)? {
             Reply::Done => Ok(0),
             Reply::Number(number) => Ok(number),
-            other => bail!("{order:?}: {}", said(other)),
+            other => bail!("{request:?}: {}", said(other)),
         }
     }
 
-    /// An order that must fail with this errno.
+    /// A request that must fail with this errno.
     ///
     /// # Errors
     /// When it does not.
-    pub fn fails(&mut self, order: &Order, errno: i32) -> anyhow::Result<()> {
-        match self.ask(order)? {
+    pub fn fails(&mut self, request: &Request, errno: i32) -> anyhow::Result<()> {
+        match self.ask(request)? {
             Reply::Errno(found) if found == errno => Ok(()),
-            other => bail!("{order:?}: {}, expected {}", said(other), name(errno)),
+            other => bail!("{request:?}: {}, expected {}", said(other), name(errno)),
         }
     }
 }
@@ -137,7 +137,7 @@ fn name(errno: i32) -> String {
     tracer_model::errno::display(errno.unsigned_abs()).into_owned()
 }
 
-impl Drop for Actor {
+impl Drop for ChildHandle {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! What the plan promises on this host, in the words of `doctor`.
+//! Which hooks the plan expects to work on this host, in the words of `doctor`.
 
 use tracer_common::event_kind;
 
@@ -14,12 +14,12 @@ const NOT_LEARNT: Attributions = &["at_connect", "at_accept", "at_listen", "seed
 
 /// The plan that is left once the kernel has had its say.
 #[derive(Clone, Debug)]
-pub struct Promises {
+pub struct ExpectedHooks {
     plan: Plan,
     kernel: Option<String>,
 }
 
-impl Promises {
+impl ExpectedHooks {
     /// Of this plan, which was tried.
     pub fn new(facts: &Facts, plan: Plan) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Promises {
         }
     }
 
-    /// Is something attached here, and can owners be told?
+    /// Is something attached here, and can owners be identified?
     ///
     /// # Errors
     /// What is lost, and why.
@@ -86,7 +86,7 @@ impl Promises {
         }
     }
 
-    /// Can any owner be told, of sockets that connect or listen, or by looking at the open files?
+    /// Can any owner be identified, of sockets that connect or listen, or by looking at the open files?
     fn owners(&self) -> Result<(), String> {
         match (
             self.attached("inet_sock_set_state"),

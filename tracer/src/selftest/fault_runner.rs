@@ -11,13 +11,13 @@ use std::fmt;
 use anyhow::Result;
 
 use super::check::{Check, Outcome, Watch};
-use super::promise::Promises;
-use super::stage::Stage;
+use super::expected_hooks::ExpectedHooks;
+use super::sandbox::Sandbox;
 
-/// The play.
-pub struct Play<'a> {
-    pub stage: &'a mut Stage,
-    pub promises: &'a Promises,
+/// Makes the faults and collects a check for each.
+pub struct FaultRunner<'a> {
+    pub sandbox: &'a mut Sandbox,
+    pub expected_hooks: &'a ExpectedHooks,
     pub checks: Vec<Check>,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Impossible {
 
 impl std::error::Error for Impossible {}
 
-impl Play<'_> {
+impl FaultRunner<'_> {
     /// Everything but the flood, which must come last.
     pub fn all(&mut self) {
         for family in 0..FAMILIES.len() {
@@ -67,9 +67,9 @@ impl Play<'_> {
         name: &str,
         family: usize,
         promised: Obstacle,
-        act: impl FnOnce(&mut Stage) -> Result<Watch>,
+        act: impl FnOnce(&mut Sandbox) -> Result<Watch>,
     ) {
-        self.checks(family, [(name, promised)], |stage| Ok([act(stage)?]));
+        self.checks(family, [(name, promised)], |sandbox| Ok([act(sandbox)?]));
     }
 
     /// Several checks of one fault, which is made when one of them is possible.
@@ -77,16 +77,16 @@ impl Play<'_> {
         &mut self,
         family: usize,
         names: [(&str, Obstacle); N],
-        act: impl FnOnce(&mut Stage) -> Result<[Watch; N]>,
+        act: impl FnOnce(&mut Sandbox) -> Result<[Watch; N]>,
     ) {
-        let host = self.stage.family(family);
+        let host = self.sandbox.family(family);
         let obstacles = names.map(|(name, promised)| {
             let name = format!("{name} {}", FAMILIES[family]);
             (name, host.clone().and(promised))
         });
         let possible = obstacles.iter().any(|(_, obstacle)| obstacle.is_ok());
         let acted = if possible {
-            act(self.stage).map(|watches| watches.map(Some))
+            act(self.sandbox).map(|watches| watches.map(Some))
         } else {
             Ok([const { None }; N])
         };
@@ -118,7 +118,7 @@ impl Play<'_> {
         &mut self,
         name: String,
         promised: Obstacle,
-        act: impl FnOnce(&mut Stage) -> Result<Watch>,
+        act: impl FnOnce(&mut Sandbox) -> Result<Watch>,
     ) {
         self.check("", 0, promised, act);
         if let Some(check) = self.checks.last_mut() {
