@@ -16,10 +16,10 @@ use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, event_kind};
 use tracer_model::filter::FilterSpec;
 
-use crate::crew::Crew;
 use crate::scene::{Does, Rate, Row, SCENES, Scene};
 use crate::statistics::median;
 use crate::sys::{self, Cost, Empty};
+use crate::worker::Worker;
 
 /// Memory of all rings together: what `live` takes when nothing is said.
 const RING_BYTES: u64 = 8 << 20;
@@ -130,7 +130,7 @@ impl Bench {
     }
 
     /// One round of every scene.
-    pub fn round(&self, number: usize, crew: &Crew, samples: &mut Samples) -> Result<()> {
+    pub fn round(&self, number: usize, worker: &Worker, samples: &mut Samples) -> Result<()> {
         for rate in [Rate::Unlimited, Rate::One] {
             let mut stage = Stage::set(self, number, rate)?;
             for scene in SCENES.iter().filter(|scene| scene.rate == rate) {
@@ -139,7 +139,7 @@ impl Bench {
                     takes.extend(stage.play_undisturbed(
                         self,
                         scene,
-                        crew,
+                        worker,
                         &mut samples.discarded,
                     )?);
                 }
@@ -235,17 +235,17 @@ impl Stage {
         &mut self,
         bench: &Bench,
         scene: &Scene,
-        crew: &Crew,
+        worker: &Worker,
         discarded: &mut usize,
     ) -> Result<Option<Vec<Option<Sample>>>> {
         for _ in 0..TRIES {
-            crew.prepare(scene.prepare)?;
+            worker.prepare(scene.prepare)?;
             // What the preparation set off (delayed ACKs, work in softirqs) should be over.
             sleep(Duration::from_millis(2));
             let before = self.look()?;
-            self.play(crew)?;
+            self.play(worker)?;
             let after = self.look()?;
-            crew.clean_up()?;
+            worker.clean_up()?;
             self.loaded.take_aggregates()?;
             self.loaded.rings.drain(usize::MAX, |_, _| {});
             let pure = scene
@@ -267,20 +267,20 @@ impl Stage {
     }
 
     /// Runs the traffic and reads the rings meanwhile, as `live` does.
-    fn play(&mut self, crew: &Crew) -> Result<()> {
+    fn play(&mut self, worker: &Worker) -> Result<()> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(crew.bell(), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        epoll.add(worker.bell(), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         for fd in self.loaded.rings.fds() {
             epoll.add(
                 fd,
                 EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0),
             )?;
         }
-        crew.act()?;
+        worker.act()?;
         loop {
             epoll.wait(&mut [EpollEvent::empty(); 8], EpollTimeout::from(POLL_MS))?;
             self.loaded.rings.drain(usize::MAX, |_, _| {});
-            if let Some(end) = crew.ended() {
+            if let Some(end) = worker.ended() {
                 return end;
             }
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::block::Sealed;
 use super::note::{Counters, EventCounters};
 use super::writer::{
-    Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Notice, Report, Status, Writer,
+    Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Notice, Status, Writer, WriterSummary,
 };
 
 /// How much longer than asked for a window may become when triggers go on firing.
@@ -195,7 +195,7 @@ impl Flight {
     }
 
     /// Completes the window that is open, and ends; waits for it no longer than `most`.
-    pub fn finish(mut self, most: Duration) -> Report {
+    pub fn finish(mut self, most: Duration) -> WriterSummary {
         let lost = self.lost.take().filter(|_| self.window.is_some());
         self.handle.end(lost, most)
     }

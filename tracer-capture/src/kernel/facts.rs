@@ -155,6 +155,6 @@ impl Facts {
 }
 
 #[cfg(any(test, feature = "testing"))]
-pub mod perfect;
+pub mod fixture;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::clock::Offset;
 use super::parse::Entry;
-use super::socket_index::{Fact, SocketFacts, SocketIndex, What};
+use super::socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 use super::words;
 
 /// An error is looked for so long before its line, nanoseconds.
@@ -146,7 +146,7 @@ fn find(entry: &Entry, wall_ns: i64, index: &Index<'_>) -> Found {
             let mut with = index.last(facts, window, fits);
             // Where the size tells sockets apart it is heard; an application may count otherwise.
             let sized = |fact: &Fact| match fact.what {
-                What::Failed(_, Some(bytes)) => Some(bytes) == entry.bytes,
+                FactKind::Failed(_, Some(bytes)) => Some(bytes) == entry.bytes,
                 _ => false,
             };
             if with.values().any(|fact| sized(fact)) {

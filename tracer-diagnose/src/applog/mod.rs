@@ -19,7 +19,7 @@ pub use clock::Offset;
 pub use fields::Fields;
 pub use matching::{Found, Matched};
 pub use parse::{Entry, LONGEST, Named};
-pub use socket_index::{Fact, SocketFacts, SocketIndex, What};
+pub use socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 pub use time::LogTime;
 
 use jiff::tz::TimeZone;

@@ -53,12 +53,12 @@ pub struct Fact {
     pub wall_ns: i64,
     /// By which the event is found in the trace.
     pub boot_ns: u64,
-    pub what: What,
+    pub what: FactKind,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum FactKind {
     /// A send failed; with what it asked for, bytes.
     Failed(u32, Option<u64>),
     /// The kernel ended the connection with this errno, or a connect failed with it; `true`: it was never
@@ -75,7 +75,7 @@ pub enum What {
     Device(String),
 }
 
-impl What {
+impl FactKind {
     /// The error that an application can be told.
     pub const fn errno(&self) -> Option<u32> {
         match self {
@@ -136,27 +136,27 @@ impl SocketIndex {
     }
 }
 
-fn what(event: &Event) -> Option<What> {
+fn what(event: &Event) -> Option<FactKind> {
     Some(match &event.detail {
-        Detail::SendError(error) => What::Failed(error.errno, error.requested_bytes),
+        Detail::SendError(error) => FactKind::Failed(error.errno, error.requested_bytes),
         Detail::Connection(change) => {
             let errno = change.errno.filter(|errno| *errno != 0)?;
-            What::Ended(errno, change.from == Some(TcpState::SynSent))
+            FactKind::Ended(errno, change.from == Some(TcpState::SynSent))
         }
         Detail::Retransmit(resent) if resent.outcome != Outcome::Sent => return None,
         Detail::Retransmit(resent) if resent.trigger == Trigger::Timer => {
             match (resent.cause, resent.attempt) {
                 (cause @ (Cause::Rto | Cause::Syn | Cause::SynAck), attempt) => {
-                    What::Timeout(attempt.unwrap_or(1), cause)
+                    FactKind::Timeout(attempt.unwrap_or(1), cause)
                 }
-                _ => What::Resent,
+                _ => FactKind::Resent,
             }
         }
-        Detail::Retransmit(_) => What::Resent,
-        Detail::Reset(reset) => What::Reset(reset.direction?),
-        Detail::Drop(drop) => What::Dropped(drop.reason.clone()),
+        Detail::Retransmit(_) => FactKind::Resent,
+        Detail::Reset(reset) => FactKind::Reset(reset.direction?),
+        Detail::Drop(drop) => FactKind::Dropped(drop.reason.clone()),
         Detail::Device(device) if device.requeued() => return None,
-        Detail::Device(device) => What::Device(device.name().into_owned()),
+        Detail::Device(device) => FactKind::Device(device.name().into_owned()),
         Detail::Send(_) | Detail::Lost(_) => return None,
     })
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::matching::{BEFORE_NS, Found};
 use super::parse::Entry;
-use super::socket_index::{Fact, SocketFacts, SocketIndex, What};
+use super::socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 use tracer_model::errno;
 use tracer_model::event::{Cause, Direction, Endpoint};
 
@@ -30,10 +30,10 @@ pub fn evidence(socket: &SocketFacts, fact: &Fact) -> Vec<u64> {
 }
 
 /// May it be why something failed later?
-const fn leads(what: &What) -> bool {
+const fn leads(what: &FactKind) -> bool {
     matches!(
         what,
-        What::Timeout(..) | What::Reset(_) | What::Dropped(_) | What::Device(_)
+        FactKind::Timeout(..) | FactKind::Reset(_) | FactKind::Dropped(_) | FactKind::Device(_)
     )
 }
 
@@ -116,8 +116,8 @@ fn exactly(entry: &Entry, wall_ns: i64, socket: &SocketFacts, fact: &Fact) -> St
         .or(entry.errno)
         .map_or_else(Default::default, errno::display);
     let mut words = match &fact.what {
-        What::Ended(_, true) => format!("could not connect ({name})"),
-        What::Ended(_, false) => format!("lost its connection ({name})"),
+        FactKind::Ended(_, true) => format!("could not connect ({name})"),
+        FactKind::Ended(_, false) => format!("lost its connection ({name})"),
         _ => format!("failed with {name}"),
     };
     let led = socket.between(fact.wall_ns.saturating_sub(LED_TO_NS), fact.wall_ns);
@@ -191,11 +191,13 @@ fn retry(
     })
 }
 
-fn happened(what: &What) -> String {
+fn happened(what: &FactKind) -> String {
     match what {
-        What::Failed(errno, _) => format!("a send failed with {}", errno::display(*errno)),
-        What::Ended(errno, _) => format!("the connection ended with {}", errno::display(*errno)),
-        What::Timeout(attempt, cause) => {
+        FactKind::Failed(errno, _) => format!("a send failed with {}", errno::display(*errno)),
+        FactKind::Ended(errno, _) => {
+            format!("the connection ended with {}", errno::display(*errno))
+        }
+        FactKind::Timeout(attempt, cause) => {
             let timer = match cause {
                 Cause::Syn => "SYN time-out",
                 Cause::SynAck => "SYN-ACK time-out",
@@ -206,12 +208,12 @@ fn happened(what: &What) -> String {
                 attempt => format!("the {} {timer} in a row", ordinal(*attempt)),
             }
         }
-        What::Resent => "a retransmit".to_owned(),
-        What::Reset(Direction::Received) => "a RST was received".to_owned(),
-        What::Reset(Direction::Sent) => "a RST was sent".to_owned(),
-        What::Dropped(Some(reason)) => format!("a packet was dropped here ({reason})"),
-        What::Dropped(None) => "a packet was dropped here".to_owned(),
-        What::Device(name) => format!("the device did not take a packet ({name})"),
+        FactKind::Resent => "a retransmit".to_owned(),
+        FactKind::Reset(Direction::Received) => "a RST was received".to_owned(),
+        FactKind::Reset(Direction::Sent) => "a RST was sent".to_owned(),
+        FactKind::Dropped(Some(reason)) => format!("a packet was dropped here ({reason})"),
+        FactKind::Dropped(None) => "a packet was dropped here".to_owned(),
+        FactKind::Device(name) => format!("the device did not take a packet ({name})"),
     }
 }
 

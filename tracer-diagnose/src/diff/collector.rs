@@ -16,7 +16,7 @@ const ERRNOS: usize = 64;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum What {
+pub enum CountKind {
     /// Sends that failed; a send that would block is none.
     SendErrors,
     SendError(u32),
@@ -62,7 +62,7 @@ pub struct Traffic {
 /// See above.
 #[derive(Clone, Debug, Default)]
 pub struct DiffCollector {
-    pub counts: BTreeMap<What, Count>,
+    pub counts: BTreeMap<CountKind, Count>,
     pub traffic: Traffic,
     /// How long connections stood still, and the longest time-out in each, microseconds.
     pub stalls: Stalls,
@@ -80,17 +80,17 @@ impl DiffCollector {
         match &event.detail {
             Detail::SendError(error) => {
                 if error.errno != linux::EAGAIN as u32 {
-                    self.add(What::SendErrors, wall_ns, event, count);
+                    self.add(CountKind::SendErrors, wall_ns, event, count);
                 }
-                self.add_errno(What::SendError, error.errno, wall_ns, event);
+                self.add_errno(CountKind::SendError, error.errno, wall_ns, event);
                 if let Some(us) = error.blocked_us.filter(|us| *us > 0) {
                     self.blocked_us.add(us as f64);
                 }
             }
             Detail::Connection(change) => {
                 if let Some(errno) = change.errno.filter(|errno| *errno != 0) {
-                    self.add(What::Disconnects, wall_ns, event, count);
-                    self.add_errno(What::Disconnect, errno, wall_ns, event);
+                    self.add(CountKind::Disconnects, wall_ns, event, count);
+                    self.add_errno(CountKind::Disconnect, errno, wall_ns, event);
                 }
                 let ended = matches!(
                     change.to,
@@ -104,7 +104,7 @@ impl DiffCollector {
                 if matches!(resent.cause, Cause::Rto | Cause::Syn | Cause::SynAck)
                     && resent.trigger == tracer_model::event::Trigger::Timer
                 {
-                    self.add(What::Timeouts, wall_ns, event, count);
+                    self.add(CountKind::Timeouts, wall_ns, event, count);
                     let rto_us = event.tcp.as_ref().and_then(|tcp| tcp.rto_us);
                     let key = key(resent.cause == Cause::SynAck);
                     if let (Some(key), Some(rto_us)) = (key, rto_us) {
@@ -119,21 +119,21 @@ impl DiffCollector {
                 }
                 if resent.outcome == Outcome::Sent {
                     let segments = resent.segments.unwrap_or(count);
-                    self.add(What::Resent, wall_ns, event, segments);
+                    self.add(CountKind::Resent, wall_ns, event, segments);
                 }
             }
-            Detail::Send(_) => self.add(What::Sends, wall_ns, event, count),
+            Detail::Send(_) => self.add(CountKind::Sends, wall_ns, event, count),
             Detail::Drop(_) | Detail::Device(_) | Detail::Reset(_) | Detail::Lost(_) => {}
         }
     }
 
-    fn add_errno(&mut self, what: fn(u32) -> What, errno: u32, wall_ns: i64, event: &Event) {
+    fn add_errno(&mut self, what: fn(u32) -> CountKind, errno: u32, wall_ns: i64, event: &Event) {
         if self.counts.contains_key(&what(errno)) || self.counts.len() < 2 * ERRNOS {
             self.add(what(errno), wall_ns, event, event.count);
         }
     }
 
-    fn add(&mut self, what: What, wall_ns: i64, event: &Event, count: u64) {
+    fn add(&mut self, what: CountKind, wall_ns: i64, event: &Event, count: u64) {
         let netns = event.flow.as_ref().and_then(|flow| flow.netns);
         let elsewhere = netns.is_some() && self.netns.is_some() && netns != self.netns;
         let known = self.counts.entry(what).or_default();
@@ -182,17 +182,17 @@ impl DiffCollector {
     }
 
     /// How many of a kind, and in which cells.
-    pub fn count(&self, what: What) -> Count {
+    pub fn count(&self, what: CountKind) -> Count {
         self.counts.get(&what).cloned().unwrap_or_default()
     }
 
     /// The event kind that a kind is told by.
-    pub const fn event_kind(what: What) -> EventKind {
+    pub const fn event_kind(what: CountKind) -> EventKind {
         match what {
-            What::SendErrors | What::SendError(_) => EventKind::SendError,
-            What::Disconnects | What::Disconnect(_) => EventKind::Connection,
-            What::Timeouts | What::Resent => EventKind::Retransmit,
-            What::Sends => EventKind::Send,
+            CountKind::SendErrors | CountKind::SendError(_) => EventKind::SendError,
+            CountKind::Disconnects | CountKind::Disconnect(_) => EventKind::Connection,
+            CountKind::Timeouts | CountKind::Resent => EventKind::Retransmit,
+            CountKind::Sends => EventKind::Send,
         }
     }
 }

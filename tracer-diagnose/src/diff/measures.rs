@@ -1,6 +1,6 @@
 //! What is compared, and what the statistics say of each.
 
-use super::collector::{Count, DiffCollector, What};
+use super::collector::{Count, CountKind, DiffCollector};
 use super::judge::{judge_rate, judge_times};
 use super::statistics::{self, Counts};
 use super::values::Values;
@@ -110,13 +110,18 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         })
     };
     let of = |traffic: Option<Exposure>, what| traffic.filter(|_| here(what));
-    let errors = sends.or(of(packets, What::SendErrors));
-    let disconnects = of(segments, What::Disconnects);
-    let timeouts = of(segments, What::Timeouts);
+    let errors = sends.or(of(packets, CountKind::SendErrors));
+    let disconnects = of(segments, CountKind::Disconnects);
+    let timeouts = of(segments, CountKind::Timeouts);
     let kinds = [
-        ("send_errors", "send errors", What::SendErrors, errors),
-        ("disconnects", "disconnects", What::Disconnects, disconnects),
-        ("timeouts", "time-outs", What::Timeouts, timeouts),
+        ("send_errors", "send errors", CountKind::SendErrors, errors),
+        (
+            "disconnects",
+            "disconnects",
+            CountKind::Disconnects,
+            disconnects,
+        ),
+        ("timeouts", "time-outs", CountKind::Timeouts, timeouts),
     ];
     for (id, title, what, traffic) in kinds {
         if let Some(exposure) = traffic {
@@ -126,29 +131,30 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         measures.push(rate(before, after, (id, title, what), time, counts));
         measures.extend(of_errnos(before, after, what, traffic.unwrap_or(time)));
     }
-    let counted = of(segments, What::Resent).map(|exposure| host_rate(before, after, exposure));
-    let resent = ("segments_resent", "segments sent again", What::Resent);
+    let counted =
+        of(segments, CountKind::Resent).map(|exposure| host_rate(before, after, exposure));
+    let resent = ("segments_resent", "segments sent again", CountKind::Resent);
     measures.push(rate(before, after, resent, time, counted.is_none()));
     measures.extend(counted);
     type Get = fn(&DiffCollector) -> &Values;
-    let distributions: [(&str, &str, Get, What); 3] = [
+    let distributions: [(&str, &str, Get, CountKind); 3] = [
         (
             "stall_us",
             "stall of a connection",
             |i| &i.stalls.lengths_us,
-            What::Timeouts,
+            CountKind::Timeouts,
         ),
         (
             "rto_us",
             "longest RTO of a stall",
             |i| &i.stalls.rtos_us,
-            What::Timeouts,
+            CountKind::Timeouts,
         ),
         (
             "blocked_us",
             "blocked time of a failed send",
             |i| &i.blocked_us,
-            What::SendErrors,
+            CountKind::SendErrors,
         ),
     ];
     for (id, title, get, what) in distributions {
@@ -160,9 +166,9 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
 /// Sends, failed ones too, where both recordings have all of them.
 fn sends(before: &Side, after: &Side) -> Option<Exposure> {
     let of = |side: &Side| {
-        let has = side.has(What::Sends) && side.has(What::SendErrors);
-        let tried =
-            side.collector.count(What::Sends).all + side.collector.count(What::SendErrors).all;
+        let has = side.has(CountKind::Sends) && side.has(CountKind::SendErrors);
+        let tried = side.collector.count(CountKind::Sends).all
+            + side.collector.count(CountKind::SendErrors).all;
         (has && tried > 0).then_some(tried as f64)
     };
     Some(Exposure {
@@ -174,10 +180,10 @@ fn sends(before: &Side, after: &Side) -> Option<Exposure> {
     })
 }
 
-fn of_errnos(before: &Side, after: &Side, what: What, exposure: Exposure) -> Vec<Measure> {
-    let (id, title, of): (&str, &str, fn(u32) -> What) = match what {
-        What::SendErrors => ("send_errors", "send errors", What::SendError),
-        What::Disconnects => ("disconnects", "disconnects", What::Disconnect),
+fn of_errnos(before: &Side, after: &Side, what: CountKind, exposure: Exposure) -> Vec<Measure> {
+    let (id, title, of): (&str, &str, fn(u32) -> CountKind) = match what {
+        CountKind::SendErrors => ("send_errors", "send errors", CountKind::SendError),
+        CountKind::Disconnects => ("disconnects", "disconnects", CountKind::Disconnect),
         _ => return Vec::new(),
     };
     let kinds = [before, after]
@@ -185,7 +191,9 @@ fn of_errnos(before: &Side, after: &Side, what: What, exposure: Exposure) -> Vec
         .flat_map(|side| side.collector.counts.keys());
     let mut errnos: Vec<u32> = kinds
         .filter_map(|kind| match kind {
-            What::SendError(errno) | What::Disconnect(errno) if of(*errno) == *kind => Some(*errno),
+            CountKind::SendError(errno) | CountKind::Disconnect(errno) if of(*errno) == *kind => {
+                Some(*errno)
+            }
             _ => None,
         })
         .collect();
@@ -204,7 +212,7 @@ fn of_errnos(before: &Side, after: &Side, what: What, exposure: Exposure) -> Vec
 fn rate(
     before: &Side,
     after: &Side,
-    (id, title, what): (&str, &str, What),
+    (id, title, what): (&str, &str, CountKind),
     exposure: Exposure,
     counts: bool,
 ) -> Measure {
@@ -293,7 +301,7 @@ fn grouped(cells: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// What speaks against any comparison of a kind.
-fn unrecorded(before: &Side, after: &Side, what: What) -> Option<String> {
+fn unrecorded(before: &Side, after: &Side, what: CountKind) -> Option<String> {
     let event_kind = DiffCollector::event_kind(what);
     match (before.has(what), after.has(what)) {
         (true, true) => None,
@@ -306,7 +314,7 @@ fn unrecorded(before: &Side, after: &Side, what: What) -> Option<String> {
 fn times(
     before: &Side,
     after: &Side,
-    (id, title, what): (&str, &str, What),
+    (id, title, what): (&str, &str, CountKind),
     get: fn(&DiffCollector) -> &Values,
 ) -> Measure {
     let (of_before, of_after) = (get(&before.collector), get(&after.collector));

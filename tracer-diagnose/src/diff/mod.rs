@@ -17,9 +17,9 @@ mod tests;
 mod values;
 mod verdict;
 
-pub use collector::{Count, DiffCollector, Traffic, What};
+pub use collector::{Count, CountKind, DiffCollector, Traffic};
 pub use judge::{DELTA, NONE, P, RATIO, VALUES, judge_rate, judge_times};
-pub use matched::{Became, Pair, pairs};
+pub use matched::{FindingChange, Pair, pairs};
 pub use measures::{Measure, Measured, Times};
 pub use setup::{RecordedFilters, Setting, Setup};
 pub use stall::Stalls;
@@ -89,7 +89,7 @@ impl Side {
     }
 
     /// Were events of this kind recorded?
-    fn has(&self, what: What) -> bool {
+    fn has(&self, what: CountKind) -> bool {
         self.observed.coverage.has(DiffCollector::event_kind(what))
     }
 }
@@ -113,7 +113,7 @@ impl Diff {
         let setup = Setup::new(&before, &after);
         let overall = verdict::overall(&before, &after, &measures);
         let new = pairs(&before.findings, &after.findings);
-        let new = new.iter().filter(|pair| pair.became == Became::New);
+        let new = new.iter().filter(|pair| pair.became == FindingChange::New);
         let sure = new.filter(|pair| {
             pair.after
                 .is_some_and(|finding| finding.confidence == Confidence::High)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Side;
 use crate::TimedChange;
-use tracer_model::samples::{Action, InterfaceFacts, Once, Route, What};
+use tracer_model::samples::{Action, ChangeKind, InterfaceFacts, Inventory, Route};
 
 /// Recordings that differ by more than this in length or traffic are hardly comparable.
 const FACTOR: f64 = 4.0;
@@ -101,7 +101,7 @@ impl Setup {
     }
 }
 
-fn once(side: &Side) -> Option<&Once> {
+fn once(side: &Side) -> Option<&Inventory> {
     side.observed.hosts.first().map(|host| &host.once)
 }
 
@@ -200,7 +200,7 @@ fn extent(before: &Side, after: &Side, warnings: &mut Vec<String>) {
 }
 
 /// The settings that differ.
-fn settings(before: &Once, after: &Once) -> Vec<Setting> {
+fn settings(before: &Inventory, after: &Inventory) -> Vec<Setting> {
     let mut all = Vec::new();
     let mut compare = |what: String, before: Option<String>, after: Option<String>| {
         if before != after {
@@ -222,7 +222,8 @@ fn settings(before: &Once, after: &Once) -> Vec<Setting> {
         let (one, other) = (text(&before.kernel_version), text(&after.kernel_version));
         compare("kernel version".to_owned(), one, other);
     }
-    let version = |once: &Once| (!once.tool_version.is_empty()).then(|| once.tool_version.clone());
+    let version =
+        |once: &Inventory| (!once.tool_version.is_empty()).then(|| once.tool_version.clone());
     compare(
         "version of sendtrace".to_owned(),
         version(before),
@@ -346,17 +347,17 @@ fn fields(facts: &InterfaceFacts) -> Vec<(&'static str, Option<String>)> {
 /// Changes that somebody made, not what links and neighbours do by themselves.
 fn is_setup(change: &TimedChange) -> bool {
     match &change.change.what {
-        What::Route(change) => change.route.protocol != "kernel",
-        What::Address(address) => {
+        ChangeKind::Route(change) => change.route.protocol != "kernel",
+        ChangeKind::Address(address) => {
             address.action != Action::Changed && !address.address.starts_with("fe80:")
         }
-        What::Link(link) => match link.action {
+        ChangeKind::Link(link) => match link.action {
             Action::Changed => link
                 .changed
                 .iter()
                 .any(|field| matches!(field.as_str(), "mtu" | "qdisc" | "master" | "link_address")),
             Action::New | Action::Del => true,
         },
-        What::Neighbour(_) | What::Lost(_) | What::Unknown(_) => false,
+        ChangeKind::Neighbour(_) | ChangeKind::Lost(_) | ChangeKind::Unknown(_) => false,
     }
 }

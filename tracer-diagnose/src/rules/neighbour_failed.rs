@@ -5,7 +5,7 @@ use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
 use tracer_model::linux;
-use tracer_model::samples::What;
+use tracer_model::samples::ChangeKind;
 
 pub static RULE: Rule = Rule {
     cause: "neighbour_failed",
@@ -45,7 +45,9 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let unreachable = [linux::EHOSTUNREACH];
         let changes = observed.hosts[conversation.host].changes.iter();
         let failures = changes.filter_map(|one| match &one.change.what {
-            What::Neighbour(change) if change.state == "FAILED" => Some(change.address.clone()),
+            ChangeKind::Neighbour(change) if change.state == "FAILED" => {
+                Some(change.address.clone())
+            }
             _ => None,
         });
         let mut addresses: Vec<_> = failures.collect();

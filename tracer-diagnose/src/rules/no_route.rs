@@ -5,7 +5,7 @@ use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
 use tracer_model::linux;
-use tracer_model::samples::{Action, What};
+use tracer_model::samples::{Action, ChangeKind};
 
 pub static RULE: Rule = Rule {
     cause: "no_route",
@@ -45,7 +45,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
             .changes
             .iter()
             .filter_map(|one| match &one.change.what {
-                What::Route(change) if change.action == Action::Del => {
+                ChangeKind::Route(change) if change.action == Action::Del => {
                     Some(change.route.destination.clone())
                 }
                 _ => None,

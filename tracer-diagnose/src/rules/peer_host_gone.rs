@@ -7,7 +7,7 @@ use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Conversation, Observed, Socket};
 use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
-use tracer_model::samples::What;
+use tracer_model::samples::ChangeKind;
 
 const UNREACHABLE: &[i32] = &[linux::EHOSTUNREACH, linux::EHOSTDOWN, linux::ENETUNREACH];
 
@@ -93,7 +93,7 @@ fn own_neighbour_failed(observed: &Observed, conversation: &Conversation) -> boo
     };
     let mut changes = observed.hosts[conversation.host].changes.iter();
     changes.any(|one| match &one.change.what {
-        What::Neighbour(change) => {
+        ChangeKind::Neighbour(change) => {
             change.state == "FAILED" && change.address.parse() == Ok(address)
         }
         _ => false,

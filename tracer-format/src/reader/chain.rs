@@ -17,15 +17,15 @@ pub enum ReadItem {
 /// What is wrong with a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    pub what: What,
+    pub what: NoticeKind,
     /// The last block before and the first after it, nanoseconds of CLOCK_BOOTTIME, where there are such.
     pub after_boot_ns: Option<u64>,
     pub before_boot_ns: Option<u64>,
 }
 
-/// See [`Notice`].
+/// The kind of a [`Notice`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum NoticeKind {
     /// Bytes that are no block.
     Damage(Span),
     /// A block that is not what the format says, although its checksum is right.
@@ -41,28 +41,30 @@ pub enum What {
 impl Notice {
     /// Is this how a recording ends whose recorder was killed? All else is damage.
     pub fn is_torn_tail(&self) -> bool {
-        matches!(self.what, What::Torn(_))
+        matches!(self.what, NoticeKind::Torn(_))
     }
 }
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
-            What::Damage(span) => {
+            NoticeKind::Damage(span) => {
                 write!(
                     f,
                     "{} damaged bytes at {} are skipped",
                     span.bytes, span.offset
                 )?;
             }
-            What::Malformed(offset, why) => write!(f, "the block at {offset} is skipped: {why}")?,
-            What::Missing(1) => f.write_str("one block is missing")?,
-            What::Missing(blocks) => write!(f, "{blocks} blocks are missing")?,
-            What::Foreign(offset) => write!(
+            NoticeKind::Malformed(offset, why) => {
+                write!(f, "the block at {offset} is skipped: {why}")?
+            }
+            NoticeKind::Missing(1) => f.write_str("one block is missing")?,
+            NoticeKind::Missing(blocks) => write!(f, "{blocks} blocks are missing")?,
+            NoticeKind::Foreign(offset) => write!(
                 f,
                 "the block at {offset} is skipped: it came already, or is of another recording"
             )?,
-            What::Torn(span) => write!(
+            NoticeKind::Torn(span) => write!(
                 f,
                 "the last {} bytes, from {} on, are no whole block: the recorder was ended in the middle",
                 span.bytes, span.offset
@@ -92,7 +94,7 @@ struct Last {
 pub struct Chain {
     last: Option<Last>,
     /// Damage whose end in time is not known yet.
-    open: Vec<What>,
+    open: Vec<NoticeKind>,
     /// The next block is the first after a jump: numbers say nothing.
     jumped: bool,
 }
@@ -106,7 +108,7 @@ impl Chain {
     /// Takes what a scan found; gives what there is to say and the block, if it is one to be used.
     pub fn add(&mut self, found: Found, out: &mut Vec<ReadItem>) {
         match found {
-            Found::Damage(span) => self.open.push(What::Damage(span)),
+            Found::Damage(span) => self.open.push(NoticeKind::Damage(span)),
             Found::Block(raw) => self.block(raw, out),
         }
     }
@@ -114,8 +116,8 @@ impl Chain {
     /// The end; `rest` is what was left behind the last block, and whether it is a block that was cut off.
     pub fn finish(&mut self, rest: Option<(Span, bool)>, out: &mut Vec<ReadItem>) {
         self.open.extend(rest.map(|(span, torn)| match torn {
-            true => What::Torn(span),
-            false => What::Damage(span),
+            true => NoticeKind::Torn(span),
+            false => NoticeKind::Damage(span),
         }));
         self.say(None, out);
     }
@@ -127,16 +129,16 @@ impl Chain {
             payload,
         } = raw;
         if self.is_foreign(&header) {
-            self.open.push(What::Foreign(offset));
+            self.open.push(NoticeKind::Foreign(offset));
             return;
         }
         let block = match Block::decode(header, payload) {
             Ok(block) => block,
-            Err(malformed) => return self.open.push(What::Malformed(offset, malformed.0)),
+            Err(malformed) => return self.open.push(NoticeKind::Malformed(offset, malformed.0)),
         };
         let missing = self.missing(&block);
         if missing > 0 {
-            self.open.push(What::Missing(missing));
+            self.open.push(NoticeKind::Missing(missing));
         }
         self.say(Some(&header), out);
         self.jumped = false;

@@ -26,7 +26,7 @@ use tracer_capture::kernel::load::Loaded;
 use tracer_capture::names::KernelNames;
 use tracer_capture::owner::Owners;
 use tracer_capture::sys;
-use tracer_format::writer::Report;
+use tracer_format::writer::WriterSummary;
 use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner};
 use tracer_model::filter::FilterSpec;
 use tracer_model::tally::Tally;
@@ -55,7 +55,7 @@ pub struct Finished {
     /// Bytes of output that were left out beside a recording because nobody read them.
     pub left_out: usize,
     /// How the recording ended.
-    pub report: Option<Report>,
+    pub report: Option<WriterSummary>,
 }
 
 /// Everything that a run needs.

@@ -1,8 +1,8 @@
 //! `sendtrace info`: what is in traces, without putting events together.
 
 mod collect;
-mod found;
 mod show;
+mod trace_info;
 
 use std::io::{self, Write as _};
 
@@ -12,7 +12,7 @@ use super::Failure;
 use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
 use collect::Collect;
-use found::{Ended, Found};
+use trace_info::{Ended, TraceInfo};
 use tracer_format::reader::ReadItem;
 use tracer_format::reader::recording::ReadStep;
 
@@ -83,7 +83,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
     print(&last, args)
 }
 
-fn print(found: &Found, args: &Info) -> anyhow::Result<()> {
+fn print(found: &TraceInfo, args: &Info) -> anyhow::Result<()> {
     let text = match args.format {
         Format::Text => show::text(found),
         Format::Json => show::json(found),

@@ -24,7 +24,9 @@ use tracer_capture::kernel::facts;
 use tracer_capture::sys;
 use tracer_format::flight::{Flight, Settings};
 use tracer_format::start::Start;
-use tracer_format::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
+use tracer_format::writer::{
+    Ids, Notice, Options, RetentionLimits, Status, Target, Writer, WriterSummary,
+};
 use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.
@@ -133,7 +135,7 @@ fn options(args: &Record, owner: Option<Ids>) -> Options {
     Options {
         rotate_size: args.rotate_size,
         rotate_every: args.rotate_every,
-        keep: Keep {
+        keep: RetentionLimits {
             size: args.keep_size,
             time: args.keep_for,
             free: args.min_free,
@@ -251,7 +253,7 @@ fn finish(mut watch: Watch, ending: Ending) -> Result<(), Failure> {
 }
 
 /// Is everything in the trace?
-fn recorded(report: &Report) -> Result<(), Failure> {
+fn recorded(report: &WriterSummary) -> Result<(), Failure> {
     let status: &Status = &report.status;
     if report.unwritten_blocks > 0 && !status.reader_gone {
         return Err(anyhow!(

@@ -13,7 +13,7 @@ use crate::cli::Report as Args;
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
 use tracer_diagnose::applog::{AppLog, Lines, SocketIndex};
-use tracer_diagnose::{Happening, HostFacts, Hours, Milestone, Observed, Observer, Report};
+use tracer_diagnose::{HostFacts, Hours, Observed, Observer, Report, TimelineEntry, TimelineEvent};
 use tracer_format::Note;
 
 /// Runs the command.
@@ -50,10 +50,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .extend(
             log.iter()
                 .flat_map(AppLog::timeline)
-                .map(|(host, wall_ns, words)| Milestone {
+                .map(|(host, wall_ns, words)| TimelineEntry {
                     host,
                     wall_ns,
-                    what: Happening::Log(words),
+                    what: TimelineEvent::Log(words),
                     owner: None,
                     peer: None,
                     count: 1,

@@ -11,7 +11,7 @@ use super::csv::{Csv, quote};
 use super::row::COLUMNS;
 use crate::render::Clock;
 use tracer_model::event::{Event, Owner};
-use tracer_model::made::{self, Dice};
+use tracer_model::testing::{self, Rng};
 
 fn clock() -> Clock {
     Clock {
@@ -21,8 +21,8 @@ fn clock() -> Clock {
 }
 
 fn events(count: usize) -> Vec<Event> {
-    let mut dice = Dice::new(7);
-    (0..count).map(|_| made::event(&mut dice)).collect()
+    let mut rng = Rng::new(7);
+    (0..count).map(|_| testing::event(&mut rng)).collect()
 }
 
 /// Reads CSV as RFC 4180 has it; `None` is a field of nothing at all.

@@ -1,6 +1,6 @@
 //! Whether the tool degrades as `doctor` says, and no further.
 //!
-//! What was refused is known exactly: `cripple` has refused it. Doctor must name those programs and no
+//! What was refused is known exactly: `restrict` has refused it. Doctor must name those programs and no
 //! other; `live` must start if doctor says that it can, and else fail with one clear line; the selftest must
 //! pass what it passed on the whole kernel, except what doctor says is lost.
 
@@ -120,7 +120,7 @@ fn perf_refused(left: &Doctor) -> impl Iterator<Item = String> + '_ {
     refused.filter_map(|hook| hook.program.clone())
 }
 
-/// The programs that `cripple` has refused; probes of the kernel have no name.
+/// The programs that `restrict` has refused; probes of the kernel have no name.
 fn refused(step: &Step) -> BTreeSet<String> {
     let program = |line: &String| {
         let value: Value = serde_json::from_str(line).ok()?;

@@ -41,14 +41,14 @@ pub fn build(ready: &Ready, arch: Option<Arch>, tests: &[String], into: &Path) -
         build::program_for(ready, package, name, release, linkage, arch)
     };
     let sendtrace = program("tracer", "sendtrace")?;
-    let (guest, cripple) = (
+    let (guest, restrict) = (
         program("vm-guest", "guest")?,
-        program("vm-guest", "cripple")?,
+        program("vm-guest", "restrict")?,
     );
     let tool = arch.map_or("strip".to_owned(), |arch| arch.tool(ready, "strip"));
     let strip = |from: &Path, into: &Path, name: &str| strip(&tool, from, into, name);
     let mut under_test = vec![strip(&sendtrace, into, "sendtrace")?];
-    under_test.push(strip(&cripple, into, "cripple")?);
+    under_test.push(strip(&restrict, into, "restrict")?);
     for Artifact { name, path } in &build_tests(ready, arch, tests)? {
         under_test.push(strip(path, into, name)?);
     }

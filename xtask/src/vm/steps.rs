@@ -35,7 +35,7 @@ pub const WHOLE_ON: &str = "6.12";
 /// The kernel with something taken away.
 pub struct Variant {
     pub name: &'static str,
-    /// For `cripple`.
+    /// For `restrict`.
     pub takes: &'static [&'static str],
     /// Whether the selftest has anything left to show there.
     selftest: bool,
@@ -188,7 +188,7 @@ fn abilities(variant: Option<&str>, takes: &[&str], selftest: bool, dir: &str) -
         .map(|(name, line, seconds)| {
             let mut command = Vec::new();
             if !takes.is_empty() {
-                command.push(format!("{dir}/cripple"));
+                command.push(format!("{dir}/restrict"));
                 command.extend(takes.iter().map(|word| (*word).to_owned()));
                 command.push("--".to_owned());
             }
@@ -325,7 +325,7 @@ mod tests {
         for variant in &VARIANTS {
             let words = variant.takes.iter().copied();
             assert!(
-                vm_guest::cripple::Refusals::parse(words).is_ok(),
+                vm_guest::restrict::Refusals::parse(words).is_ok(),
                 "{}",
                 variant.name
             );

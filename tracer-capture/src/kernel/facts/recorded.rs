@@ -110,7 +110,7 @@ pub(crate) fn from_json(record: &Value) -> Result<Facts, String> {
             Value::String(why) => Err(why.clone()),
             btf => Ok(btf_from_json(btf)?),
         },
-        ..super::perfect::host()
+        ..super::fixture::host()
     })
 }
 

@@ -73,7 +73,7 @@ mod tests {
     use tracer_common::event_kind;
 
     use super::*;
-    use crate::kernel::facts::perfect::{host, with_btf};
+    use crate::kernel::facts::fixture::{host, with_btf};
     use crate::kernel::plan::Purpose;
 
     /// A program that runs until it is dropped.

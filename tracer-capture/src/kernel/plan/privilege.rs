@@ -93,7 +93,7 @@ pub fn privileges(facts: &Facts) -> Privileges {
 mod tests {
     use super::*;
     use crate::kernel::facts::Capabilities;
-    use crate::kernel::facts::perfect::host;
+    use crate::kernel::facts::fixture::host;
 
     #[test]
     #[ignore = "needs root"]

@@ -4,7 +4,7 @@ mod older;
 
 use super::*;
 use crate::kernel::facts::Limit;
-use crate::kernel::facts::perfect::{host, with_btf};
+use crate::kernel::facts::fixture::{host, with_btf};
 
 mod null;
 mod perf_tracepoint;

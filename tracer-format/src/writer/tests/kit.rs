@@ -12,10 +12,10 @@ use crate::writer::Writer;
 use crate::writer::disk::Disk;
 use crate::writer::queue::{Budget, Entry};
 use crate::writer::recorder::{Place, Recorder, Shape};
-use crate::writer::retention::{Keep, Retention};
+use crate::writer::retention::{Retention, RetentionLimits};
 use crate::writer::status::add;
 use tracer_model::event::EventKind;
-use tracer_model::made::{self, Dice};
+use tracer_model::testing::{self, Rng};
 
 pub type Events = [u64; EventKind::ALL.len()];
 
@@ -47,11 +47,11 @@ fn made() -> &'static [(Sealed, Counters)] {
     static MADE: OnceLock<Vec<(Sealed, Counters)>> = OnceLock::new();
     MADE.get_or_init(|| {
         let mut builder = Builder::new().expect("memory");
-        let mut dice = Dice::new(7);
+        let mut rng = Rng::new(7);
         let mut seen = 0;
         let mut block = |seq| {
-            for _ in 0..2 + dice.below(4) {
-                builder.event(&made::event(&mut dice));
+            for _ in 0..2 + rng.below(4) {
+                builder.event(&testing::event(&mut rng));
             }
             let sealed_boot_ns = BEGIN + seq * SECOND;
             let sealed = builder.seal(&Seal {
@@ -120,10 +120,10 @@ fn counters(boot_ns: u64, seen: u64) -> Counters {
 
 /// For the windows of a flight recorder.
 pub fn windows(disk: Box<dyn Disk>) -> Writer {
-    writer(recorder(disk, Shape::Windows, Keep::default()))
+    writer(recorder(disk, Shape::Windows, RetentionLimits::default()))
 }
 
-pub fn recorder(mut disk: Box<dyn Disk>, shape: Shape, keep: Keep) -> Recorder {
+pub fn recorder(mut disk: Box<dyn Disk>, shape: Shape, keep: RetentionLimits) -> Recorder {
     let retention = Retention::new(&mut *disk, keep).expect("a list");
     let place = Place {
         shape,

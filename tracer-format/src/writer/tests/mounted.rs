@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
 
 use super::kit::{self, Maker};
-use crate::writer::{Handle, Keep, Notice, Options, Target, Writer};
+use crate::writer::{Handle, Notice, Options, RetentionLimits, Target, Writer};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -142,9 +142,9 @@ fn root_least_free_space_is_kept_by_deleting_the_oldest_segments() {
         let folder = dir.join("folder");
         let options = Options {
             rotate_size: Some(8 << 10),
-            keep: Keep {
+            keep: RetentionLimits {
                 free: Some(64 << 10),
-                ..Keep::default()
+                ..RetentionLimits::default()
             },
             ..Options::default()
         };

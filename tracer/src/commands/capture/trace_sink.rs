@@ -10,7 +10,7 @@ use super::HostMonitor;
 use tracer_format::flight::Flight;
 use tracer_format::layout::flag;
 use tracer_format::note::{Anchor, AnchorWhy, Counters, Fired, Note};
-use tracer_format::writer::{Handle, Notice, Report, Status};
+use tracer_format::writer::{Handle, Notice, Status, WriterSummary};
 use tracer_format::{Builder, Seal};
 use tracer_model::event::{Counted, Event, Flow, Totals};
 use tracer_model::trigger::Triggers;
@@ -148,7 +148,12 @@ impl TraceSink {
     }
 
     /// The end: what was counted instead of listed, and the totals.
-    pub fn finish(mut self, counted: &[Counted], totals: &Totals, now_boot_ns: u64) -> Report {
+    pub fn finish(
+        mut self,
+        counted: &[Counted],
+        totals: &Totals,
+        now_boot_ns: u64,
+    ) -> WriterSummary {
         self.counters = Counters::new(now_boot_ns, totals);
         for row in counted {
             self.builder.counted(row);

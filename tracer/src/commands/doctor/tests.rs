@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use tracer_capture::kernel::facts::Capabilities;
-use tracer_capture::kernel::facts::perfect::{host, with_btf};
+use tracer_capture::kernel::facts::fixture::{host, with_btf};
 use tracer_model::escape;
 
 fn everything(facts: &Facts) -> Result<Plan, PlanError> {

@@ -1,18 +1,18 @@
 //! Adds up what the blocks of a recording say of it. Memory does not grow with the trace.
 
-use super::found::{Ended, Found};
+use super::trace_info::{Ended, TraceInfo};
 use crate::commands::merged_reader::totals_window::TotalsWindow;
 use crate::commands::merged_reader::zone;
 use tracer_format::layout::HEADER_BYTES;
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
-use tracer_format::reader::chain::What;
+use tracer_format::reader::chain::NoticeKind;
 use tracer_format::{Block, Malformed};
 
 /// Goes through the blocks of a path.
 #[derive(Default)]
 pub struct Collect {
-    found: Found,
+    found: TraceInfo,
     totals: TotalsWindow,
     first_steps: Option<u32>,
 }
@@ -25,7 +25,7 @@ impl Collect {
     }
 
     /// Takes a block; gives the recording before it when it is the first of another one.
-    pub fn block(&mut self, block: &Block) -> Option<Found> {
+    pub fn block(&mut self, block: &Block) -> Option<TraceInfo> {
         let header = &block.header;
         let known = self.found.trace_id;
         let done = known
@@ -104,22 +104,22 @@ impl Collect {
     pub fn notice(&mut self, notice: &Notice) {
         let found = &mut self.found;
         match &notice.what {
-            What::Torn(span) => {
+            NoticeKind::Torn(span) => {
                 found.torn_bytes += span.bytes;
                 return;
             }
-            What::Damage(span) => found.damaged_bytes += span.bytes,
-            What::Missing(blocks) => {
+            NoticeKind::Damage(span) => found.damaged_bytes += span.bytes,
+            NoticeKind::Missing(blocks) => {
                 found.missing_blocks = found.missing_blocks.saturating_add(*blocks);
             }
-            What::Malformed(..) => found.malformed += 1,
-            What::Foreign(_) => {}
+            NoticeKind::Malformed(..) => found.malformed += 1,
+            NoticeKind::Foreign(_) => {}
         }
         found.damage.add(notice.to_string());
     }
 
     /// No more blocks.
-    pub fn finish(self) -> Found {
+    pub fn finish(self) -> TraceInfo {
         let mut found = self.found;
         found.totals = self.totals.totals(|_| true);
         found

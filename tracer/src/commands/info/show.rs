@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::found::{Ended, Found};
+use super::trace_info::{Ended, TraceInfo};
 use crate::render::Renderer;
 use tracer_model::escape;
 use tracer_model::event::EventKind;
 
 /// Some lines for people.
-pub fn text(found: &Found) -> String {
+pub fn text(found: &TraceInfo) -> String {
     let mut text = format!("{}\n", escape::name(found.name.as_bytes()));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "  {what:<10} {value}");
     let known = |key: &str| {
@@ -119,7 +119,7 @@ fn more(line: &mut impl FnMut(&str, &str), what: &str, all: u64, listed: usize) 
     }
 }
 
-fn span(found: &Found) -> String {
+fn span(found: &TraceInfo) -> String {
     let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
     let (Some(first), Some(last)) = (time(found.first), time(found.last)) else {
         return "unknown".to_owned();
@@ -130,7 +130,7 @@ fn span(found: &Found) -> String {
 }
 
 /// `retransmit 12, drop 3 (of 700)`.
-fn counts(found: &Found) -> String {
+fn counts(found: &TraceInfo) -> String {
     let counts = EventKind::ALL.iter().zip(&found.counts);
     let some = counts.filter(|(_, count)| count.events > 0);
     let texts: Vec<_> = some
@@ -146,7 +146,7 @@ fn counts(found: &Found) -> String {
 }
 
 /// A line of JSON.
-pub fn json(found: &Found) -> String {
+pub fn json(found: &TraceInfo) -> String {
     let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
     let boot = |at: Option<(u64, i128)>| at.map(|(boot_ns, _)| boot_ns);
     let counts = EventKind::ALL.iter().zip(&found.counts);

@@ -7,7 +7,7 @@ use crate::render::json::line;
 use crate::render::report::{clock, since_1970};
 use crate::render::sample;
 use tracer_diagnose::Finding;
-use tracer_diagnose::diff::{Became, Diff, Measure, Measured, Side, Times, pairs};
+use tracer_diagnose::diff::{Diff, FindingChange, Measure, Measured, Side, Times, pairs};
 
 pub fn diff(diff: &Diff) -> String {
     let mut text = head(diff);
@@ -144,7 +144,7 @@ fn whole(count: f64) -> Value {
     Value::from(count as u64)
 }
 
-fn finding(became: Became, before: Option<&Finding>, after: Option<&Finding>) -> String {
+fn finding(became: FindingChange, before: Option<&Finding>, after: Option<&Finding>) -> String {
     let Some(shown) = after.or(before) else {
         return String::new();
     };

@@ -31,7 +31,7 @@ fn every_record_of_any_bytes_makes_one_line() {
         wall_minus_boot_ns: 0,
         zone: TimeZone::UTC,
     };
-    let mut dice = tracer_model::made::Dice::new(11);
+    let mut rng = tracer_model::testing::Rng::new(11);
     let mut rendered = [0; 7];
     for round in 0..300 {
         for (event_kind, rendered) in rendered.iter_mut().enumerate() {
@@ -41,7 +41,7 @@ fn every_record_of_any_bytes_makes_one_line() {
                     .map(|_| match round % 3 {
                         0 => 0,
                         1 => 0xff,
-                        _ => dice.any() as u8,
+                        _ => rng.any() as u8,
                     })
                     .collect();
                 if let Some(number) = bytes.get_mut(8..12) {

@@ -16,11 +16,11 @@ fn me() -> Identity {
 }
 
 /// Three sends that succeed and one that fails.
-fn report() -> Report {
+fn report() -> SendReport {
     let end = |text: &str| End::Is(text.to_owned());
     let calls = [(1001, 1001), (1002, 1002), (1003, 700), (1004, -11)]
         .map(|(requested, result)| Call { requested, result });
-    Report::of(
+    SendReport::of(
         ("tcp", end("127.0.0.1:5000"), end("127.0.0.1:80")),
         calls.to_vec(),
     )

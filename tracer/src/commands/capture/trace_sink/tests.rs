@@ -5,7 +5,7 @@ use tracer_format::reader::{ReadItem, Recording};
 use tracer_format::start::Start;
 use tracer_format::writer::{Options, Target, Writer};
 use tracer_model::event::Event;
-use tracer_model::made::{self, Dice};
+use tracer_model::testing::{self, Rng};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -40,7 +40,7 @@ fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
 fn event(boot_ns: u64) -> Event {
     Event {
         boot_ns,
-        ..made::event(&mut Dice::new(boot_ns))
+        ..testing::event(&mut Rng::new(boot_ns))
     }
 }
 

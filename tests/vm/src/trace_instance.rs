@@ -1,4 +1,4 @@
-//! What the kernel's own trace buffer saw of tracepoints: a witness that is no program of ours.
+//! What the kernel's own trace buffer saw of tracepoints: an instance beside ours, which no program of ours can spoil.
 //!
 //! Some hosts keep BPF programs from running while the task at hand is one of process 1 (seen on a sandbox whose
 //! process 1 must not be traced: its thread was at work when a softirq fired the tracepoint, the trace buffer had it,
@@ -24,13 +24,13 @@ pub const TRACEPOINTS: [&str; 6] = [
 static INSTANCES: AtomicU32 = AtomicU32::new(0);
 
 /// An instance of the trace buffer, with its own events; it is gone when this is dropped.
-pub struct Witness {
+pub struct TraceInstance {
     instance: PathBuf,
     /// Where tracefs was mounted for it.
     mounted: Option<tempfile::TempDir>,
 }
 
-impl Witness {
+impl TraceInstance {
     /// Watches these tracepoints (`tcp/tcp_retransmit_skb`) from now on; `None` where there is no tracefs.
     pub fn of(tracepoints: &[&str]) -> Option<Self> {
         Self::filtered(tracepoints, None)
@@ -69,21 +69,21 @@ impl Witness {
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
         let instance = root.join(format!("instances/sendtrace-test-{pid}-{number}"));
         let made = fs::create_dir(&instance).is_ok();
-        let witness = Self { instance, mounted };
+        let trace_instance = Self { instance, mounted };
         if !made {
             return None;
         }
-        fs::write(witness.instance.join("buffer_size_kb"), "4096").ok()?;
+        fs::write(trace_instance.instance.join("buffer_size_kb"), "4096").ok()?;
         // The process of each task, of those too that have ended before the buffer is read.
-        fs::write(witness.instance.join("options/record-tgid"), "1").ok()?;
+        fs::write(trace_instance.instance.join("options/record-tgid"), "1").ok()?;
         for tracepoint in tracepoints {
-            let event = witness.instance.join("events").join(tracepoint);
+            let event = trace_instance.instance.join("events").join(tracepoint);
             if let Some(filter) = filter {
                 fs::write(event.join("filter"), filter).ok()?;
             }
             fs::write(event.join("enable"), "1").ok()?;
         }
-        Some(witness)
+        Some(trace_instance)
     }
 
     /// How often they have fired so far, and how often of these while the task at hand was one of process 1.
@@ -119,7 +119,7 @@ fn task(line: &str) -> Option<(&str, Option<&str>)> {
     Some((head.rsplit('-').next()?, process))
 }
 
-impl Drop for Witness {
+impl Drop for TraceInstance {
     fn drop(&mut self) {
         let _ = fs::write(self.instance.join("events/enable"), "0");
         let _ = fs::remove_dir(&self.instance);
@@ -161,17 +161,15 @@ mod tests {
     #[test]
     #[ignore = "needs root"]
     fn root_the_kernel_takes_the_filter_and_sees_nothing_of_other_processes() {
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("SKIPPED: the witness: needs root");
-            return;
-        }
-        let all = Witness::of(&["sock/inet_sock_set_state"]).expect("tracefs");
+        let is_root = nix::unistd::geteuid().is_root();
+        assert!(is_root, "needs root: run `cargo xtask test` as root");
+        let all = TraceInstance::of(&["sock/inet_sock_set_state"]).expect("tracefs");
         // A connection of ours, refused: never while a task of process 1 is at hand.
         let refused = std::net::TcpStream::connect("127.0.0.1:1");
         assert!(refused.is_err());
         assert!(all.firings().0 > 0);
         drop(all);
-        let filtered = Witness::of_process_1(&["sock/inet_sock_set_state"]).expect("tracefs");
+        let filtered = TraceInstance::of_process_1(&["sock/inet_sock_set_state"]).expect("tracefs");
         assert!(std::net::TcpStream::connect("127.0.0.1:1").is_err());
         let (all, of_init) = filtered.firings();
         assert_eq!(all, of_init);

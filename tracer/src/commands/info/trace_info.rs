@@ -69,7 +69,7 @@ impl<T> Listed<T> {
 
 /// What one recording is.
 #[derive(Debug)]
-pub struct Found {
+pub struct TraceInfo {
     /// As the user named it.
     pub name: String,
     pub trace_id: Option<[u8; 16]>,
@@ -105,7 +105,7 @@ pub struct Found {
     pub ended: Ended,
 }
 
-impl Default for Found {
+impl Default for TraceInfo {
     fn default() -> Self {
         Self {
             name: String::new(),
@@ -135,7 +135,7 @@ impl Default for Found {
     }
 }
 
-impl Found {
+impl TraceInfo {
     /// Events of all kinds.
     pub fn events(&self) -> u64 {
         self.counts.iter().map(|count| count.events).sum()

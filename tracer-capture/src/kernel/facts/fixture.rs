@@ -1,4 +1,4 @@
-//! A host that lacks nothing, for tests that take one fact away at a time.
+//! The fixture of planner tests: a host that lacks nothing, from which tests take one fact at a time.
 
 use std::collections::BTreeMap;
 

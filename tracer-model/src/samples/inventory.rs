@@ -9,7 +9,7 @@ use super::{Route, Zone};
 /// The host, and who recorded. What could not be read is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Once {
+pub struct Inventory {
     /// `uname -n`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -33,7 +33,7 @@ pub struct Once {
     pub tool_version: String,
     /// How it was called.
     pub arguments: Vec<String>,
-    /// As `sysctl` names them, those of [`Once::netns`].
+    /// As `sysctl` names them, those of [`Inventory::netns`].
     pub sysctls: BTreeMap<String, String>,
     /// Inode number of the network namespace that interfaces and settings are of.
     #[serde(skip_serializing_if = "Option::is_none")]

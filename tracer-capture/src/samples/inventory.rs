@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::unistd::{SysconfVar, sysconf};
-use tracer_model::samples::{InterfaceFacts, Once, Route, Zone};
+use tracer_model::samples::{InterfaceFacts, Inventory, Route, Zone};
 
 use super::ethtool::Ask;
 use super::link::{self, Link};
@@ -41,7 +41,7 @@ pub struct About<'a> {
 
 /// Looks at the host of the calling thread; `root` is `/`, except in tests. Takes a few milliseconds, and
 /// needs no privilege.
-pub fn read(root: &Path, about: &About<'_>) -> Once {
+pub fn read(root: &Path, about: &About<'_>) -> Inventory {
     let uname = nix::sys::utsname::uname().ok();
     let uname = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         let text = uname.as_ref().map(field)?.to_string_lossy().into_owned();
@@ -55,7 +55,7 @@ pub fn read(root: &Path, about: &About<'_>) -> Once {
     let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
     let (interfaces, left_out) = interface_facts().unzip();
     let routes = routes(interfaces.as_deref().unwrap_or_default());
-    Once {
+    Inventory {
         host: uname(|uname| uname.nodename()),
         kernel_release: uname(|uname| uname.release()),
         kernel_version: uname(|uname| uname.version()),
@@ -195,12 +195,12 @@ mod tests {
         assert_eq!(once.arguments, arguments);
         let text = serde_json::to_string(&once).unwrap();
         assert!(!text.contains("null"), "{text}");
-        assert_eq!(serde_json::from_str::<Once>(&text).unwrap(), once);
+        assert_eq!(serde_json::from_str::<Inventory>(&text).unwrap(), once);
     }
 
     #[test]
     fn nothing_is_needed_and_what_is_new_is_skipped() {
-        let once: Once = serde_json::from_str(r#"{"host":"a","colour":"red"}"#).unwrap();
+        let once: Inventory = serde_json::from_str(r#"{"host":"a","colour":"red"}"#).unwrap();
         assert_eq!((once.host.as_deref(), once.interfaces), (Some("a"), None));
     }
 }

@@ -57,7 +57,7 @@ pub fn run(refusals: &Refusals, command: &[String]) -> Result<Outcome> {
         drop(ours);
         let error = become_command(refusals, command, &its).err();
         eprintln!(
-            "cripple: {:#}",
+            "restrict: {:#}",
             error.unwrap_or_else(|| anyhow::anyhow!("no command"))
         );
         std::process::exit(126);

@@ -11,20 +11,20 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::place::Place;
 use crate::traffic::{Act, Prepare};
 
-enum Order {
+enum Request {
     Prepare(Prepare),
     Act,
     CleanUp,
 }
 
-/// Takes orders one at a time.
-pub struct Crew {
-    orders: Sender<Order>,
+/// A process that makes the traffic of one row on request.
+pub struct Worker {
+    orders: Sender<Request>,
     answers: Receiver<Result<()>>,
     bell: Arc<EventFd>,
 }
 
-impl Crew {
+impl Worker {
     /// Starts the thread; it is ready when this returns.
     pub fn start() -> Result<Self> {
         let (orders, taken) = channel();
@@ -34,30 +34,30 @@ impl Crew {
         )?);
         let ring = Arc::clone(&bell);
         thread::spawn(move || work(&taken, &given, &ring));
-        let crew = Self {
+        let worker = Self {
             orders,
             answers,
             bell,
         };
-        crew.answer()?;
-        Ok(crew)
+        worker.answer()?;
+        Ok(worker)
     }
 
     /// Makes the sockets of a scene.
     pub fn prepare(&self, prepare: Prepare) -> Result<()> {
-        self.ask(Order::Prepare(prepare))?;
+        self.ask(Request::Prepare(prepare))?;
         self.answer()
     }
 
-    /// Starts the traffic; [`Crew::bell`] rings when it ended, and then there is an answer.
+    /// Starts the traffic; [`Worker::bell`] rings when it ended, and then there is an answer.
     pub fn act(&self) -> Result<()> {
         self.bell.read().ok();
-        self.ask(Order::Act)
+        self.ask(Request::Act)
     }
 
     /// Closes what the scene left open.
     pub fn clean_up(&self) -> Result<()> {
-        self.ask(Order::CleanUp)?;
+        self.ask(Request::CleanUp)?;
         self.answer()
     }
 
@@ -71,9 +71,9 @@ impl Crew {
         self.answers.try_recv().ok()
     }
 
-    fn ask(&self, order: Order) -> Result<()> {
+    fn ask(&self, request: Request) -> Result<()> {
         self.orders
-            .send(order)
+            .send(request)
             .map_err(|_| anyhow!("the thread that makes the traffic is gone"))
     }
 
@@ -84,7 +84,7 @@ impl Crew {
     }
 }
 
-fn work(orders: &Receiver<Order>, answers: &Sender<Result<()>>, bell: &EventFd) {
+fn work(orders: &Receiver<Request>, answers: &Sender<Result<()>>, bell: &EventFd) {
     let place = match Place::new() {
         Ok(place) => place,
         Err(error) => {
@@ -94,11 +94,11 @@ fn work(orders: &Receiver<Order>, answers: &Sender<Result<()>>, bell: &EventFd) 
     };
     let _ = answers.send(Ok(()));
     let mut act: Option<Act> = None;
-    for order in orders {
-        let answer = match order {
-            Order::Prepare(prepare) => prepare(&place).map(|prepared| act = Some(prepared)),
-            Order::Act => act.as_mut().map_or(Ok(()), |act| act()),
-            Order::CleanUp => {
+    for request in orders {
+        let answer = match request {
+            Request::Prepare(prepare) => prepare(&place).map(|prepared| act = Some(prepared)),
+            Request::Act => act.as_mut().map_or(Ok(()), |act| act()),
+            Request::CleanUp => {
                 act = None;
                 Ok(())
             }

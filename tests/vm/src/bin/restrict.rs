@@ -1,4 +1,4 @@
-//! `cripple WHAT… -- COMMAND`: runs a command with abilities taken away, and at its end prints a line
+//! `restrict WHAT… -- COMMAND`: runs a command with abilities taken away, and at its end prints a line
 //! `{"type":"refused",…}` for each program that was not allowed.
 //!
 //! WHAT is the kind of program to refuse (`fexit`, `tp_btf`, `iter`, `lsm`, `kprobe`, …), one program
@@ -8,13 +8,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
-use vm_guest::cripple::{Refusals, supervise};
+use vm_guest::restrict::{Refusals, supervise};
 
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("cripple: {error:#}");
+            eprintln!("restrict: {error:#}");
             ExitCode::from(125)
         }
     }
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let split = words.iter().position(|word| word == "--");
-    let split = split.context("usage: cripple WHAT… -- COMMAND")?;
+    let split = split.context("usage: restrict WHAT… -- COMMAND")?;
     let refusals = Refusals::parse(words[..split].iter().map(String::as_str))
         .map_err(|word| anyhow!("{word} is nothing that can be taken away"))?;
     let outcome = supervise::run(&refusals, &words[split + 1..])?;
