@@ -1,4 +1,4 @@
-//! Loads and commands the kernel half of the self-test (`tracer-ebpf/src/selftest.rs`): faults that are made and
+//! Loads and commands the BPF programs of the self-test (`tracer-ebpf/src/selftest.rs`): faults that are made and
 //! counted in the kernel.
 
 use std::fs::File;

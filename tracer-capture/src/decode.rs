@@ -1,6 +1,6 @@
 //! Bytes → [`Record`] → [`Event`].
 //!
-//! Bytes come from the kernel half or from a file, so nothing about them is taken on trust: a length or an event
+//! Bytes come from the BPF programs or from a file, so nothing about them is taken on trust: a length or an event
 //! kind that does not fit is an error, an enumeration with a value that is not known becomes `Unknown` or `None`,
 //! and no bytes make this panic.
 
@@ -38,7 +38,7 @@ pub trait Names {
     fn hz(&self) -> u64;
 }
 
-/// What the kernel half wrote about one event.
+/// What the BPF programs wrote about one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Record {

@@ -1,6 +1,6 @@
 //! Who owns this socket, and how we know.
 //!
-//! The kernel half stores an owner with each socket, in process context. Where that may not be the whole
+//! The BPF programs store an owner with each socket, in process context. Where that may not be the whole
 //! truth (several descriptors, a process that has ended, nobody stored) the open files of all tasks are
 //! asked ([`Holders`]). What then stays open is `unknown`, with the reason: wrong is worse.
 

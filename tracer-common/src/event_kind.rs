@@ -1,4 +1,4 @@
-//! Numbers of the event kinds that the kernel half produces (`lost` is made by user space); they index the
+//! Numbers of the event kinds that the BPF programs produce (`lost` is made by user space); they index the
 //! counters and the rings.
 
 /// `tcp_retransmit_skb`, `tcp_retransmit_synack`.

@@ -1,4 +1,4 @@
-//! Wire types: what the kernel half writes and user space reads.
+//! Wire types: what the BPF programs write and user space reads.
 //!
 //! Everything here is `#[repr(C)]`, free of padding that is not named, and valid for any bit pattern, so
 //! that user space can read it from bytes. Enumerations travel as integers and are converted by `match`.
@@ -46,7 +46,7 @@ pub fn from_bytes<T: Wire>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast()) })
 }
 
-/// The bytes of a wire type, as the kernel half writes them.
+/// The bytes of a wire type, as the BPF programs write them.
 pub fn as_bytes<T: Wire>(value: &T) -> &[u8] {
     // SAFETY: `Wire` promises that there is no padding, so every byte is initialised.
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }

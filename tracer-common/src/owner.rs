@@ -1,4 +1,4 @@
-//! The owner of a socket, as the kernel half keeps it in socket storage.
+//! The owner of a socket, as the BPF programs keep it in socket storage.
 
 use crate::wire;
 

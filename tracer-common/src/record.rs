@@ -1,4 +1,4 @@
-//! Records: what the kernel half writes into the rings, one type per event kind.
+//! Records: what the BPF programs write into the rings, one type per event kind.
 
 use crate::{Flow, Owner, grade, owner_flag, wire};
 

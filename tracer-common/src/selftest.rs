@@ -1,4 +1,4 @@
-//! What both halves of the self-test agree on.
+//! What both sides of the self-test agree on.
 
 /// `errno` that the refused sends get: the one that this tool was born from.
 pub const ECOMM: i32 = 70;

@@ -1,4 +1,4 @@
-//! The kernel half of sendtrace.
+//! The BPF programs of sendtrace.
 //!
 //! One event kind per file in [`hooks`]; every program walks the same line: read the flow and the stored owner,
 //! then [`emit`] filters, limits, counts and submits. `kernel` alone reads kernel memory.

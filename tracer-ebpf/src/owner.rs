@@ -147,7 +147,7 @@ fn cgroup_matches(cgroup: Ptr) -> bool {
         == Some(config!(cgroup_id))
 }
 
-/// Who owns the socket, as far as the kernel half knows; `grade::NONE` when nobody is stored.
+/// Who owns the socket, as far as the BPF programs know; `grade::NONE` when nobody is stored.
 #[inline(always)]
 pub fn stored(sk: Ptr, to: &mut Owner) {
     if can(ability::SOCKET_STORAGE) {

@@ -1,4 +1,4 @@
-//! The kernel half of `sendtrace selftest`: makes faults in a network namespace and a cgroup of the test's own,
+//! The BPF programs of `sendtrace selftest`: they make faults in a network namespace and a cgroup of the test's own,
 //! and counts each one, so that what the tracer says is compared with what happened. It shares nothing with the
 //! tracer's programs, and asks for no field of the kernel.
 //!

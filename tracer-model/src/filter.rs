@@ -1,4 +1,4 @@
-//! Filters: what the user typed, resolved on this host into the form that the kernel half takes.
+//! Filters: what the user typed, resolved on this host into the form that the BPF programs take.
 //!
 //! [`resolve`] is pure; what only the host can answer comes through [`Host`]. [`FilterSpec::matches`] is the
 //! same filter in user space, for what the kernel could not decide.
@@ -103,7 +103,7 @@ pub trait Host {
 /// A cgroup that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
-    /// `None`: the kernel half does not know it (v1), and user space decides.
+    /// `None`: the BPF programs do not know it (v1), and user space decides.
     pub in_kernel: Option<InKernel>,
     /// Path below the mount point, as events print it: `/` or `/system.slice/batch.service`.
     pub path: String,
@@ -118,7 +118,7 @@ pub struct InKernel {
     pub level: u64,
 }
 
-/// Settings beside the filters that the kernel half needs.
+/// Settings beside the filters that the BPF programs need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Individual events per second and event kind.
@@ -149,7 +149,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Filters in the form that the kernel half takes.
+/// Filters in the form that the BPF programs take.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilterSpec {
     /// For `.rodata`. `wake_bytes` and `file_refs_bias` are 0: they are not the filter's business.
@@ -167,18 +167,18 @@ pub struct FilterSpec {
     /// longest-prefix-match map. A prefix of IPv6 that covers the mapped range comes in parts (96 at most),
     /// so that `::/0` does not catch IPv4.
     pub remotes: Vec<(u32, [u8; 16])>,
-    /// Protocols, for [`FilterSpec::matches`]; the kernel half has them in `config`.
+    /// Protocols, for [`FilterSpec::matches`]; the BPF programs have them in `config`.
     pub protos: Vec<Proto>,
     /// Path of the wanted cgroup, as events print it.
     pub cgroup: Option<String>,
-    /// The kernel half lets every cgroup pass.
+    /// The BPF programs lets every cgroup pass.
     pub cgroup_is_decided_here: bool,
 }
 
 /// The clock tick in which procfs shows start times, nanoseconds (USER_HZ is 100).
 const TICK_NS: u64 = 10_000_000;
 
-/// How many values of one kind the kernel half takes: the sizes of its maps.
+/// How many values of one kind the BPF programs take: the sizes of their maps.
 const MAX_PIDS: usize = 4096;
 const MAX_COMMS: usize = 64;
 const MAX_PORTS: usize = 1024;
@@ -234,7 +234,7 @@ pub fn resolve(
 }
 
 /// Resolves filters for events that were recorded, or that only user space looks at: no host is asked. For
-/// [`FilterSpec::matches`] alone, not for the kernel half.
+/// [`FilterSpec::matches`] alone, not for the BPF programs.
 ///
 /// A pid is any process that had the number, a cgroup is compared by its path, a network namespace must be its
 /// inode number. Without `--event` every event kind is wanted, `send` included: it is there only if it was asked
@@ -348,7 +348,7 @@ fn event_kinds(wanted: &[EventKind], unless_named: u64, by_errno: bool) -> Resul
     }
 }
 
-/// `None` for what the kernel half does not produce.
+/// `None` for what the BPF programs do not produce.
 fn kind_bit(event_kind: EventKind) -> Option<u64> {
     event_kind.number().map(|number| 1 << number)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: both halves. The program's build script builds the kernel half.
+//! `cargo xtask build`: both sides. The program's build script builds the BPF programs.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

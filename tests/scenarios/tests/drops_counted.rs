@@ -186,7 +186,7 @@ fn receive_buffer(world: &World) -> Counted {
     }
 }
 
-/// A process that has sent before, so that the kernel half knows it.
+/// A process that has sent before, so that the BPF programs know it.
 fn sender(host: &Host, name: &str) -> Peer {
     let mut peer = host.peer(name);
     peer.ok("open u udp4");

@@ -1,4 +1,4 @@
-//! What the kernel half counted: per (event kind, code, flow), or per (event kind, code).
+//! What the BPF programs counted: per (event kind, code, flow), or per (event kind, code).
 
 use tracer_common::{AggregateKey, AggregateValue, CodeKey, code};
 

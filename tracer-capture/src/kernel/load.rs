@@ -187,7 +187,7 @@ fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); event_kind::COUN
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name)
-        .with_context(|| format!("the kernel half has no map {name}"))
+        .with_context(|| format!("the BPF object has no map {name}"))
 }
 
 fn fill(ebpf: &mut Ebpf, resolved: &FilterSpec, benign: &[u32]) -> Result<()> {
@@ -224,7 +224,7 @@ fn fill(ebpf: &mut Ebpf, resolved: &FilterSpec, benign: &[u32]) -> Result<()> {
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
     ebpf.map_mut(name)
-        .with_context(|| format!("the kernel half has no map {name}"))
+        .with_context(|| format!("the BPF object has no map {name}"))
 }
 
 fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, ProgramError> {

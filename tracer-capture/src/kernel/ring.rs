@@ -30,7 +30,7 @@ impl Rings {
         for (name, event_kind, _) in RINGS {
             let map = ebpf
                 .take_map(name)
-                .with_context(|| format!("the kernel half has no map {name}"))?;
+                .with_context(|| format!("the BPF object has no map {name}"))?;
             let ring =
                 RingBuf::try_from(map).with_context(|| format!("cannot map the ring {name}"))?;
             rings.push((event_kind, ring));

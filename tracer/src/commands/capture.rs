@@ -37,7 +37,7 @@ const BATCH_RECORDS: usize = 1024;
 /// A difference between wall clock and boot clock beyond this is a step, not noise or slewing.
 const CLOCK_STEP_NS: u128 = 10_000_000;
 
-/// Processes under `--follow`: how many there is room for in the kernel half, and beyond how many those that
+/// Processes under `--follow`: how many there is room for in the BPF programs, and beyond how many those that
 /// have ended are forgotten.
 const PIDS_ROOM: usize = 16_384;
 const PIDS_KEPT: usize = 2048;

@@ -48,7 +48,7 @@ impl LoopHooks for () {
 /// Runs a capture to its end. `ready` is said once everything is at work.
 ///
 /// # Errors
-/// When the kernel half does not answer, or output fails.
+/// When the BPF programs do not answer, or output fails.
 pub fn run(
     capture: Capture,
     duration: Option<Duration>,

@@ -29,7 +29,7 @@ pub struct Watch {
     pub expectations: Vec<Expectation>,
     /// What passing means.
     pub detail: String,
-    /// Segments to a port that the kernel half must have lost.
+    /// Segments to a port that the BPF programs must have lost.
     pub lost: Option<(u16, u32)>,
 }
 

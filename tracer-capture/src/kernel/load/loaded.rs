@@ -1,4 +1,4 @@
-//! The loaded kernel half: reads its maps back, walks open files, and lets go.
+//! The loaded BPF programs: reads their maps back, walks open files, and lets go.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -30,7 +30,7 @@ pub(super) struct Plain<T>(pub(super) T);
 // SAFETY: `Wire` promises a plain type without padding for which every bit pattern is valid.
 unsafe impl<T: Wire> Pod for Plain<T> {}
 
-/// The loaded kernel half. Dropping it detaches and frees everything.
+/// The loaded BPF programs. Dropping this detaches and frees everything.
 pub struct Loaded {
     ebpf: Ebpf,
     links: Vec<Link>,
@@ -227,7 +227,7 @@ fn empty(
 fn iterator(ebpf: &mut Ebpf) -> Result<File> {
     let program: &mut Iter = ebpf
         .program_mut("open_sockets")
-        .context("the kernel half has no program open_sockets")?
+        .context("the BPF object has no program open_sockets")?
         .try_into()?;
     let id = program.attach()?;
     Ok(program.take_link(id)?.into_file()?)

@@ -50,7 +50,7 @@ fn an_error_that_only_the_kernel_knows_is_explained() {
     }
 }
 
-/// Programs of the kernel half: name and instructions of their main function.
+/// The BPF programs: name and instructions of their main function.
 fn programs() -> Vec<(String, Vec<[u8; 8]>)> {
     let object = object::File::parse(&OBJECT.0).unwrap();
     let mut found = Vec::new();
