@@ -71,7 +71,7 @@ impl BpfFaults {
     /// Attaches one of the programs that make sends of a cgroup fail.
     ///
     /// # Errors
-    /// As above.
+    /// When the kernel refuses; the text is its reason.
     pub fn attach_refusal(&mut self, name: &str, cgroup: &File) -> Result<()> {
         let program: &mut CgroupSockAddr = self.program(name)?.try_into()?;
         program.load().map_err(reason)?;
@@ -82,7 +82,7 @@ impl BpfFaults {
     /// Attaches the program that drops what a cgroup has sent.
     ///
     /// # Errors
-    /// As above.
+    /// When the kernel refuses; the text is its reason.
     pub fn attach_egress(&mut self, cgroup: &File) -> Result<()> {
         let program: &mut CgroupSkb = self.program("drop_sent")?.try_into()?;
         program.load().map_err(reason)?;
@@ -95,7 +95,7 @@ impl BpfFaults {
     /// Attaches the second opinion on network drivers.
     ///
     /// # Errors
-    /// As above.
+    /// When the kernel refuses; the text is its reason.
     pub fn attach_xmit(&mut self) -> Result<()> {
         let program: &mut RawTracePoint = self.program("xmit")?.try_into()?;
         program.load().map_err(reason)?;

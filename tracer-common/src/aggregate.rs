@@ -2,7 +2,7 @@
 
 use crate::{Flow, Head, Owner, wire};
 
-/// Packs what tells events of one kind apart into a `u32`, the `code` of the aggregation.
+/// Packs what distinguishes events of one kind into a `u32`, the `code` of the aggregation.
 pub mod code {
     /// Retransmit: cause, whether the timer sent it, and the kernel's `err` (clamped to 16 bits).
     pub const fn retransmit(cause: u8, timer: bool, err: i32) -> u32 {

@@ -37,7 +37,7 @@ pub mod ability {
     pub const TASK_REGISTERS: u64 = 4;
     /// `bpf_get_socket_cookie` for any socket (5.12); else a cookie is there only if somebody asked for it.
     pub const SOCKET_COOKIE: u64 = 8;
-    /// `bpf_sock_from_file` (5.11); else a socket's file is told by its file system.
+    /// `bpf_sock_from_file` (5.11); else a socket's file is identified by its file system.
     pub const SOCKET_FROM_FILE: u64 = 16;
     /// Each cgroup lists its ancestors as pointers (6.1), not as ids.
     pub const ANCESTOR_POINTERS: u64 = 32;

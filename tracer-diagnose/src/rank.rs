@@ -7,7 +7,7 @@ use super::rules::{ALL, UNKNOWN};
 use super::{Finding, Observed, Peer, Subject};
 use tracer_model::event::{Endpoint, Flow};
 
-/// So many programs with the same finding are told together.
+/// From this many programs on, the same finding is reported once for all of them.
 const CROWD: usize = 4;
 
 /// Judges with every rule; the finding that explains most of the trouble comes first.

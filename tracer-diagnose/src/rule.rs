@@ -154,9 +154,9 @@ pub struct Match {
     pub confidence: Confidence,
     /// Trouble that it explains, in events; see [`super::Socket::trouble`].
     pub explains: u64,
-    /// Of the first and last thing that shows it, nanoseconds of the wall clock.
+    /// The first time that it shows, nanoseconds of the wall clock.
     pub first_ns: i64,
-    /// See above.
+    /// The last time that it shows, nanoseconds of the wall clock.
     pub last_ns: i64,
     pub evidence: Vec<Evidence>,
     /// What speaks against it.

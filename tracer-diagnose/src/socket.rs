@@ -67,9 +67,9 @@ pub struct Socket {
     /// The best that an event said.
     pub owner: Owner,
     pub role: Role,
-    /// Of the first and last event, nanoseconds of the wall clock.
+    /// Time of the first event, nanoseconds of the wall clock.
     pub first_ns: i64,
-    /// See above.
+    /// Time of the last event, nanoseconds of the wall clock.
     pub last_ns: i64,
     /// Was the connection open at some time? The kernel tells of none that opens and closes in peace.
     pub open: bool,
@@ -98,9 +98,9 @@ pub struct Socket {
     pub transitions: Vec<(i64, Connection)>,
     /// Sends that took something, where they were recorded.
     pub sends: Sum,
-    /// The longest time between two of them, and the second longest.
+    /// The longest time between two sends.
     pub pause: Option<Pause>,
-    /// See above.
+    /// The second longest time between two sends.
     pub pause_before: Option<Pause>,
     pub tcp: TcpRange,
     pub samples: Vec<(i64, SocketSample)>,

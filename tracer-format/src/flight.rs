@@ -22,9 +22,9 @@ use super::writer::{
 
 /// How much longer than asked for a window may become when triggers go on firing.
 const MOST_AFTER: u64 = 10;
-/// Allocations that belong to a block, and what each takes besides, bytes: names of event kinds come on top.
+/// Allocations that belong to a block; names of event kinds come on top.
 const ALLOCATIONS: usize = 4;
-/// See above.
+/// What the allocator takes for each allocation besides its size, bytes.
 const ALLOCATION: usize = 16;
 /// While the writer's queue grows it has as many places three times at most.
 const PLACES: usize = 3;

@@ -141,9 +141,9 @@ impl Counters {
 /// What could not be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// Of the first and last event that is missing, nanoseconds of CLOCK_BOOTTIME.
+    /// Time of the first missing event, nanoseconds of CLOCK_BOOTTIME.
     pub first_boot_ns: u64,
-    /// See above.
+    /// Time of the last missing event, nanoseconds of CLOCK_BOOTTIME.
     pub last_boot_ns: u64,
     /// Blocks that are missing.
     pub blocks: u64,

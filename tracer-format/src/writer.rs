@@ -122,7 +122,7 @@ pub struct Handle {
 #[derive(Clone, Debug)]
 pub struct WriterSummary {
     pub status: Status,
-    /// What was not told before.
+    /// Notices that were not taken before.
     pub notices: Vec<Notice>,
     /// Blocks that the disk, or the reader of a pipe, had not taken in time: 0 when all is done.
     pub unwritten_blocks: u64,

@@ -2,7 +2,7 @@
 //!
 //! The recorder gives up its privileges for good, so it could neither become the user who started it nor start
 //! anything as another. A small process does that: it is this program again, started while there still are
-//! privileges; it becomes that user at once, and runs the command when it is told the path of a trace. It ends
+//! privileges; it becomes that user at once, and runs the command when it receives the path of a trace. It ends
 //! with the recorder.
 
 mod helper;

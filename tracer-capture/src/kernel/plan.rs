@@ -60,7 +60,7 @@ pub enum Purpose {
     Event(u32),
     /// Who owns a socket.
     Owner,
-    /// Whose packet a driver refused: told by the drop of the same packet just before.
+    /// Whose packet a driver refused: known from the drop of the same packet just before.
     DeviceOwner,
     /// `--follow`.
     Follow,

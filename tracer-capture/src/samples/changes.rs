@@ -17,7 +17,7 @@ use tracer_model::samples::{
 
 /// `RTNLGRP_…` of linux/rtnetlink.h: links, neighbours, and addresses and routes of IPv4 and IPv6.
 const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
-/// So many of one kind are told per second at most; more are counted.
+/// At most this many changes of one kind are recorded per second; the rest are counted.
 const PER_SECOND: u64 = 200;
 const SECOND_NS: u64 = 1_000_000_000;
 /// So many datagrams are read at once at most: the caller has other things to do.
@@ -27,7 +27,7 @@ const REMEMBERED: usize = 16 * 1024;
 const NUD_FAILED: u16 = 0x20;
 const NUD_INCOMPLETE: u16 = 0x01;
 
-/// Hears of changes in the network namespace in which it was opened.
+/// Receives the changes of the network namespace in which it was opened.
 pub struct Changes {
     listener: Listener,
     /// For what is there already, and again after an overrun.
@@ -297,7 +297,7 @@ fn differences(old: &Link, new: &Link) -> Vec<String> {
     changed.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// How many of each kind were told, and withheld, since a second began.
+/// How many changes of each kind were recorded and withheld in the current second.
 #[derive(Default)]
 struct Rate {
     since_boot_ns: u64,

@@ -83,7 +83,7 @@ fn interface_facts() -> Option<(Vec<InterfaceFacts>, u64)> {
     interfaces::list(&mut netlink, |link| links.push(link)).ok()?;
     let mut addresses = addresses(&mut netlink).unwrap_or_default();
     let mut ask = Ask::open().ok();
-    // Hardware first: it is what is told about when there are too many.
+    // Hardware first: when there are too many, these are the ones that are listed.
     links.sort_by_key(|link| (!link.may_be_hardware(), link.index));
     let left_out = links.len().saturating_sub(INTERFACES) as u64;
     let mut facts: Vec<_> = links

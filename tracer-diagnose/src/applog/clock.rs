@@ -9,7 +9,7 @@ use super::socket_index::SocketIndex;
 const LEAST: usize = 3;
 /// They must lie so close together, nanoseconds: a log line is written a moment after the error.
 const SPREAD_NS: i64 = 500_000_000;
-/// No smaller offset is told from the time that an application takes to write a line.
+/// A smaller offset cannot be distinguished from the time that an application takes to write a line.
 const SAME_NS: i64 = 1_000_000_000;
 /// No clock is so far off, nor a zone so wrong, nanoseconds.
 const FAR_NS: i64 = 15 * 3600 * 1_000_000_000;

@@ -76,7 +76,7 @@ pub enum FactKind {
 }
 
 impl FactKind {
-    /// The error that an application can be told.
+    /// The errno that an application can get.
     pub const fn errno(&self) -> Option<u32> {
         match self {
             Self::Failed(errno, _) | Self::Ended(errno, _) => Some(*errno),

@@ -25,7 +25,7 @@ pub enum CountKind {
     Disconnect(u32),
     /// Times that a timer sent data, a SYN or a SYN-ACK again.
     Timeouts,
-    /// Segments sent again, as events tell them.
+    /// Retransmitted segments, as counted by events.
     Resent,
     /// Sends that took something.
     Sends,
@@ -59,7 +59,7 @@ pub struct Traffic {
     filled: usize,
 }
 
-/// See above.
+/// Collects from a recording what a comparison needs.
 #[derive(Clone, Debug, Default)]
 pub struct DiffCollector {
     pub counts: BTreeMap<CountKind, Count>,
@@ -186,7 +186,7 @@ impl DiffCollector {
         self.counts.get(&what).cloned().unwrap_or_default()
     }
 
-    /// The event kind that a kind is told by.
+    /// The event kind from which this is counted.
     pub const fn event_kind(what: CountKind) -> EventKind {
         match what {
             CountKind::SendErrors | CountKind::SendError(_) => EventKind::SendError,

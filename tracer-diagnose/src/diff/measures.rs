@@ -20,7 +20,7 @@ pub struct Measure {
     pub id: String,
     /// For people.
     pub title: String,
-    /// Does the overall verdict heed it?
+    /// Does it count for the overall verdict?
     pub counts: bool,
     pub values: Measured,
     pub verdict: Verdict,

@@ -20,7 +20,7 @@ pub struct Setting {
     pub what: String,
     /// `None`: it was not there.
     pub before: Option<String>,
-    /// See above.
+    /// `None`: it is not there any more.
     pub after: Option<String>,
 }
 

@@ -36,7 +36,7 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        // UDP senders are told of it: that is another finding.
+        // UDP senders get an error for it: that is another finding.
         let full = sockets(observed, conversation, |socket| {
             overflowed(socket) && socket.failed(linux::ENOBUFS) == 0
         });

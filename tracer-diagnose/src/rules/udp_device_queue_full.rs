@@ -1,4 +1,4 @@
-//! Datagrams that the host's own queue drops, and whose senders are told so.
+//! Datagrams that the host's own queue drops, with an error to their senders.
 
 use super::common::{dropped, errors, sockets};
 use super::qdisc_overflow::is_queue;

@@ -49,7 +49,7 @@ impl Asked {
         in_kernel: false,
     };
 
-    /// As the registers of the system call tell it.
+    /// As the registers of the system call have it.
     #[inline(always)]
     fn from_caller(request: Request) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Asked {
         }
     }
 
-    /// As a `struct msghdr` of the kernel tells it, after the name was copied in.
+    /// As a `struct msghdr` of the kernel has it, after the name was copied in.
     #[inline(always)]
     fn from_msghdr(msg: Ptr, bytes: u64) -> Self {
         let name = load!(msg, msghdr_name: u64).unwrap_or(0);

@@ -19,7 +19,7 @@ use crate::{
 
 const WORDS: usize = size_of::<OwnerByAddress>() / 8 - 1;
 
-/// What tells one socket from the next at the same address.
+/// Identifies a socket among those that use one address in turn.
 #[derive(Clone, Copy)]
 pub struct Identity {
     /// Address of the `struct sock`. To the verifier it may be a pointer: nothing can be computed with it.

@@ -161,7 +161,7 @@ impl Chain {
         header.seq < last.seq || (header.seq == last.seq && !header.starts())
     }
 
-    /// How many blocks are missing before this one; gaps that the recorder knew of are told by its own note.
+    /// How many blocks are missing before this one; gaps that the recorder knew of have a note of their own.
     fn missing(&self, block: &Block) -> u64 {
         let Some(last) = self.last.filter(|_| !self.jumped) else {
             return 0;

@@ -26,7 +26,7 @@ pub struct Entry {
     pub _charge: Charge,
 }
 
-/// What the thread is told.
+/// What the writer's thread is asked to do.
 #[derive(Debug)]
 pub enum Item {
     Block(Arc<Entry>),

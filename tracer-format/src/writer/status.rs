@@ -58,7 +58,7 @@ pub(super) fn add(sums: &mut [u64; EventKind::ALL.len()], events: &[u64; EventKi
     }
 }
 
-/// Something that the user should hear of.
+/// A message for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// One line.

@@ -60,7 +60,7 @@ impl Expectation {
         Self::of(event_kind, flow.key(), lines)
     }
 
-    /// Exactly these events of a kind, told from others by these JSON pointers and values.
+    /// Exactly these events of a kind, identified by these JSON pointers and values.
     pub fn of(event_kind: &str, told_by: Vec<(&'static str, Value)>, lines: Vec<Line>) -> Self {
         let mut key = vec![("/type", json!("event")), ("/event", json!(event_kind))];
         key.extend(told_by);
@@ -130,7 +130,7 @@ impl Expectation {
         }
     }
 
-    /// Told only when the run ends.
+    /// Reported only when the run ends.
     pub fn comes_last(&self) -> bool {
         self.key.contains(&("/type", json!("counted")))
     }

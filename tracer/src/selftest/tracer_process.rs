@@ -89,7 +89,7 @@ impl TracerProcess {
         Ok(tracer)
     }
 
-    /// Asks again every [`LOOK`], until there is an answer, the tracer has ended, or it is too late.
+    /// Polls every [`LOOK`] until there is an answer, the tracer has ended, or it is too late.
     pub fn wait<T>(
         &self,
         deadline: Instant,

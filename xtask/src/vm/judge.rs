@@ -189,7 +189,7 @@ fn compare(
             }
         }
     }
-    // A required hook that is gone is a loss that the user is told of.
+    // A required hook that is gone is a loss that must be reported to the user.
     let silent = lost.iter().find(|purpose| {
         let hook = left.hooks.iter().find(|hook| hook.purpose == **purpose);
         hook.is_some_and(|hook| {
