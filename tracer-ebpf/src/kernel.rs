@@ -109,16 +109,16 @@ pub fn non_null(ptr: Ptr) -> Option<Ptr> {
     if ptr as u64 == zero {
         return None;
     }
-    let mut ptr = ptr;
+    let mut address = ptr as u64;
     // SAFETY: copies a register to itself. The compiler must not know that this is the pointer that was compared: it
     // would put the comparison that may be deleted before the one that decides, or leave one of them out.
     unsafe {
-        core::arch::asm!("{0} = {0}", inout(reg) ptr, options(nomem, nostack, preserves_flags));
+        core::arch::asm!("{0} = {0}", inout(reg) address, options(nomem, nostack, preserves_flags));
     }
-    if ptr.is_null() {
+    if address == 0 {
         return None;
     }
-    Some(ptr)
+    Some(address as Ptr)
 }
 
 /// Loads a number through a typed pointer.

@@ -76,7 +76,7 @@ impl Qdiscs {
             let mut listed: Vec<_> = now
                 .iter()
                 .filter_map(|(key, counters)| Some(between(key, before.get(key)?, counters)))
-                .filter(|one| is_listed(one))
+                .filter(is_listed)
                 .collect();
             if listed.len() > LISTED {
                 left_out += (listed.len() - LISTED) as u64;

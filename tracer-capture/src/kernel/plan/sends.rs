@@ -200,7 +200,7 @@ fn stand_in(
 /// The tracepoint's choice where no function does its work either: why not is said as well.
 fn alone(mut typed: Choice, functions: &[Choice]) -> Choice {
     let refused = functions.iter().find_map(Choice::refused);
-    let words = refused.and_then(|function| Some(function.refusal.as_ref()?.words()?));
+    let words = refused.and_then(|function| function.refusal.as_ref()?.words());
     let lacking = functions.first().and_then(Choice::why_missing);
     let too = match (words, lacking) {
         (Some(words), _) => format!("the kernel refuses fexit programs: {words}"),
