@@ -15,7 +15,6 @@ use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, signal};
 use tracer_model::filter::Resolved;
-use tracer_model::filter::Resolved;
 
 use crate::crew::Crew;
 use crate::scene::{Does, Rate, Row, SCENES, Scene};

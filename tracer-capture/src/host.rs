@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::kernel::facts::{self, Facts};
 use crate::owner::Processes;
-use tracer_model::filter::{Cgroup, Host};
 use tracer_model::filter::{Cgroup, Host, InKernel};
 
 /// The host below a root path, which tests replace.

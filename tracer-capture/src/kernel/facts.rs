@@ -7,6 +7,7 @@ mod capability;
 mod host;
 mod misses;
 mod netns;
+#[allow(unsafe_code)]
 mod null_tests;
 mod own;
 pub mod recorded;

@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use caps::Capability;
 use tracer_common::{filter as bit, signal as number};
 
-use super::Failure;
+use super::{Failure, warn};
 use crate::cli::{Capture, LiveFilters};
 use tracer_capture::host::ThisHost;
 use tracer_capture::kernel::facts::{self, Facts};

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Every capability, every hook in its best form, every field.
-pub(crate) fn host() -> Facts {
+pub fn host() -> Facts {
     let names = |names: &[&str]| Some((0..).zip(names.iter().map(ToString::to_string)).collect());
     let mut offsets = [0; OFFSET_COUNT];
     for (slot, offset) in offsets.iter_mut().zip(8..) {
@@ -105,7 +105,7 @@ pub(crate) fn host() -> Facts {
 }
 
 /// The same host, with its BTF changed.
-pub(crate) fn with_btf(change: impl FnOnce(&mut BtfFacts)) -> Facts {
+pub fn with_btf(change: impl FnOnce(&mut BtfFacts)) -> Facts {
     let mut facts = host();
     if let Ok(btf) = &mut facts.btf {
         change(btf);

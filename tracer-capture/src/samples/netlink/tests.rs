@@ -23,8 +23,8 @@ fn messages_and_attributes_are_taken_apart_with_their_padding() {
         .collect();
     assert_eq!(found, [(16, 7, &b"abcde"[..]), (17, 7, &b""[..])]);
 
-    let mut attributes = build::attribute(0x8000 | 3, b"eth0\0");
-    attributes.extend(build::attribute(4, b""));
+    let mut attributes = attribute(0x8000 | 3, b"eth0\0");
+    attributes.extend(attribute(4, b""));
     let found: Vec<_> = Attributes(&attributes).collect();
     assert_eq!(found, [(3, &b"eth0\0"[..]), (4, &b""[..])]);
 }
@@ -37,7 +37,7 @@ fn a_length_that_is_too_small_or_too_large_ends_the_walk() {
         assert_eq!(Messages(&datagram).count(), 0, "{length}");
     }
     for length in [0_u16, 3, 9, u16::MAX] {
-        let mut attribute = build::attribute(1, b"abcd");
+        let mut attribute = attribute(1, b"abcd");
         attribute[..2].copy_from_slice(&length.to_ne_bytes());
         assert_eq!(Attributes(&attribute).count(), 0, "{length}");
     }
