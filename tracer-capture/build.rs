@@ -1,4 +1,4 @@
-//! Builds the kernel half, so that the program can carry it inside (`OUT_DIR/sendtrace-ebpf`).
+//! Builds the BPF programs, so that the program can carry them inside (`OUT_DIR/sendtrace-ebpf`).
 
 use std::env;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn main() {
 fn build() -> Result<()> {
     if !on_path(LINKER) {
         return Err(anyhow!(
-            "{LINKER} is not on PATH: run `cargo xtask build`, which sets it up and builds both halves"
+            "{LINKER} is not on PATH: run `cargo xtask build`, which sets it up and builds both sides"
         ));
     }
 
@@ -36,7 +36,7 @@ fn build() -> Result<()> {
         dir.with_context(|| format!("the workspace has no crate {name}"))
     };
 
-    // aya-build watches the kernel half itself; the wire types and the profiles shape it as well.
+    // aya-build itself watches the BPF programs; the wire types and the profiles shape it as well.
     println!("cargo:rerun-if-changed={}", root_dir("tracer-common")?);
     println!(
         "cargo:rerun-if-changed={}",
@@ -62,10 +62,10 @@ fn build() -> Result<()> {
         env::set_var("CARGO_TERM_QUIET", "true");
     }
     aya_build::build_ebpf([package], Toolchain::Custom(&toolchain))
-        .context("the kernel half did not build; what its compiler said is above")
+        .context("the BPF programs did not build; what its compiler said is above")
 }
 
-/// The toolchain that builds the program builds the kernel half too: the linker is linked against
+/// The toolchain that builds the program builds the BPF programs too: the linker is linked against
 /// its LLVM. rustup names it; without rustup there is only one, and aya-build ignores the name.
 fn toolchain() -> Result<String> {
     if let Ok(name) = env::var("RUSTUP_TOOLCHAIN") {

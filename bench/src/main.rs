@@ -6,7 +6,6 @@
 //! (`run_time_ns`) hold two reads of a clock; taking the twin's off removes them. The second twin less the first
 //! shows how far off the method itself is.
 
-mod crew;
 mod measure;
 mod place;
 mod rest;
@@ -16,6 +15,7 @@ mod sys;
 mod table;
 mod trace;
 mod traffic;
+mod worker;
 
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
@@ -24,18 +24,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
-use crew::Crew;
 use measure::{Bench, Samples};
+use worker::Worker;
 
 /// Measures sendtrace on this machine, as root.
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
-    what: What,
+    what: Suite,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Suite {
     /// The kernel programs, the start and the rest
     Hooks(Hooks),
     /// The trace: its size, the recorder's cost, replay and seeking
@@ -65,15 +65,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(what: &What) -> Result<()> {
+fn run(what: &Suite) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
             "loading programs into the kernel needs root: run `sudo --preserve-env=PATH cargo xtask bench`"
         );
     }
     match what {
-        What::Hooks(args) => all_hooks(args),
-        What::Trace(args) => trace::run(args),
+        Suite::Hooks(args) => all_hooks(args),
+        Suite::Trace(args) => trace::run(args),
     }
 }
 
@@ -101,10 +101,10 @@ fn hooks(args: &Hooks) -> Result<Vec<table::Line>> {
     let _statistics = sys::measure_programs()
         .context("the kernel does not measure programs (5.8 or later does)")?;
     let bench = Bench::new()?;
-    let crew = Crew::start()?;
+    let worker = Worker::start()?;
     let mut samples = Samples::default();
     for number in 1..=args.rounds {
-        bench.round(number, &crew, &mut samples)?;
+        bench.round(number, &worker, &mut samples)?;
         if stderr().is_terminal() {
             eprint!("\rround {number} of {} ", args.rounds);
         }

@@ -11,15 +11,15 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tracer_capture::kernel::facts::Facts;
 use tracer_capture::kernel::load::{self, Loaded};
-use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Serves, Wanted};
+use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Purpose, Wanted};
 use tracer_capture::names::KernelNames;
-use tracer_common::{Config, Counters, signal};
-use tracer_model::filter::Resolved;
+use tracer_common::{Config, Counters, event_kind};
+use tracer_model::filter::FilterSpec;
 
-use crate::crew::Crew;
 use crate::scene::{Does, Rate, Row, SCENES, Scene};
 use crate::statistics::median;
 use crate::sys::{self, Cost, Empty};
+use crate::worker::Worker;
 
 /// Memory of all rings together: what `live` takes when nothing is said.
 const RING_BYTES: u64 = 8 << 20;
@@ -113,14 +113,14 @@ impl Bench {
         self.hooks.contains_key(&name).then_some(name)
     }
 
-    fn signal(&self, row: &Row) -> Option<usize> {
+    fn event_kind(&self, row: &Row) -> Option<usize> {
         let choice = self
             .plan
             .choices
             .iter()
             .find(|choice| choice.group.name == row.purpose)?;
         choice.group.serves.iter().find_map(|serves| match serves {
-            Serves::Signal(signal) => Some(*signal as usize),
+            Purpose::Event(event_kind) => Some(*event_kind as usize),
             _ => None,
         })
     }
@@ -130,7 +130,7 @@ impl Bench {
     }
 
     /// One round of every scene.
-    pub fn round(&self, number: usize, crew: &Crew, samples: &mut Samples) -> Result<()> {
+    pub fn round(&self, number: usize, worker: &Worker, samples: &mut Samples) -> Result<()> {
         for rate in [Rate::Unlimited, Rate::One] {
             let mut stage = Stage::set(self, number, rate)?;
             for scene in SCENES.iter().filter(|scene| scene.rate == rate) {
@@ -139,7 +139,7 @@ impl Bench {
                     takes.extend(stage.play_undisturbed(
                         self,
                         scene,
-                        crew,
+                        worker,
                         &mut samples.discarded,
                     )?);
                 }
@@ -157,13 +157,13 @@ impl Bench {
 
 fn load(facts: &Facts, rate: Rate, benign: &[u32]) -> Result<Loaded> {
     let config = Config {
-        signals: signal::FAILURES,
+        event_kinds: event_kind::FAILURES,
         rate: rate.per_second(),
         ..Config::default()
     };
-    let resolved = Resolved {
+    let resolved = FilterSpec {
         config,
-        ..Resolved::default()
+        ..FilterSpec::default()
     };
     load::load(
         &mut facts.clone(),
@@ -235,17 +235,17 @@ impl Stage {
         &mut self,
         bench: &Bench,
         scene: &Scene,
-        crew: &Crew,
+        worker: &Worker,
         discarded: &mut usize,
     ) -> Result<Option<Vec<Option<Sample>>>> {
         for _ in 0..TRIES {
-            crew.prepare(scene.prepare)?;
+            worker.prepare(scene.prepare)?;
             // What the preparation set off (delayed ACKs, work in softirqs) should be over.
             sleep(Duration::from_millis(2));
             let before = self.look()?;
-            self.play(crew)?;
+            self.play(worker)?;
             let after = self.look()?;
-            crew.clean_up()?;
+            worker.clean_up()?;
             self.loaded.take_aggregates()?;
             self.loaded.rings.drain(usize::MAX, |_, _| {});
             let pure = scene
@@ -267,20 +267,20 @@ impl Stage {
     }
 
     /// Runs the traffic and reads the rings meanwhile, as `live` does.
-    fn play(&mut self, crew: &Crew) -> Result<()> {
+    fn play(&mut self, worker: &Worker) -> Result<()> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(crew.bell(), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        epoll.add(worker.bell(), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         for fd in self.loaded.rings.fds() {
             epoll.add(
                 fd,
                 EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0),
             )?;
         }
-        crew.act()?;
+        worker.act()?;
         loop {
             epoll.wait(&mut [EpollEvent::empty(); 8], EpollTimeout::from(POLL_MS))?;
             self.loaded.rings.drain(usize::MAX, |_, _| {});
-            if let Some(end) = crew.ended() {
+            if let Some(end) = worker.ended() {
                 return end;
             }
         }
@@ -301,21 +301,21 @@ impl Stage {
 
 /// All numbers at one moment.
 struct Look {
-    counters: [Counters; signal::COUNT],
+    counters: [Counters; event_kind::COUNT],
     programs: HashMap<String, (u32, Cost)>,
     twins: HashMap<u32, [Cost; 2]>,
 }
 
 /// Did this row's program do what it had to do, and nothing else?
 fn is_pure(bench: &Bench, row: &Row, before: &Look, after: &Look) -> bool {
-    let (Some(name), Some(signal)) = (bench.program(row), bench.signal(row)) else {
+    let (Some(name), Some(event_kind)) = (bench.program(row), bench.event_kind(row)) else {
         return true;
     };
     let runs = runs(&name, before, after);
     if runs == 0 {
         return false;
     }
-    let (old, new) = (&before.counters[signal], &after.counters[signal]);
+    let (old, new) = (&before.counters[event_kind], &after.counters[event_kind]);
     let events = match row.does {
         Does::Ignores => new.seen - old.seen,
         Does::Lists => new.emitted - old.emitted,

@@ -46,7 +46,7 @@ pub struct Row {
     /// Purpose of the program, a name of `tracer_capture::kernel::plan::GROUPS`.
     pub purpose: &'static str,
     pub does: Does,
-    /// Events of the program's signal in each of its runs; above 1 where another program adds to them.
+    /// Events of the program's kind in each of its runs; above 1 where another program adds to them.
     pub events_per_run: f64,
     /// Half of the runs are those of this row, which are taken out.
     pub beside: Option<&'static str>,

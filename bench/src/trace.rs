@@ -13,8 +13,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tracer_format::reader::Item;
-use tracer_format::reader::recording::{Recording, Step};
+use tracer_format::reader::ReadItem;
+use tracer_format::reader::recording::{ReadStep, Recording};
 
 use flows::Traffic;
 use process::Recorder;
@@ -169,7 +169,7 @@ impl Bench<'_> {
             let mut traffic = Traffic::lossy(FLOWS);
             traffic.wait_until_it_flows()?;
             // The kind of event with the most in it.
-            let recorder = self.record(&self.recorded, &["--signal", "retransmit"])?;
+            let recorder = self.record(&self.recorded, &["--event", "retransmit"])?;
             self.wait();
             recorder.end()?;
             traffic.end()?;
@@ -215,7 +215,7 @@ impl Bench<'_> {
     /// Failing sends at a fixed rate.
     fn cost(&self) -> Result<Vec<Line>> {
         let mut traffic = Traffic::failing(FLOWS, RATE);
-        let recorder = self.record(&self.failing, &["--signal", "send_error"])?;
+        let recorder = self.record(&self.failing, &["--event", "send_error"])?;
         traffic.wait_until_it_flows()?;
         sleep(Duration::from_secs(1));
         let (cpu, sent, start) = (recorder.cpu_s()?, traffic.done(), Instant::now());
@@ -257,7 +257,7 @@ impl Bench<'_> {
         const BOUND_MIB: f64 = 1.0;
         let mut traffic = Traffic::failing(FLOWS, RATE);
         let more = [
-            "--signal",
+            "--event",
             "send_error",
             "--trigger",
             "errno=EXDEV",
@@ -345,8 +345,8 @@ impl Bench<'_> {
             let start = Instant::now();
             let mut recording = Recording::open(large, false)?;
             recording.begin_at(wall_ns)?;
-            while let Step::Item(item) = recording.next()? {
-                if let Item::Block(block) = item
+            while let ReadStep::Item(item) = recording.next()? {
+                if let ReadItem::Block(block) = item
                     && block.header.wall_ns(block.header.sealed_boot_ns) >= wall_ns
                     && block.events()?.next()?.is_some()
                 {

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use tracer_model::event::{Event, Signal};
+use tracer_model::event::{Event, EventKind};
 use tracer_format::layout::{HEADER_BYTES, Header, MARKER};
 use tracer_format::reader::scan::{Found, Scanner};
 use tracer_format::reader::{Chain, Item};
@@ -83,8 +83,8 @@ fn read(bytes: &[u8]) {
     chain.finish(rest, &mut items);
     for item in items {
         match item {
-            Item::Block(block) => take_apart(&block),
-            Item::Notice(notice) => drop(notice.to_string()),
+            ReadItem::Block(block) => take_apart(&block),
+            ReadItem::Notice(notice) => drop(notice.to_string()),
         }
     }
 }
@@ -178,9 +178,9 @@ fn codes(block: &Block) -> Result<u64, Malformed> {
     while let Some(row) = rows.next()? {
         assert!(row.owner < block.owners.len());
         assert!(row.flow.is_none_or(|flow| flow < block.flows.len()));
-        let code = codes.next(row.signal)?;
-        if row.signal != Signal::Lost {
-            let _ = block.code_name(row.signal, code);
+        let code = codes.next(row.event_kind)?;
+        if row.event_kind != EventKind::Lost {
+            let _ = block.code_name(row.event_kind, code);
         }
         count = count.saturating_add(row.count);
     }

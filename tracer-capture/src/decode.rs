@@ -1,8 +1,8 @@
 //! Bytes → [`Record`] → [`Event`].
 //!
-//! Bytes come from the kernel half or from a file, so nothing about them is taken on trust: a length or a
-//! signal that does not fit is an error, an enumeration with a value that is not known becomes `Unknown`
-//! or `None`, and no bytes make this panic.
+//! Bytes come from the BPF programs or from a file, so nothing about them is taken on trust: a length or an event
+//! kind that does not fit is an error, an enumeration with a value that is not known becomes `Unknown` or `None`,
+//! and no bytes make this panic.
 
 mod flow;
 mod tally;
@@ -13,15 +13,15 @@ use std::fmt;
 
 use tracer_common::{
     ConnectionRecord, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, SendRecord, TcpState as WireTcp, Wire, cause, direction,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot as WireTcp, Wire, cause, direction,
     from_bytes, head_flag,
 };
 
 pub use flow::flow;
 pub use tally::{Aggregated, aggregated, counted_by_code};
 use tracer_model::event::{
-    CaState, Cause, Connection, Detail, Device, Direction, Drop, Event, Outcome, Owner, RawName,
-    Reset, Retransmit, Send, SendError, Signal, Tcp, TcpState, Trigger,
+    CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome, Owner,
+    PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Trigger,
 };
 
 /// What only the running kernel (or the header of a trace) can tell about a record.
@@ -38,7 +38,7 @@ pub trait Names {
     fn hz(&self) -> u64;
 }
 
-/// What the kernel half wrote about one event.
+/// What the BPF programs wrote about one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Record {
@@ -69,21 +69,21 @@ impl Record {
 /// Bytes that make no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// No signal has this number.
-    UnknownSignal(u32),
-    /// A record of this signal has another length.
+    /// No event kind has this number.
+    UnknownEventKind(u32),
+    /// A record of this event kind has another length.
     WrongLength {
-        /// The signal.
-        signal: Signal,
+        /// The event kind.
+        event_kind: EventKind,
         /// How long its record is, bytes.
         expected: usize,
         /// How many bytes there were.
         found: usize,
     },
-    /// The record names another signal than the ring it came from.
-    WrongSignal {
-        /// The ring's signal.
-        ring: Signal,
+    /// The record names another event kind than the ring it came from.
+    WrongEventKind {
+        /// The ring's event kind.
+        ring: EventKind,
         /// The number in the record.
         record: u32,
     },
@@ -92,18 +92,21 @@ pub enum DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownSignal(number) => write!(f, "no signal has the number {number}"),
+            Self::UnknownEventKind(number) => write!(f, "no event kind has the number {number}"),
             Self::WrongLength {
-                signal,
+                event_kind,
                 expected,
                 found,
             } => {
-                write!(f, "a {signal} record has {expected} bytes, found {found}")
-            }
-            Self::WrongSignal { ring, record } => {
                 write!(
                     f,
-                    "a record in the place of {ring} says that its signal is number {record}"
+                    "a {event_kind} record has {expected} bytes, found {found}"
+                )
+            }
+            Self::WrongEventKind { ring, record } => {
+                write!(
+                    f,
+                    "a record in the place of {ring} says that its event kind is number {record}"
                 )
             }
         }
@@ -112,12 +115,12 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Reads the record of a signal ([`tracer_common::signal`]) from exactly its bytes.
+/// Reads the record of an event kind ([`tracer_common::event_kind`]) from exactly its bytes.
 #[inline]
-pub fn decode(signal: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
-    fn read<T: Wire>(signal: Signal, bytes: &[u8]) -> Result<T, DecodeError> {
+pub fn decode(event_kind: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
+    fn read<T: Wire>(event_kind: EventKind, bytes: &[u8]) -> Result<T, DecodeError> {
         let wrong = DecodeError::WrongLength {
-            signal,
+            event_kind,
             expected: size_of::<T>(),
             found: bytes.len(),
         };
@@ -127,22 +130,23 @@ pub fn decode(signal: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
             Err(wrong)
         }
     }
-    let kind = Signal::from_number(signal).ok_or(DecodeError::UnknownSignal(signal))?;
+    let kind =
+        EventKind::from_number(event_kind).ok_or(DecodeError::UnknownEventKind(event_kind))?;
     let record = match kind {
-        Signal::Retransmit => Record::Retransmit(read(kind, bytes)?),
-        Signal::SendError => Record::SendError(read(kind, bytes)?),
-        Signal::Drop => Record::Drop(read(kind, bytes)?),
-        Signal::Device => Record::Device(read(kind, bytes)?),
-        Signal::Reset => Record::Reset(read(kind, bytes)?),
-        Signal::Connection => Record::Connection(read(kind, bytes)?),
-        Signal::Send => Record::Send(read(kind, bytes)?),
-        Signal::Lost => return Err(DecodeError::UnknownSignal(signal)),
+        EventKind::Retransmit => Record::Retransmit(read(kind, bytes)?),
+        EventKind::SendError => Record::SendError(read(kind, bytes)?),
+        EventKind::Drop => Record::Drop(read(kind, bytes)?),
+        EventKind::Device => Record::Device(read(kind, bytes)?),
+        EventKind::Reset => Record::Reset(read(kind, bytes)?),
+        EventKind::Connection => Record::Connection(read(kind, bytes)?),
+        EventKind::Send => Record::Send(read(kind, bytes)?),
+        EventKind::Lost => return Err(DecodeError::UnknownEventKind(event_kind)),
     };
-    let found = record.head().signal;
-    if found == signal {
+    let found = record.head().event_kind;
+    if found == event_kind {
         Ok(record)
     } else {
-        Err(DecodeError::WrongSignal {
+        Err(DecodeError::WrongEventKind {
             ring: kind,
             record: found,
         })
@@ -207,15 +211,15 @@ fn send_error(record: &SendErrorRecord) -> SendError {
     }
 }
 
-fn send(record: &SendRecord) -> Send {
-    Send {
+fn send(record: &SendRecord) -> SendOk {
+    SendOk {
         requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
         sent_bytes: record.sent_bytes,
     }
 }
 
-fn drop_detail(record: &DropRecord, names: &dyn Names) -> Drop {
-    Drop {
+fn drop_detail(record: &DropRecord, names: &dyn Names) -> PacketDrop {
+    PacketDrop {
         reason: some(record.reason).map(|reason| drop_reason(reason, names)),
         location: (record.location != 0).then(|| {
             names

@@ -91,13 +91,13 @@ impl Host for ThisHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::facts::perfect;
+    use crate::kernel::facts::fixture;
 
     fn host(v2: &Path, systemd: Option<&Path>) -> ThisHost {
         let facts = Facts {
             cgroup2: Some(v2.to_owned()),
             systemd_cgroups: systemd.map(Path::to_owned),
-            ..perfect::host()
+            ..fixture::host()
         };
         ThisHost::new(Path::new("/"), &facts)
     }

@@ -5,8 +5,8 @@
 
 #![deny(unsafe_code)]
 
+pub mod bpf_faults;
 pub mod decode;
-pub mod faults;
 pub mod host;
 pub mod kernel;
 pub mod names;

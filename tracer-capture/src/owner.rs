@@ -1,6 +1,6 @@
 //! Who owns this socket, and how we know.
 //!
-//! The kernel half stores an owner with each socket, in process context. Where that may not be the whole
+//! The BPF programs store an owner with each socket, in process context. Where that may not be the whole
 //! truth (several descriptors, a process that has ended, nobody stored) the open files of all tasks are
 //! asked ([`Holders`]). What then stays open is `unknown`, with the reason: wrong is worse.
 
@@ -16,7 +16,7 @@ pub use systemd::SystemdCgroups;
 
 use tracer_common::{Head, Holder, Owner as Stored, grade, head_flag, owner_flag};
 
-use tracer_model::event::{Grade, Holder as EventHolder, Owner, RawName};
+use tracer_model::event::{Attribution, Holder as EventHolder, Owner, RawName};
 
 /// Everything that turns a stored owner into an [`Owner`].
 pub struct Owners {
@@ -84,7 +84,7 @@ impl Owners {
         let found = lookup != Lookup::NotNeeded;
         let mut owner = decide(head, lookup);
         let stored = &head.owner;
-        if owner.grade == Grade::AtSend && !found && head.flags & head_flag::CURRENT == 0 {
+        if owner.grade == Attribution::AtSend && !found && head.flags & head_flag::CURRENT == 0 {
             // It may have taken another name since it sent.
             let now = self.processes.comm(stored.pid, stored.start_ns);
             owner.comm = now.or(owner.comm);
@@ -151,12 +151,12 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
     let nobody = stored.grade == grade::NONE;
     if is_kernel(head) {
         return Owner {
-            grade: Grade::Kernel,
+            grade: Attribution::Kernel,
             ..Owner::default()
         };
     }
     if head.flags & head_flag::CURRENT != 0 {
-        return process(stored, Grade::AtSend);
+        return process(stored, Attribution::AtSend);
     }
     if head.flags & head_flag::ORPHAN != 0 {
         if nobody {
@@ -164,7 +164,7 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
                 "the socket has no file: not accepted yet, or closed before its owner was seen",
             );
         }
-        return process(stored, Grade::LastKnown);
+        return process(stored, Attribution::LastKnown);
     }
     if nobody && head.flags & head_flag::NO_SOCKET != 0 {
         return Owner::unknown("no local socket belongs to it");
@@ -177,7 +177,7 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
             let mut owner = if nobody {
                 Owner::default()
             } else {
-                process(stored, Grade::LastKnown)
+                process(stored, Attribution::LastKnown)
             };
             owner.why = Some(why.to_owned());
             owner
@@ -191,12 +191,12 @@ fn among(stored: &Stored, nobody: bool, holders: &[Holder]) -> Owner {
     match holders {
         [] if nobody => Owner::unknown("the socket was closed before its owner could be looked up"),
         // Closed since. Even a single descriptor may have been another's by then: inherited, or passed on.
-        [] => process(stored, Grade::LastKnown),
+        [] => process(stored, Attribution::LastKnown),
         [only] if same(&only.owner, stored) => {
             process(&as_it_is(only, stored), stored_grade(stored))
         }
         [only] => {
-            let mut owner = process(&only.owner, Grade::Seeded);
+            let mut owner = process(&only.owner, Attribution::Seeded);
             if stored.grade == grade::AT_SEND {
                 owner.why = Some(format!(
                     "pid {} has sent on it and given it away",
@@ -212,7 +212,7 @@ fn among(stored: &Stored, nobody: bool, holders: &[Holder]) -> Owner {
                 .map_or(several[0].owner, |holder| as_it_is(holder, stored));
             Owner {
                 holders: several.iter().map(event_holder).collect(),
-                ..process(&main, Grade::Shared)
+                ..process(&main, Attribution::Shared)
             }
         }
     }
@@ -230,20 +230,20 @@ fn same(a: &Stored, b: &Stored) -> bool {
     a.pid == b.pid && a.start_ns == b.start_ns
 }
 
-const fn stored_grade(stored: &Stored) -> Grade {
+const fn stored_grade(stored: &Stored) -> Attribution {
     match stored.grade {
-        grade::AT_SEND => Grade::AtSend,
-        grade::AT_CONNECT => Grade::AtConnect,
-        grade::AT_ACCEPT => Grade::AtAccept,
-        grade::AT_LISTEN => Grade::AtListen,
-        grade::KERNEL => Grade::Kernel,
-        grade::NONE => Grade::Unknown,
+        grade::AT_SEND => Attribution::AtSend,
+        grade::AT_CONNECT => Attribution::AtConnect,
+        grade::AT_ACCEPT => Attribution::AtAccept,
+        grade::AT_LISTEN => Attribution::AtListen,
+        grade::KERNEL => Attribution::Kernel,
+        grade::NONE => Attribution::Unknown,
         // Found by the iterator; or seen at shutdown(2), and still open.
-        _ => Grade::Seeded,
+        _ => Attribution::Seeded,
     }
 }
 
-fn process(stored: &Stored, grade: Grade) -> Owner {
+fn process(stored: &Stored, grade: Attribution) -> Owner {
     Owner {
         grade,
         pid: Some(stored.pid),

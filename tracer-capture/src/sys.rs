@@ -3,7 +3,7 @@
 //! Outside [`crate::kernel`] this is the only file with `unsafe`.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -130,6 +130,25 @@ pub fn raise_nofile(needed: u64) -> anyhow::Result<u64> {
 /// granted. A refusal is no error: newer kernels do not care.
 pub fn raise_memlock() -> bool {
     setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
+}
+
+/// A call of bpf(2) that loads a program or makes a map, and so gives a descriptor. What `attributes` points to must live as
+/// long as the call.
+pub(crate) fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: pointer and size describe `attributes`; what it points to is borrowed by the caller, and only read.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attributes),
+            size_of::<T>(),
+        )
+    };
+    match i32::try_from(fd) {
+        // SAFETY: both commands give a new descriptor, which nobody else has.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Lets the event loop wait until a descriptor is readable.

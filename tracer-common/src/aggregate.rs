@@ -2,7 +2,7 @@
 
 use crate::{Flow, Head, Owner, wire};
 
-/// Packs what tells events of one signal apart into a `u32`, the `code` of the aggregation.
+/// Packs what distinguishes events of one kind into a `u32`, the `code` of the aggregation.
 pub mod code {
     /// Retransmit: cause, whether the timer sent it, and the kernel's `err` (clamped to 16 bits).
     pub const fn retransmit(cause: u8, timer: bool, err: i32) -> u32 {
@@ -42,8 +42,8 @@ pub mod code {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AggregateKey {
-    /// One of [`crate::signal`].
-    pub signal: u32,
+    /// One of [`crate::event_kind`].
+    pub event_kind: u32,
     /// What [`code`] packs; errno, reason or rc for send errors, drops and devices.
     pub code: u32,
     /// Process id of the stored owner, 0 when nobody is known.
@@ -83,10 +83,10 @@ pub struct AggregateValue {
 
 impl AggregateValue {
     /// What a record of the first event would have started with.
-    pub const fn head(&self, signal: u32) -> Head {
+    pub const fn head(&self, event_kind: u32) -> Head {
         Head {
             boot_ns: self.first_ns,
-            signal,
+            event_kind,
             flags: self.flags,
             file_refs: self.file_refs,
             pad: 0,
@@ -96,15 +96,15 @@ impl AggregateValue {
     }
 }
 
-/// Bit of [`CodeKey::signal`]: the flow was known, but the aggregation map had no room for it.
+/// Bit of [`CodeKey::event_kind`]: the flow was known, but the aggregation map had no room for it.
 pub const BEYOND_MAP: u32 = 1 << 31;
 
 /// Key of what is counted without a flow: packets of no local socket, and flows beyond the map's size.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CodeKey {
-    /// One of [`crate::signal`], and perhaps [`BEYOND_MAP`].
-    pub signal: u32,
+    /// One of [`crate::event_kind`], and perhaps [`BEYOND_MAP`].
+    pub event_kind: u32,
     pub code: u32,
 }
 

@@ -37,7 +37,7 @@ pub mod ability {
     pub const TASK_REGISTERS: u64 = 4;
     /// `bpf_get_socket_cookie` for any socket (5.12); else a cookie is there only if somebody asked for it.
     pub const SOCKET_COOKIE: u64 = 8;
-    /// `bpf_sock_from_file` (5.11); else a socket's file is told by its file system.
+    /// `bpf_sock_from_file` (5.11); else a socket's file is identified by its file system.
     pub const SOCKET_FROM_FILE: u64 = 16;
     /// Each cgroup lists its ancestors as pointers (6.1), not as ids.
     pub const ANCESTOR_POINTERS: u64 = 32;
@@ -59,15 +59,92 @@ pub mod owner_end {
     pub const TCP: u32 = 2;
 }
 
+/// How the running kernel's processor makes a system call: numbers of the calls that send, and what its saved
+/// registers look like while a 64-bit process is in one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemCalls {
+    /// Bits of `regs_mode` that tell, and what they are for 64-bit code in user mode.
+    pub mode_mask: u64,
+    pub user_mode: u64,
+    /// What `regs_running` holds until the call returns; [`SystemCalls::ARGUMENT`]: its first argument.
+    pub running: u64,
+    pub write: u64,
+    pub writev: u64,
+    pub pwritev2: u64,
+    pub sendto: u64,
+    pub sendmsg: u64,
+    pub sendmmsg: u64,
+    pub sendfile: u64,
+    pub splice: u64,
+}
+
+impl SystemCalls {
+    /// In [`SystemCalls::running`]: the register of the result still is that of the first argument, of which
+    /// the kernel has a copy.
+    pub const ARGUMENT: u64 = 0;
+
+    /// No call is known by its registers: no mode is the wanted one, no number is that of a call.
+    pub const NONE: Self = Self {
+        mode_mask: 0,
+        user_mode: u64::MAX,
+        running: Self::ARGUMENT,
+        write: u64::MAX,
+        writev: u64::MAX,
+        pwritev2: u64::MAX,
+        sendto: u64::MAX,
+        sendmsg: u64::MAX,
+        sendmmsg: u64::MAX,
+        sendfile: u64::MAX,
+        splice: u64::MAX,
+    };
+
+    /// `__USER_CS` is another one for 32-bit code; `syscall_enter_from_user_mode` puts -ENOSYS into `ax`.
+    pub const X86_64: Self = Self {
+        mode_mask: 0xffff,
+        user_mode: 0x33,
+        running: (-38i64) as u64,
+        write: 1,
+        writev: 20,
+        pwritev2: 328,
+        sendto: 44,
+        sendmsg: 46,
+        sendmmsg: 307,
+        sendfile: 40,
+        splice: 275,
+    };
+
+    /// `pstate`: exception level 0, and not the 32-bit state (bit 4).
+    pub const ARM64: Self = Self {
+        mode_mask: 0x1f,
+        user_mode: 0,
+        running: Self::ARGUMENT,
+        write: 64,
+        writev: 66,
+        pwritev2: 287,
+        sendto: 206,
+        sendmsg: 211,
+        sendmmsg: 269,
+        sendfile: 71,
+        splice: 76,
+    };
+}
+
+impl Default for SystemCalls {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// Settings of one run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Bits of [`filter`].
     pub filters: u64,
-    /// Bit per signal: events of the others are not produced (their hooks may run for the owner's sake).
-    pub signals: u64,
-    /// Individual events per second and signal; beyond it they are aggregated.
+    /// Bit per event kind: events of the others are not produced (their hooks may run for the owner's sake).
+    pub event_kinds: u64,
+    /// Individual events per second and event kind; beyond it they are aggregated.
     pub rate: u64,
     /// 1: list sends that would block (EAGAIN) one by one instead of counting them.
     pub list_would_block: u64,
@@ -92,6 +169,8 @@ pub struct Config {
     /// Distance of the saved registers from the start of a task's kernel stack; 0 when unknown, or where
     /// [`ability::TASK_REGISTERS`] finds them.
     pub registers_offset: u64,
+    /// How the caller's registers are read.
+    pub calls: SystemCalls,
     /// 1: a program sees the return of `sock_sendmsg` for families that have none of their own, and with it
     /// what a security module refused there.
     pub other_sends: u64,
@@ -101,7 +180,7 @@ pub struct Config {
     pub tcp_sock_type: u64,
 }
 
-wire!(Config = 8 * (19 + ERRNO_WORDS));
+wire!(SystemCalls = 8 * 11, Config = 8 * (30 + ERRNO_WORDS));
 
 /// Where `struct trace_event_raw_sock_msg_length` (the perf form of `sock_send_length`) must keep the socket and
 /// the result: an offset into a program's context has to be in its code.

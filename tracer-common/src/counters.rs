@@ -1,4 +1,4 @@
-//! The exact counters of one signal on one CPU.
+//! The exact counters of one event kind on one CPU.
 
 use crate::wire;
 
@@ -13,7 +13,7 @@ pub struct Counters {
     pub filtered: u64,
     /// Events for which a place in the ring was asked.
     pub emitted: u64,
-    /// Events that were counted per (signal, code, flow) or per (signal, code) instead.
+    /// Events that were counted per (event kind, code, flow) or per (event kind, code) instead.
     pub aggregated: u64,
     /// Of the emitted, those for which the ring had no room.
     pub lost: u64,

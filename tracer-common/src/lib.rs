@@ -1,4 +1,4 @@
-//! Wire types: what the kernel half writes and user space reads.
+//! Wire types: what the BPF programs write and user space reads.
 //!
 //! Everything here is `#[repr(C)]`, free of padding that is not named, and valid for any bit pattern, so
 //! that user space can read it from bytes. Enumerations travel as integers and are converted by `match`.
@@ -8,24 +8,27 @@
 mod aggregate;
 mod config;
 mod counters;
+pub mod event_kind;
 mod flow;
 mod offsets;
 mod owner;
 mod record;
 pub mod selftest;
-pub mod signal;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
 pub use config::{
-    Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, TYPED_CALL, ability, filter, owner_end,
+    Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, SystemCalls, TYPED_CALL, ability, filter,
+    owner_end,
 };
 pub use counters::Counters;
 pub use flow::Flow;
 pub use offsets::{FIELDS, Field, Form, OFFSET_COUNT, Offsets, UNRESOLVED, form};
-pub use owner::{Holder, Owner, OwnerByAddress, START_TICK_NS, grade, owner_flag};
+pub use owner::{
+    Holder, Owner, OwnerByAddress, START_TICK_NS, StoredOwner, grade, mix, owner_flag,
+};
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, SendRecord, TcpState, cause, direction, head_flag,
+    RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause, direction, head_flag,
 };
 
 /// A plain wire type: `repr(C)`, no implicit padding, every bit pattern valid.
@@ -43,7 +46,7 @@ pub fn from_bytes<T: Wire>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast()) })
 }
 
-/// The bytes of a wire type, as the kernel half writes them.
+/// The bytes of a wire type, as the BPF programs write them.
 pub fn as_bytes<T: Wire>(value: &T) -> &[u8] {
     // SAFETY: `Wire` promises that there is no padding, so every byte is initialised.
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }

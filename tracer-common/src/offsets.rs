@@ -16,7 +16,8 @@ pub struct Field {
     pub name: &'static str,
     /// Kernel type, without `struct`.
     pub container: &'static str,
-    /// Alternatives, first found wins; each a path of members joined by dots, anonymous ones left out.
+    /// Alternatives, first found wins; each a path of members joined by dots, anonymous ones left out. The last
+    /// may be an element of an array of 64-bit words, `regs[2]`.
     pub paths: &'static [&'static str],
     pub form: Form,
 }
@@ -210,15 +211,17 @@ offsets! {
     fdt_max_fds: "fdtable", "max_fds";
     fdt_fd: "fdtable", "fd";
 
-    // struct pt_regs: the arguments of the system call that the failing send came from (x86-64)
-    regs_orig_ax: "pt_regs", "orig_ax";
-    regs_ax: "pt_regs", "ax";
-    regs_cs: "pt_regs", "cs" | "csx";
-    regs_di: "pt_regs", "di";
-    regs_si: "pt_regs", "si";
-    regs_dx: "pt_regs", "dx";
-    regs_r8: "pt_regs", "r8";
-    regs_r9: "pt_regs", "r9";
+    // struct pt_regs: the system call that the failing send came from (x86-64 | arm64)
+    regs_number: "pt_regs", "orig_ax" | "syscallno";
+    /// What tells that the call still runs, see [`crate::SystemCalls`].
+    regs_running: "pt_regs", "ax" | "orig_x0";
+    /// User or kernel mode, 32 or 64 bits.
+    regs_mode: "pt_regs", "cs" | "csx" | "pstate";
+    regs_arg0: "pt_regs", "di" | "regs[0]";
+    regs_arg1: "pt_regs", "si" | "regs[1]";
+    regs_arg2: "pt_regs", "dx" | "regs[2]";
+    regs_arg4: "pt_regs", "r8" | "regs[4]";
+    regs_arg5: "pt_regs", "r9" | "regs[5]";
 
     // struct msghdr
     msghdr_name: "msghdr", "msg_name";

@@ -1,4 +1,4 @@
-//! The owner of a socket, as the kernel half keeps it in socket storage.
+//! The owner of a socket, as the BPF programs keep it in socket storage.
 
 use crate::wire;
 
@@ -57,6 +57,26 @@ pub struct Owner {
     pub comm: [u8; 16],
 }
 
+/// An owner that is kept in the storage of its socket.
+///
+/// Nothing keeps one CPU from reading, or writing, what another one writes at that moment, and no order of loads
+/// and stores can be had in a program of older kernels (arm64 keeps none). So the words tell by themselves
+/// whether they belong together.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoredOwner {
+    pub owner: Owner,
+    /// [`mix`] of all words of the owner: what is half of one write and half of another does not fit it.
+    pub digest: u64,
+}
+
+/// Takes one more word into a digest; the first is mixed with 0. The order of the words counts.
+#[inline(always)]
+pub const fn mix(digest: u64, word: u64) -> u64 {
+    let mixed = (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 29
+}
+
 /// An owner that is kept by its socket's address, where the kernel has no socket storage.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,4 +107,96 @@ pub struct Holder {
     pub pad: u32,
 }
 
-wire!(Owner = 48, OwnerByAddress = 80, Holder = 72);
+wire!(
+    Owner = 48,
+    StoredOwner = 56,
+    OwnerByAddress = 80,
+    Holder = 72
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: usize = size_of::<Owner>() / 8;
+
+    fn words(owner: &Owner) -> [u64; WORDS] {
+        let bytes = crate::as_bytes(owner);
+        core::array::from_fn(|index| {
+            let word = bytes[index * 8..].first_chunk();
+            u64::from_ne_bytes(*word.expect("a whole word"))
+        })
+    }
+
+    fn digest(words: [u64; WORDS]) -> u64 {
+        words.into_iter().fold(0, mix)
+    }
+
+    /// Neighbours, as they meet on one socket: most words are the same, or differ in a bit.
+    fn owners() -> [Owner; 5] {
+        let first = Owner {
+            start_ns: 81_234_567_890,
+            cgroup: 4242,
+            pid: 1000,
+            tid: 1000,
+            uid: 65534,
+            grade: grade::AT_SEND,
+            flags: 0,
+            pad: 0,
+            comm: *b"batchd\0\0\0\0\0\0\0\0\0\0",
+        };
+        let forked = Owner {
+            pid: 1001,
+            tid: 1001,
+            start_ns: 81_234_567_891,
+            ..first
+        };
+        let other = Owner {
+            pid: 1002,
+            tid: 1003,
+            start_ns: 81_334_567_890,
+            comm: *b"a longer name!!\0",
+            cgroup: 4243,
+            uid: 0,
+            ..first
+        };
+        let shared = Owner {
+            flags: owner_flag::SEVERAL,
+            ..other
+        };
+        [first, forked, other, shared, Owner::default()]
+    }
+
+    #[test]
+    fn every_mixture_of_two_owners_is_told_from_both() {
+        let owners = owners();
+        for one in &owners {
+            for other in &owners {
+                let (ours, theirs) = (words(one), words(other));
+                for taken in 0..1u32 << WORDS {
+                    let mixture: [u64; WORDS] = core::array::from_fn(|index| {
+                        if taken >> index & 1 == 0 {
+                            ours[index]
+                        } else {
+                            theirs[index]
+                        }
+                    });
+                    for whole in [ours, theirs] {
+                        assert_eq!(digest(mixture) == digest(whole), mixture == whole);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_owner_that_was_never_written_has_no_digest_of_another() {
+        let empty = digest(words(&Owner::default()));
+        assert_eq!(empty, StoredOwner::default().digest);
+        assert!(
+            owners()[..4]
+                .iter()
+                .all(|owner| digest(words(owner)) != empty)
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! Records: what the kernel half writes into the rings, one type per signal.
+//! Records: what the BPF programs write into the rings, one type per event kind.
 
 use crate::{Flow, Owner, grade, owner_flag, wire};
 
@@ -15,7 +15,7 @@ pub mod head_flag {
     pub const NO_SOCKET: u32 = 2;
     /// The owner is the task that made the failing call: nothing needs to be looked up.
     pub const CURRENT: u32 = 4;
-    /// `TcpState` was filled.
+    /// `TcpSnapshot` was filled.
     pub const TCP: u32 = 8;
     /// The flow's remote end is what the caller named (sendto, sendmsg), not the connected peer.
     pub const NAMED_REMOTE: u32 = 16;
@@ -51,8 +51,8 @@ pub mod direction {
 pub struct Head {
     /// When, nanoseconds of CLOCK_BOOTTIME.
     pub boot_ns: u64,
-    /// One of [`crate::signal`].
-    pub signal: u32,
+    /// One of [`crate::event_kind`].
+    pub event_kind: u32,
     /// Bits of [`head_flag`].
     pub flags: u32,
     /// References to the socket's file (1: a single descriptor, in a single process); [`NO_U32`] when not read.
@@ -85,7 +85,7 @@ impl Head {
 /// State of a TCP socket at the event. 32-bit fields are [`NO_U32`] when they could not be read.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpState {
+pub struct TcpSnapshot {
     /// `sk_state`: TCP_ESTABLISHED…
     pub state: u32,
     /// `icsk_ca_state`: TCP_CA_Open…
@@ -128,7 +128,7 @@ pub struct TcpState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetransmitRecord {
     pub head: Head,
-    pub tcp: TcpState,
+    pub tcp: TcpSnapshot,
     /// One of [`cause`].
     pub cause: u32,
     /// 1 when a timer sent it, 0 when an ACK did.
@@ -168,7 +168,7 @@ impl Default for DestinationPath {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendErrorRecord {
     pub head: Head,
-    pub tcp: TcpState,
+    pub tcp: TcpSnapshot,
     /// Positive errno; may be one that is internal to the kernel (ERESTARTSYS, 512).
     pub errno: u32,
     pub pad: u32,
@@ -231,7 +231,7 @@ pub struct DeviceRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResetRecord {
     pub head: Head,
-    pub tcp: TcpState,
+    pub tcp: TcpSnapshot,
     /// One of [`direction`].
     pub direction: u32,
     /// `enum sk_rst_reason`; [`NO_U32`] where the kernel gives none.
@@ -243,7 +243,7 @@ pub struct ResetRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionRecord {
     pub head: Head,
-    pub tcp: TcpState,
+    pub tcp: TcpSnapshot,
     /// TCP state before.
     pub from: u32,
     /// TCP state after.
@@ -255,7 +255,7 @@ pub struct ConnectionRecord {
 
 wire!(
     Head = 136,
-    TcpState = 72,
+    TcpSnapshot = 72,
     RetransmitRecord = 232,
     DestinationPath = 112,
     SendErrorRecord = 336,

@@ -1,4 +1,4 @@
-//! What both halves of the self-test agree on.
+//! What both sides of the self-test agree on.
 
 /// `errno` that the refused sends get: the one that this tool was born from.
 pub const ECOMM: i32 = 70;
@@ -15,9 +15,12 @@ pub const DENIED_PORT: u16 = 9101;
 pub const EGRESS_PORT: u16 = 9102;
 
 /// Payload of the datagrams that are too large for the other end of the wire.
-pub const WITNESS_PAYLOAD: u32 = 1357;
+pub const OVERSIZED_PAYLOAD: u32 = 1357;
 /// Their frames: with headers of UDP, IPv4 or IPv6, and Ethernet.
-pub const WITNESS_BYTES: [u32; 2] = [WITNESS_PAYLOAD + 8 + 20 + 14, WITNESS_PAYLOAD + 8 + 40 + 14];
+pub const OVERSIZED_BYTES: [u32; 2] = [
+    OVERSIZED_PAYLOAD + 8 + 20 + 14,
+    OVERSIZED_PAYLOAD + 8 + 40 + 14,
+];
 
 /// Kinds of TCP segments, one bit each.
 pub mod segment {
@@ -39,9 +42,9 @@ pub mod counter {
     pub const DENIED: u32 = 1;
     /// Datagrams dropped after the send.
     pub const DROPPED_SENT: u32 = 2;
-    /// Frames of [`super::WITNESS_BYTES`] that a driver took.
+    /// Frames of [`super::OVERSIZED_BYTES`] that a driver took.
     pub const XMIT_TAKEN: u32 = 3;
-    /// Frames of [`super::WITNESS_BYTES`] that a driver did not take.
+    /// Frames of [`super::OVERSIZED_BYTES`] that a driver did not take.
     pub const XMIT_REFUSED: u32 = 4;
     /// How many there are.
     pub const COUNT: u32 = 5;

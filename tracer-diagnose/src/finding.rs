@@ -48,11 +48,11 @@ pub struct Subject {
     /// The same flow, where it is one socket; else what its sockets have in common.
     pub flow: Option<Flow>,
     pub peer: Option<Peer>,
-    /// Conversations, processes and sockets that are concerned.
+    /// Conversations that are concerned.
     pub conversations: usize,
-    /// See above.
+    /// Processes that are concerned.
     pub processes: usize,
-    /// See above.
+    /// Sockets that are concerned.
     pub sockets: usize,
     /// What it is about beside a conversation: an interface, a port.
     pub about: Option<String>,
@@ -71,9 +71,9 @@ pub struct Finding {
     pub explains: u64,
     /// Part of all trouble, 0 to 1.
     pub share: f64,
-    /// Of the first and last thing that shows it, nanoseconds of the wall clock.
+    /// The first time that it shows, nanoseconds of the wall clock.
     pub first_ns: i64,
-    /// See above.
+    /// The last time that it shows, nanoseconds of the wall clock.
     pub last_ns: i64,
     pub evidence: Vec<Evidence>,
     pub against: Vec<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use tracer_model::samples::{Change, InterfaceFacts, Once, Sample};
+use tracer_model::samples::{Change, InterfaceFacts, Inventory, Sample};
 
 /// A host that recorded.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct HostFacts {
     /// In which its times are shown.
     pub zone: TimeZone,
     /// As it was when the recording began; defaults where the trace does not say.
-    pub once: Once,
+    pub once: Inventory,
     /// Samples, in the order of time.
     pub samples: Vec<TimedSample>,
     /// Changes of its network's configuration, in the order of time.

@@ -33,7 +33,9 @@ pub use rank::findings;
 pub use report::{Report, Verdict};
 pub use socket::{Pause, Role, Socket, TcpRange};
 pub use sum::Sum;
-pub use tables::{DropRow, ErrorRow, Happening, HourCounts, Hours, Milestone, Tables, Talker};
+pub use tables::{
+    DropRow, ErrorRow, HourCounts, Hours, Tables, Talker, TimelineEntry, TimelineEvent,
+};
 
 #[cfg(test)]
 mod tests;

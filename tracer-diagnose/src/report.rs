@@ -41,7 +41,7 @@ impl Report {
         let findings = findings(&observed);
         let verdict = if !findings.is_empty() {
             Verdict::Findings
-        } else if observed.span_ns() < ENOUGH_NS || observed.coverage.signals_missing() {
+        } else if observed.span_ns() < ENOUGH_NS || observed.coverage.kinds_missing() {
             Verdict::TooLittleData
         } else {
             Verdict::NothingWrong

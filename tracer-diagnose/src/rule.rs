@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Evidence, Observed, Sum};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// How the failure shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,8 +128,8 @@ pub struct Rule {
     pub reason: &'static str,
     /// The kernel functions, counters or RFC behind it.
     pub rests_on: &'static str,
-    /// Signals without which it cannot judge.
-    pub needs: &'static [Signal],
+    /// Event kinds without which it cannot judge.
+    pub needs: &'static [EventKind],
     /// Does it need the counters of the host?
     pub needs_samples: bool,
     /// What would show that it is something else.
@@ -138,13 +138,13 @@ pub struct Rule {
     pub next_step: &'static str,
     pub do_not: &'static str,
     /// Causes that say less about the same sockets: they step back where this one is found.
-    pub over: &'static [&'static str],
-    pub judge: fn(&Observed) -> Vec<Case>,
+    pub supersedes: &'static [&'static str],
+    pub judge: fn(&Observed) -> Vec<Match>,
 }
 
 /// What a rule found.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub struct Match {
     /// Indices into [`Observed::conversations`]; none: it is about the host.
     pub conversations: Vec<usize>,
     /// Indices into [`Observed::sockets`] whose trouble it explains.
@@ -154,9 +154,9 @@ pub struct Case {
     pub confidence: Confidence,
     /// Trouble that it explains, in events; see [`super::Socket::trouble`].
     pub explains: u64,
-    /// Of the first and last thing that shows it, nanoseconds of the wall clock.
+    /// The first time that it shows, nanoseconds of the wall clock.
     pub first_ns: i64,
-    /// See above.
+    /// The last time that it shows, nanoseconds of the wall clock.
     pub last_ns: i64,
     pub evidence: Vec<Evidence>,
     /// What speaks against it.
@@ -167,7 +167,7 @@ pub struct Case {
     pub symptom: Option<Symptom>,
 }
 
-impl Case {
+impl Match {
     /// A case about sockets of one conversation.
     pub fn of(
         observed: &Observed,

@@ -5,8 +5,8 @@ use tracer_model::linux;
 
 use super::Sum;
 use tracer_model::event::{
-    Cause, Connection, Detail, Direction, Drop, Endpoint, Event, Flow, Grade, Outcome, Owner, Tcp,
-    TcpState,
+    Attribution, Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Outcome, Owner,
+    PacketDrop, Tcp, TcpState,
 };
 use tracer_model::samples::{SocketSample, TcpInfo};
 
@@ -67,9 +67,9 @@ pub struct Socket {
     /// The best that an event said.
     pub owner: Owner,
     pub role: Role,
-    /// Of the first and last event, nanoseconds of the wall clock.
+    /// Time of the first event, nanoseconds of the wall clock.
     pub first_ns: i64,
-    /// See above.
+    /// Time of the last event, nanoseconds of the wall clock.
     pub last_ns: i64,
     /// Was the connection open at some time? The kernel tells of none that opens and closes in peace.
     pub open: bool,
@@ -98,9 +98,9 @@ pub struct Socket {
     pub transitions: Vec<(i64, Connection)>,
     /// Sends that took something, where they were recorded.
     pub sends: Sum,
-    /// The longest time between two of them, and the second longest.
+    /// The longest time between two sends.
     pub pause: Option<Pause>,
-    /// See above.
+    /// The second longest time between two sends.
     pub pause_before: Option<Pause>,
     pub tcp: TcpRange,
     pub samples: Vec<(i64, SocketSample)>,
@@ -131,8 +131,8 @@ impl Socket {
         self.last_ns = self.last_ns.max(wall_ns);
         self.belongs_to(&event.owner);
         match event.owner.grade {
-            Grade::AtConnect if self.role == Role::Unknown => self.role = Role::Client,
-            Grade::AtAccept if self.role == Role::Unknown => self.role = Role::Server,
+            Attribution::AtConnect if self.role == Role::Unknown => self.role = Role::Client,
+            Attribution::AtAccept if self.role == Role::Unknown => self.role = Role::Server,
             _ => {}
         }
         if let Some(tcp) = &event.tcp {
@@ -381,7 +381,7 @@ impl Socket {
 }
 
 /// The reason; where the kernel says none (IPv6 often, before 5.17 always), the function: `neigh_invalidate()`.
-fn why_dropped(drop: &Drop) -> String {
+fn why_dropped(drop: &PacketDrop) -> String {
     match (&drop.reason, &drop.location) {
         (Some(reason), _) if reason != "NOT_SPECIFIED" => reason.clone(),
         (_, Some(location)) => {
@@ -463,13 +463,13 @@ fn note(known: &mut Vec<String>, new: Option<&str>) {
 }
 
 /// How much an owner of this grade is to be believed.
-const fn rank(grade: Grade) -> u8 {
+const fn rank(grade: Attribution) -> u8 {
     match grade {
-        Grade::Unknown => 0,
-        Grade::LastKnown => 1,
-        Grade::Seeded => 2,
-        Grade::AtListen => 3,
-        Grade::Shared | Grade::AtAccept | Grade::AtConnect => 4,
-        Grade::Kernel | Grade::AtSend => 5,
+        Attribution::Unknown => 0,
+        Attribution::LastKnown => 1,
+        Attribution::Seeded => 2,
+        Attribution::AtListen => 3,
+        Attribution::Shared | Attribution::AtAccept | Attribution::AtConnect => 4,
+        Attribution::Kernel | Attribution::AtSend => 5,
     }
 }

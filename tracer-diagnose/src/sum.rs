@@ -11,9 +11,9 @@ pub struct Sum {
     pub bytes: u64,
     /// TCP segments, where the events say it.
     pub segments: u64,
-    /// Of the first and last event, nanoseconds of the wall clock; 0 while there is none.
+    /// Time of the first event, nanoseconds of the wall clock; 0 while there is none.
     pub first_ns: i64,
-    /// See above.
+    /// Time of the last event, nanoseconds of the wall clock; 0 while there is none.
     pub last_ns: i64,
     /// CLOCK_BOOTTIME of the first few.
     pub examples: Vec<u64>,

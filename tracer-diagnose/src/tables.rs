@@ -18,7 +18,7 @@ pub struct Tables {
     pub talkers: Vec<Talker>,
     pub errors: Vec<ErrorRow>,
     pub drops: Vec<DropRow>,
-    pub timeline: Vec<Milestone>,
+    pub timeline: Vec<TimelineEntry>,
     pub hours: Hours,
 }
 
@@ -60,10 +60,10 @@ pub struct DropRow {
 
 /// The first of its kind.
 #[derive(Clone, Debug)]
-pub struct Milestone {
+pub struct TimelineEntry {
     pub host: usize,
     pub wall_ns: i64,
-    pub what: Happening,
+    pub what: TimelineEvent,
     pub owner: Option<Owner>,
     pub peer: Option<Peer>,
     /// How many of the kind came in all.
@@ -72,7 +72,7 @@ pub struct Milestone {
 
 /// What a milestone is.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum TimelineEvent {
     /// For people: `first time-out (rto)`.
     First(String),
     /// The network's configuration changed.
@@ -197,7 +197,7 @@ fn drops(observed: &Observed) -> Vec<DropRow> {
 }
 
 /// The first of each kind per conversation, and the changes of the host's network, in the order of time.
-fn timeline(observed: &Observed) -> Vec<Milestone> {
+fn timeline(observed: &Observed) -> Vec<TimelineEntry> {
     let mut all = Vec::new();
     for conversation in &observed.conversations {
         let mut kinds: BTreeMap<String, Sum> = BTreeMap::new();
@@ -210,10 +210,10 @@ fn timeline(observed: &Observed) -> Vec<Milestone> {
                 kinds.entry(what).or_default().add(at, 0, 1);
             }
         }
-        all.extend(kinds.into_iter().map(|(what, sum)| Milestone {
+        all.extend(kinds.into_iter().map(|(what, sum)| TimelineEntry {
             host: conversation.host,
             wall_ns: sum.first_ns,
-            what: Happening::First(format!("first {what}")),
+            what: TimelineEvent::First(format!("first {what}")),
             owner: Some(conversation.owner.clone()),
             peer: Some(conversation.peer.clone()),
             count: sum.count,
@@ -224,10 +224,10 @@ fn timeline(observed: &Observed) -> Vec<Milestone> {
     all.truncate(MILESTONES);
     for (host, facts) in observed.hosts.iter().enumerate() {
         let changes = facts.changes.iter().take(MILESTONES);
-        all.extend(changes.map(|change| Milestone {
+        all.extend(changes.map(|change| TimelineEntry {
             host,
             wall_ns: change.wall_ns,
-            what: Happening::Change(Box::new(change.change.clone())),
+            what: TimelineEvent::Change(Box::new(change.change.clone())),
             owner: None,
             peer: None,
             count: 1,

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::rule::{Confidence, Rule};
 use super::{HostFacts, Observer, Report, Verdict, rules};
 use tracer_model::event::{
-    Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, Reset, SendError,
-    Tcp, TcpState, Totals,
+    Attribution, Connection, Detail, Direction, Endpoint, Event, Flow, Owner, RawName, Reset,
+    SendError, Tcp, TcpState, Totals,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -18,7 +18,7 @@ const WALL_NS: i64 = 1_700_000_000 * 1_000_000_000;
 fn header() -> Map<String, Value> {
     let all = json!({
         "host": "test",
-        "signals": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
+        "events": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
         "sysctls": { "net.ipv4.ip_local_port_range": "32768\t60999" },
     });
     all.as_object().cloned().unwrap()
@@ -38,7 +38,7 @@ fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) -> Rep
 
 fn owner(comm: &str, pid: u32) -> Owner {
     Owner {
-        grade: Grade::AtConnect,
+        grade: Attribution::AtConnect,
         pid: Some(pid),
         comm: Some(RawName::from(comm)),
         started_boot_ns: Some(1),
@@ -110,7 +110,7 @@ fn every_rule_says_all_that_an_operator_needs_and_names_only_causes_that_exist()
             assert!(!text.contains("  "), "{}: {text:?}", rule.cause);
         }
         assert!(!rule.needs.is_empty(), "{}", rule.cause);
-        for other in rule.over {
+        for other in rule.supersedes {
             assert!(names.contains(other), "{}: {other}", rule.cause);
             assert_ne!(*other, rule.cause);
         }
@@ -125,9 +125,9 @@ fn every_rule_says_all_that_an_operator_needs_and_names_only_causes_that_exist()
 #[test]
 fn no_two_rules_step_back_for_each_other() {
     for rule in all_rules() {
-        for other in rule.over.iter().filter_map(|cause| rules::of(cause)) {
+        for other in rule.supersedes.iter().filter_map(|cause| rules::of(cause)) {
             assert!(
-                !other.over.contains(&rule.cause),
+                !other.supersedes.contains(&rule.cause),
                 "{} and {}",
                 rule.cause,
                 other.cause
@@ -159,7 +159,7 @@ fn a_burst_of_refusals_is_told_and_a_steady_health_check_is_not() {
 #[test]
 fn what_was_not_recorded_is_said_and_makes_a_finding_less_sure() {
     let mut header = header();
-    header.insert("signals".to_owned(), json!(["reset", "send_error"]));
+    header.insert("events".to_owned(), json!(["reset", "send_error"]));
     let burst: Vec<_> = (0..5)
         .flat_map(|n| refused(SECOND + n * 50_000_000, "orders", 7, "10.0.0.2:443", n))
         .collect();
@@ -170,7 +170,7 @@ fn what_was_not_recorded_is_said_and_makes_a_finding_less_sure() {
     );
     assert_eq!(
         report.findings[0].not_observed,
-        ["the signal connection was not recorded"]
+        ["connection events were not recorded"]
     );
 }
 
@@ -179,7 +179,7 @@ fn too_little_data_is_an_answer() {
     assert_eq!(report_of(&header(), &[], 0).verdict, Verdict::TooLittleData);
     assert_eq!(report_of(&header(), &[], 60).verdict, Verdict::NothingWrong);
     let mut drops = header();
-    drops.insert("signals".to_owned(), json!(["drop"]));
+    drops.insert("events".to_owned(), json!(["drop"]));
     assert_eq!(report_of(&drops, &[], 60).verdict, Verdict::TooLittleData);
 }
 

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use tracer_common::{
     AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Flow, Head, NO_U32, Owner,
-    START_TICK_NS, filter, head_flag, owner_flag, signal,
+    START_TICK_NS, event_kind, filter, head_flag, owner_flag,
 };
 
 use crate::{
@@ -32,26 +32,26 @@ fn add(counter: *mut u64, amount: u64) {
         return;
     }
     // SAFETY: counters live in maps, aligned; atomic because a softirq may interrupt a program of the same
-    // signal in process context between its load and its store.
+    // event kind in process context between its load and its store.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
 }
 
-/// Is this signal wanted at all? The verifier removes the rest of the program when it is not.
+/// Is this event kind wanted at all? The verifier removes the rest of the program when it is not.
 #[inline(always)]
-pub fn wanted(signal: u32) -> bool {
-    config!(signals) & (1 << signal) != 0
+pub fn wanted(event_kind: u32) -> bool {
+    config!(event_kinds) & (1 << event_kind) != 0
 }
 
-/// What is done with one event. Made by [`see`], which counts it as seen; its place is free again at its end.
-pub struct Pass {
+/// One event in the making. [`begin`] hands it out and counts the event as seen; dropping it frees its scratch space.
+pub struct EventSlot {
     counters: *mut Counters,
-    signal: u32,
+    event_kind: u32,
     scratch: *mut Scratch,
     /// The program's first place on this CPU, which counts its runs.
     first: *mut Scratch,
 }
 
-impl Drop for Pass {
+impl Drop for EventSlot {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: the pointer comes from the map. A run that interrupts this one ends before it goes on, so
@@ -63,9 +63,9 @@ impl Drop for Pass {
     }
 }
 
-/// An event of `signal` was seen; with it comes the head to fill, empty.
+/// Counts an event of `event_kind` as seen, and gives its slot with an empty head to fill.
 #[inline(always)]
-pub fn see(signal: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
+pub fn begin(event_kind: u32, place: Place) -> Option<(EventSlot, &'static mut Head)> {
     let first = SCRATCH.get_ptr_mut(place as u32 * NESTED)?;
     // SAFETY: the pointer comes from the map.
     let running = unsafe { core::ptr::read_volatile(&raw const (*first).running) };
@@ -74,20 +74,20 @@ pub fn see(signal: u32, place: Place) -> Option<(Pass, &'static mut Head)> {
         1 => SCRATCH.get_ptr_mut(place as u32 * NESTED + 1)?,
         _ => SCRATCH.get_ptr_mut(place as u32 * NESTED + 2)?,
     };
-    let counters = COUNTERS.get_ptr_mut(signal)?;
+    let counters = COUNTERS.get_ptr_mut(event_kind)?;
     // SAFETY: the pointer comes from the map.
     add(unsafe { &raw mut (*counters).seen }, 1);
     // SAFETY: as above.
     unsafe { core::ptr::write_volatile(&raw mut (*first).running, running + 1) };
-    // SAFETY: the pointer comes from the map; `Pass` never touches the head.
+    // SAFETY: the pointer comes from the map; `EventSlot` never touches the head.
     let head = unsafe { &mut (*scratch).head };
     clear(head);
-    head.signal = signal;
+    head.event_kind = event_kind;
     head.file_refs = NO_U32;
     Some((
-        Pass {
+        EventSlot {
             counters,
-            signal,
+            event_kind,
             scratch,
             first,
         },
@@ -102,24 +102,24 @@ pub struct Weight {
     pub segments: u64,
 }
 
-impl Pass {
+impl EventSlot {
     #[inline(always)]
-    pub fn filtered(&self) {
+    pub fn count_filtered(&self) {
         // SAFETY: the pointer comes from the map.
         add(unsafe { &raw mut (*self.counters).filtered }, 1);
     }
 
-    /// Counts the event under (signal, code) alone.
+    /// Counts the event under (event kind, code) alone.
     #[inline(always)]
     pub fn count_code(&self, code: u32) {
         // SAFETY: the pointer comes from the map.
         add(unsafe { &raw mut (*self.counters).aggregated }, 1);
-        self.bump_code(self.signal, code);
+        self.bump_code(self.event_kind, code);
     }
 
     #[inline(always)]
-    fn bump_code(&self, signal: u32, code: u32) {
-        let key = CodeKey { signal, code };
+    fn bump_code(&self, event_kind: u32, code: u32) {
+        let key = CodeKey { event_kind, code };
         if let Some(count) = CODES.get_ptr_mut(&key) {
             add(count, 1);
             return;
@@ -133,7 +133,7 @@ impl Pass {
         }
     }
 
-    /// Counts the event under (signal, code, flow), or without the flow when the map is full.
+    /// Counts the event under (event kind, code, flow), or without the flow when the map is full.
     #[inline(always)]
     pub fn aggregate(&self, head: &Head, code: u32, weight: Weight) {
         // SAFETY: the pointer comes from the map.
@@ -144,7 +144,7 @@ impl Pass {
             self.count_flow(&AGGREGATE_B, head, code, weight)
         };
         if !stored {
-            self.bump_code(self.signal | BEYOND_MAP, code);
+            self.bump_code(self.event_kind | BEYOND_MAP, code);
         }
     }
 
@@ -159,7 +159,7 @@ impl Pass {
         // SAFETY: the pointer comes from the map; key and value are used here only.
         let (key, value) = unsafe { (&mut (*self.scratch).key, &mut (*self.scratch).value) };
         let flow = &head.flow;
-        key.signal = self.signal;
+        key.event_kind = self.event_kind;
         key.code = code;
         key.pid = head.owner.pid;
         key.netns = flow.netns;
@@ -200,7 +200,7 @@ impl Pass {
     /// May this event be listed? Else it is aggregated.
     #[inline(always)]
     pub fn within_rate(&self, now: u64) -> bool {
-        let Some(window) = WINDOWS.get_ptr_mut(self.signal) else {
+        let Some(window) = WINDOWS.get_ptr_mut(self.event_kind) else {
             return true;
         };
         let rate = config!(rate);
@@ -267,7 +267,7 @@ fn bump(value: *mut AggregateValue, now: u64, weight: Weight) {
 
 /// Does a filter remove an event with this errno? Cheap, so it comes before anything is read.
 #[inline(always)]
-pub fn errno_unwanted(errno: u32) -> bool {
+pub fn errno_filtered_out(errno: u32) -> bool {
     if config!(filters) & filter::ERRNO == 0 {
         return false;
     }
@@ -293,7 +293,7 @@ pub fn errno_unwanted(errno: u32) -> bool {
 /// Does a filter remove this event? Only what is sure: where the stored owner may not be the whole truth,
 /// the event passes and user space decides.
 #[inline(always)]
-pub fn unwanted(head: &Head) -> bool {
+pub fn filtered_out(head: &Head) -> bool {
     let filters = config!(filters);
     if filters == 0 {
         return false;
@@ -391,5 +391,5 @@ pub fn needs_socket() -> bool {
     config!(filters) & !filter::FOLLOW != 0
 }
 
-/// Names a signal's number for the hooks.
-pub use signal::{CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND, SEND_ERROR};
+/// Names an event kind's number for the hooks.
+pub use event_kind::{CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND, SEND_ERROR};

@@ -327,7 +327,7 @@ pub fn clear<T: tracer_common::Wire>(place: &mut T) {
     }
 }
 
-/// Copies a place word by word, for the same reason; both sides keep their order, see [`crate::owner`].
+/// Copies a place word by word, for the same reason.
 #[inline(always)]
 pub fn copy<T: tracer_common::Wire>(to: &mut T, from: *const T) {
     const { assert!(size_of::<T>().is_multiple_of(8)) };

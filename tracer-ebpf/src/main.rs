@@ -1,6 +1,6 @@
-//! The kernel half of sendtrace.
+//! The BPF programs of sendtrace.
 //!
-//! One signal per file in [`hooks`]; every program walks the same line: read the flow and the stored owner,
+//! One event kind per file in [`hooks`]; every program walks the same line: read the flow and the stored owner,
 //! then [`emit`] filters, limits, counts and submits. `kernel` alone reads kernel memory.
 #![no_std]
 #![no_main]

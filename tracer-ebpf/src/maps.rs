@@ -7,14 +7,14 @@ use aya_ebpf::{
 };
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
-    Owner, OwnerByAddress, UNRESOLVED, signal,
+    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, event_kind,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
 #[unsafe(no_mangle)]
 pub static CONFIG: Config = Config {
     filters: 0,
-    signals: 0,
+    event_kinds: 0,
     rate: 0,
     list_would_block: 0,
     netns: 0,
@@ -27,6 +27,7 @@ pub static CONFIG: Config = Config {
     file_refs_bias: 0,
     abilities: 0,
     registers_offset: 0,
+    calls: SystemCalls::NONE,
     other_sends: 0,
     sock_type: 0,
     tcp_sock_type: 0,
@@ -43,14 +44,14 @@ pub static mut ZERO: u64 = 0;
 
 /// Reads a setting; volatile, so that the compiler does not fold the placeholder in.
 macro_rules! config {
-    ($field:ident) => {
+    ($($field:ident).+) => {
         // SAFETY: a read of a static that nobody writes after loading.
-        unsafe { core::ptr::read_volatile(&raw const $crate::maps::CONFIG.$field) }
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::CONFIG.$($field).+) }
     };
 }
 pub(crate) use config;
 
-// One ring per signal: a flood of one cannot push out another.
+// One ring per event kind: a flood of one cannot push out another.
 #[map]
 pub static EVENTS_RETRANSMIT: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
@@ -66,11 +67,12 @@ pub static EVENTS_CONNECTION: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub static EVENTS_SEND: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Exact counters, indexed by signal.
+/// Exact counters, indexed by event kind.
 #[map]
-pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(signal::COUNT as u32, 0);
+pub static COUNTERS: PerCpuArray<Counters> =
+    PerCpuArray::with_max_entries(event_kind::COUNT as u32, 0);
 
-/// The rate limit's window of one signal, all CPUs together.
+/// The rate limit's window of one event kind, all CPUs together.
 #[repr(C)]
 pub struct Window {
     /// Start, nanoseconds of CLOCK_BOOTTIME.
@@ -80,7 +82,7 @@ pub struct Window {
 }
 
 #[map]
-pub static WINDOWS: Array<Window> = Array::with_max_entries(signal::COUNT as u32, 0);
+pub static WINDOWS: Array<Window> = Array::with_max_entries(event_kind::COUNT as u32, 0);
 
 /// Where one program builds an event: the stack of 512 bytes is too small. Each program has places of its own
 /// on each CPU, see [`NESTED`].
@@ -146,7 +148,7 @@ pub static BENIGN_REASONS: HashMap<u32, u8> = HashMap::with_max_entries(64, 0);
 
 /// Owner of each IP socket. Bounded by the sockets of the host themselves; freed with them.
 #[btf_map]
-pub static OWNERS: SkStorage<Owner> = SkStorage::new();
+pub static OWNERS: SkStorage<StoredOwner> = SkStorage::new();
 
 /// The same by the socket's address, where the kernel has no socket storage for tracing programs. Bounded: the
 /// owners that were used longest ago are forgotten first. Its size is set only where it is used.
@@ -171,7 +173,8 @@ pub static mut SENDERS: [u64; SENDER_PLACES] = [0; SENDER_PLACES];
 #[repr(C)]
 pub struct LastDrop {
     /// How often this was begun to be written, and which of these writes was finished last: a softirq may
-    /// interrupt one and write its own, and what is half of each is of neither.
+    /// interrupt one and write its own, and what is half of each is of neither. Plain stores will do: only
+    /// programs of this CPU come here, and every processor keeps its own loads and stores in order for itself.
     pub begun: u64,
     pub finished: u64,
     /// Address of the skb, 0 when taken.

@@ -1,8 +1,9 @@
 //! Keeps the owner of each IP socket: written in process context, read anywhere.
 //!
 //! With the socket itself where the kernel lets tracing programs use its storage ([`storage`]), else in a map
-//! keyed by the socket's address ([`by_address`]). Either way a reader that meets a write reports nobody, and
-//! user space looks the holders up: never a mixture of two.
+//! keyed by the socket's address ([`by_address`]). Either way a digest tells what is half of one write and half
+//! of another, on a processor that keeps the order of stores as on one that does not; a reader that meets it
+//! reports nobody, and user space looks the holders up: never a mixture of two.
 
 pub mod by_address;
 mod storage;
@@ -11,7 +12,7 @@ use core::{
     mem::MaybeUninit,
     ptr::{read_volatile, write_volatile},
 };
-use tracer_common::{Owner, ability, filter, grade, owner_flag};
+use tracer_common::{Owner, ability, filter, grade, mix, owner_flag};
 
 use crate::{
     kernel::{
@@ -146,7 +147,7 @@ fn cgroup_matches(cgroup: Ptr) -> bool {
         == Some(config!(cgroup_id))
 }
 
-/// Who owns the socket, as far as the kernel half knows; `grade::NONE` when nobody is stored.
+/// Who owns the socket, as far as the BPF programs know; `grade::NONE` when nobody is stored.
 #[inline(always)]
 pub fn stored(sk: Ptr, to: &mut Owner) {
     if can(ability::SOCKET_STORAGE) {
@@ -164,6 +165,29 @@ pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
     } else {
         by_address::write(&by_address::identify(sk), owner, overwrite);
     }
+}
+
+/// A digest of an owner, see [`tracer_common::StoredOwner`].
+#[inline(always)]
+fn digest(owner: &Owner) -> u64 {
+    // SAFETY: all its words.
+    unsafe { digest_of(core::ptr::from_ref(owner).cast(), size_of::<Owner>() / 8) }
+}
+
+/// The digest of some words.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+unsafe fn digest_of(words: *const u64, count: usize) -> u64 {
+    let mut digest = 0;
+    let mut index = 0;
+    while index < count {
+        // SAFETY: the caller's promise.
+        digest = mix(digest, unsafe { read_volatile(words.add(index)) });
+        index += 1;
+    }
+    digest
 }
 
 /// A send returned in process context: the sender is the owner. The common case, the same thread on the same
@@ -230,28 +254,6 @@ fn sender_place(id: u64) -> *mut u64 {
     unsafe { (&raw mut SENDERS).cast::<u64>().add(index) }
 }
 
-/// Is the stored sender the same in all but the thread?
-///
-/// # Safety
-/// `slot` is a stored owner.
-#[inline(always)]
-unsafe fn is_thread_of(slot: *const Owner, owner: &Owner) -> bool {
-    // SAFETY: the caller's promise; `comm` lies on a multiple of 8 in both.
-    unsafe {
-        let (theirs, ours) = (
-            (&raw const (*slot).comm).cast::<u64>(),
-            (&raw const owner.comm).cast::<u64>(),
-        );
-        (*slot).grade == grade::AT_SEND
-            && (*slot).pid == owner.pid
-            && (*slot).start_ns == owner.start_ns
-            && (*slot).uid == owner.uid
-            && (*slot).cgroup == owner.cgroup
-            && *theirs == *ours
-            && *theirs.add(1) == *ours.add(1)
-    }
-}
-
 /// Stores the sender. Its own function, so that the common case needs no registers saved.
 #[inline(never)]
 fn remember_sender(sk: Ptr) -> i32 {
@@ -262,18 +264,7 @@ fn remember_sender(sk: Ptr) -> i32 {
     let mut place = MaybeUninit::uninit();
     let owner = nobody(&mut place);
     describe(task, grade::AT_SEND, owner);
-    if can(ability::SOCKET_STORAGE) {
-        let slot = storage::slot(sk);
-        // SAFETY: the slot lives as long as the program runs.
-        if !slot.is_null() && unsafe { is_thread_of(slot, owner) } {
-            // SAFETY: as above.
-            unsafe { (*slot).tid = owner.tid };
-        } else {
-            storage::write(sk, owner, true);
-        }
-    } else {
-        by_address::write(&by_address::identify(sk), owner, true);
-    }
+    store(sk, owner, true);
     // Where cookies can be made, the socket has one since its owner was stored.
     let id = sender_id(sk);
     let word = sender_word(can(ability::CURRENT_TASK), id, task);
@@ -320,18 +311,8 @@ pub fn closed(sk: Ptr) {
     }
     let mut place = MaybeUninit::uninit();
     let owner = nobody(&mut place);
-    let (pid, grade) = if can(ability::SOCKET_STORAGE) {
-        let slot = storage::slot(sk);
-        if slot.is_null() {
-            (0, grade::NONE)
-        } else {
-            // SAFETY: the slot lives as long as the program runs.
-            unsafe { ((*slot).pid, (*slot).grade) }
-        }
-    } else {
-        by_address::read(&by_address::identify(sk), owner);
-        (owner.pid, owner.grade)
-    };
+    stored(sk, owner);
+    let (pid, grade) = (owner.pid, owner.grade);
     if grade != grade::NONE {
         let same = pid == load_task!(task, task_tgid: u32).unwrap_or(0);
         if same || grade == grade::AT_SEND || grade == grade::KERNEL {

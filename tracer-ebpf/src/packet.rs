@@ -106,7 +106,7 @@ pub fn addresses(skb: Ptr) -> Addresses {
 }
 
 /// Which way a packet that belongs to a local socket went. `skb_iif` is 0 until a packet is received; a
-/// sent packet that has crossed a veth keeps its socket, so a received one is told by its addresses.
+/// sent packet that has crossed a veth keeps its socket, so a received one is identified by its addresses.
 #[inline(always)]
 pub fn direction(skb: Ptr, flow: &Flow, packet: &Addresses) -> u32 {
     if load!(skb, skb_iif: u32).unwrap_or(0) == 0 {

@@ -1,4 +1,4 @@
-//! The kernel half of `sendtrace selftest`: makes faults in a network namespace and a cgroup of the test's own,
+//! The BPF programs of `sendtrace selftest`: they make faults in a network namespace and a cgroup of the test's own,
 //! and counts each one, so that what the tracer says is compared with what happened. It shares nothing with the
 //! tracer's programs, and asks for no field of the kernel.
 //!
@@ -18,7 +18,7 @@ use aya_ebpf::maps::Array;
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext, SockAddrContext, XdpContext};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use tracer_common::selftest::{
-    DENIED_PORT, EGRESS_PORT, FIRST_PORT, PORTS, REFUSED_PORT, WITNESS_BYTES, counter, segment,
+    DENIED_PORT, EGRESS_PORT, FIRST_PORT, OVERSIZED_BYTES, PORTS, REFUSED_PORT, counter, segment,
 };
 
 /// What is lost, by destination port from [`FIRST_PORT`]: kinds ([`segment`]), how many more of them, and how many
@@ -215,7 +215,7 @@ fn udp_port(ctx: &SkBuffContext) -> Option<u16> {
 #[raw_tracepoint(tracepoint = "net_dev_xmit")]
 pub fn xmit(ctx: RawTracePointContext) -> i32 {
     let (rc, bytes): (i32, u32) = (ctx.arg(1), ctx.arg(3));
-    if bytes == WITNESS_BYTES[0] || bytes == WITNESS_BYTES[1] {
+    if bytes == OVERSIZED_BYTES[0] || bytes == OVERSIZED_BYTES[1] {
         count(if rc == 0 {
             counter::XMIT_TAKEN
         } else {

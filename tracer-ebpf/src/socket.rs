@@ -1,7 +1,7 @@
 //! Reads a socket: its flow, its file and its TCP state.
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
-use tracer_common::{Head, NO_U32, TcpState, ability, head_flag};
+use tracer_common::{Head, NO_U32, TcpSnapshot, ability, head_flag};
 
 use crate::{
     kernel::{Ptr, Words, can, clear, load, load_bits, load_ptr, non_null, probe, put},
@@ -202,7 +202,7 @@ pub fn keep_local_port(tcp: Ptr, head: &mut Head) {
 
 /// Takes the TCP state into a record, in 18 direct loads; clears its place when `tcp` is null.
 #[inline(always)]
-pub fn tcp_state(sk: Ptr, tcp: Ptr, head: &mut Head, to: &mut TcpState) {
+pub fn tcp_state(sk: Ptr, tcp: Ptr, head: &mut Head, to: &mut TcpSnapshot) {
     if tcp.is_null() {
         return clear(to);
     }

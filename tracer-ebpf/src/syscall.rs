@@ -1,29 +1,22 @@
 //! What the caller asked for: read from the registers of the system call, and only when it failed.
 //!
-//! `pt_regs` of the current task still hold the arguments while a system call runs, and `ax` holds
-//! `-ENOSYS` until it returns (`syscall_enter_from_user_mode`). So nothing has to be attached to the entry
-//! of system calls, which would cost every call of the host. Work that runs on the way back to user space
-//! (io_uring) meets another `ax`, and the file descriptor must lead to the very socket: otherwise unknown.
-//! x86-64 only: elsewhere the register fields do not resolve, and everything here is unknown.
+//! `pt_regs` of the current task still hold the arguments while a system call runs, and tell that it does: on
+//! x86-64 `ax` holds `-ENOSYS` until it returns (`syscall_enter_from_user_mode`), on arm64 the first argument
+//! lies where the result will (`orig_x0` keeps a copy). So nothing has to be attached to the entry of system
+//! calls, which would cost every call of the host. Work that runs on the way back to user space (io_uring)
+//! meets another value there (arm64 forgets the number before it), and the file descriptor must lead to the
+//! very socket: otherwise unknown. So are 32-bit callers, whose calls have other numbers. Which registers and
+//! numbers these are is decided by user space ([`SystemCalls`]); on any other processor everything here is
+//! unknown.
 
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
-use tracer_common::{NO_U64, ability};
+use tracer_common::{NO_U64, SystemCalls, ability};
 
 use crate::{
     kernel::{Ptr, can, load, load_probed, load_task, load_task_ptr, probe, probe_user},
     maps::config,
     owner::is_kernel_thread,
 };
-
-const ENOSYS: u64 = (-38i64) as u64;
-const USER_CS: u64 = 0x33;
-
-const WRITE: u64 = 1;
-const WRITEV: u64 = 20;
-const SENDTO: u64 = 44;
-const SENDMSG: u64 = 46;
-const PWRITEV2: u64 = 328;
-const SENDMMSG: u64 = 307;
 
 /// How many parts of a message are added up.
 const MAX_PARTS: u64 = 8;
@@ -68,10 +61,13 @@ pub fn may_be_partial(sk: Ptr, sent: u32) -> bool {
 /// A saved register: its place has a type only where the kernel's own helper found it.
 macro_rules! reg {
     ($regs:expr, $field:ident) => {
+        reg!($regs, $field: u64)
+    };
+    ($regs:expr, $field:ident: $ty:ty) => {
         if can(ability::TASK_REGISTERS) {
-            load!($regs, $field: u64)
+            load!($regs, $field: $ty)
         } else {
-            load_probed!($regs, $field: u64)
+            load_probed!($regs, $field: $ty)
         }
     };
 }
@@ -108,29 +104,42 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
         return None;
     }
     let regs = registers(task)?;
-    if reg!(regs, regs_ax)? != ENOSYS || reg!(regs, regs_cs)? & 0xffff != USER_CS {
+    if reg!(regs, regs_mode)? & config!(calls.mode_mask) != config!(calls.user_mode) {
         return None;
     }
-    let number = reg!(regs, regs_orig_ax)?;
-    let fd = reg!(regs, regs_di)? as u32;
-    if !descriptor_is(task, fd, sk) {
+    let first = reg!(regs, regs_arg0)?;
+    let running = match config!(calls.running) {
+        SystemCalls::ARGUMENT => first,
+        value => value,
+    };
+    if reg!(regs, regs_running)? != running {
         return None;
     }
-    let second = reg!(regs, regs_si)?;
-    let third = reg!(regs, regs_dx)?;
-    match number {
-        WRITE => request.bytes = third,
-        WRITEV | PWRITEV2 => request.bytes = sum_parts(second, third),
-        SENDTO => {
-            let name = reg!(regs, regs_r8)?;
-            request.name_len = reg!(regs, regs_r9)? as u32;
-            request.name = name;
-            request.bytes = third;
-        }
-        SENDMSG => message(second, request)?,
+    let number = reg!(regs, regs_number: u32)? as u64;
+    let second = reg!(regs, regs_arg1)?;
+    let third = reg!(regs, regs_arg2)?;
+    let is_splice = number == config!(calls.splice);
+    if !descriptor_is(task, if is_splice { third } else { first } as u32, sk) {
+        return None;
+    }
+    if is_splice || number == config!(calls.sendfile) {
+        // One call may take several sends, so its size is not theirs; but none of them names a destination.
+    } else if number == config!(calls.write) {
+        request.bytes = third;
+    } else if number == config!(calls.writev) || number == config!(calls.pwritev2) {
+        request.bytes = sum_parts(second, third);
+    } else if number == config!(calls.sendto) {
+        let name = reg!(regs, regs_arg4)?;
+        request.name_len = reg!(regs, regs_arg5)? as u32;
+        request.name = name;
+        request.bytes = third;
+    } else if number == config!(calls.sendmsg)
         // Of several messages it is not visible which one failed.
-        SENDMMSG if third as u32 == 1 => message(second, request)?,
-        _ => return None,
+        || (number == config!(calls.sendmmsg) && third as u32 == 1)
+    {
+        message(second, request)?;
+    } else {
+        return None;
     }
     request.visible = true;
     Some(())

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::column::{Column, Columns, Writer};
-use super::events::{Codes, Decoder, Encoder, Rows, code_name, signal_number};
+use super::events::{Codes, Decoder, Encoder, Rows, code_name, kind_number};
 use super::layout::{HEADER_BYTES, Header};
 use super::note::{CountedRow, Note};
 use super::tables::{self, Interner, Texts};
 use super::wire::{Cursor, Malformed, put_varint};
-use tracer_model::event::{Counted, Event, Flow, Owner, Signal};
+use tracer_model::event::{Counted, Event, EventKind, Flow, Owner};
 
 /// A block is closed when its columns are this long, bytes.
 pub const FULL_BYTES: usize = 256 << 10;
@@ -19,7 +19,7 @@ pub struct Builder {
     tables: Interner,
     encoder: Encoder,
     events: u32,
-    by_signal: [u64; Signal::ALL.len()],
+    by_kind: [u64; EventKind::ALL.len()],
     first_boot_ns: u64,
     last_boot_ns: u64,
     notes: u32,
@@ -31,8 +31,8 @@ pub struct Sealed {
     pub header: Header,
     /// Header and payload.
     pub bytes: Vec<u8>,
-    /// Events per signal, in the order of [`Signal::ALL`]: what a gap has to say if the block is not written.
-    pub events: [u64; Signal::ALL.len()],
+    /// Events per event kind, in the order of [`EventKind::ALL`]: what a gap has to say if the block is not written.
+    pub events: [u64; EventKind::ALL.len()],
 }
 
 /// What the block's header says beside what is in the block.
@@ -55,7 +55,7 @@ impl Builder {
             tables: Interner::default(),
             encoder: Encoder::default(),
             events: 0,
-            by_signal: [0; Signal::ALL.len()],
+            by_kind: [0; EventKind::ALL.len()],
             first_boot_ns: u64::MAX,
             last_boot_ns: 0,
             notes: 0,
@@ -67,7 +67,7 @@ impl Builder {
         self.encoder
             .event(&mut self.columns, &mut self.tables, event);
         self.events += 1;
-        self.by_signal[signal_number(event.signal()) as usize] += 1;
+        self.by_kind[kind_number(event.kind()) as usize] += 1;
         self.first_boot_ns = self.first_boot_ns.min(event.boot_ns);
         self.last_boot_ns = self.last_boot_ns.max(event.boot_ns);
     }
@@ -147,7 +147,7 @@ impl Builder {
         Sealed {
             header,
             bytes,
-            events: std::mem::take(&mut self.by_signal),
+            events: std::mem::take(&mut self.by_kind),
         }
     }
 }
@@ -230,27 +230,27 @@ impl Block {
     /// When it is not one of this block.
     pub fn code_name(
         &self,
-        signal: Signal,
+        event_kind: EventKind,
         code: u64,
     ) -> Result<Option<Cow<'static, str>>, Malformed> {
-        code_name(signal, code, &self.texts)
+        code_name(event_kind, code, &self.texts)
     }
 
-    /// How many events there are of each signal, and how many they stand for (more when some were aggregated), in
-    /// the order of [`Signal::ALL`]: two columns are read.
+    /// How many events there are of each event kind, and how many they stand for (more when some were aggregated), in
+    /// the order of [`EventKind::ALL`]: two columns are read.
     ///
     /// # Errors
-    /// When a column does not unpack, or has a signal that is not known.
-    pub fn tally(&self) -> Result<[(u64, u64); Signal::ALL.len()], Malformed> {
+    /// When a column does not unpack, or has an event kind that is not known.
+    pub fn tally(&self) -> Result<[(u64, u64); EventKind::ALL.len()], Malformed> {
         let columns = self.columns()?;
-        let mut signals = columns.unpack(Column::Signal)?;
+        let mut event_kinds = columns.unpack(Column::EventKind)?;
         let mut counts = columns.unpack(Column::Count)?;
-        let mut tally = [(0_u64, 0_u64); Signal::ALL.len()];
+        let mut tally = [(0_u64, 0_u64); EventKind::ALL.len()];
         for _ in 0..self.header.events {
-            let signal = usize::try_from(signals.number()?).unwrap_or(usize::MAX);
+            let event_kind = usize::try_from(event_kinds.number()?).unwrap_or(usize::MAX);
             let (events, count) = tally
-                .get_mut(signal)
-                .ok_or(Malformed("an event has a signal that is not known"))?;
+                .get_mut(event_kind)
+                .ok_or(Malformed("an event is of a kind that is not known"))?;
             *events += 1;
             *count = count.saturating_add(counts.number()?.wrapping_add(1));
         }
@@ -263,10 +263,10 @@ impl Block {
 
     /// What a note says that was counted; `None` when this tool does not know it.
     pub fn counted(&self, row: &CountedRow) -> Option<Counted> {
-        let (signal, kind) = row.what()?;
+        let (event_kind, kind) = row.what()?;
         let index = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
         Some(Counted {
-            signal,
+            event_kind,
             kind,
             code: row.code.clone(),
             count: row.count,

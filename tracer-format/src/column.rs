@@ -78,14 +78,14 @@ columns! {
     FlowRemoteNumber = 28,
 
     // Events, a row per event.
-    Signal = 32,
+    EventKind = 32,
     /// Minus that of the event before.
     Time = 33,
     Flow = 34,
     Owner = 35,
     Count = 36,
 
-    // A row per event of its signal.
+    // A row per event of its kind.
     RetransmitCause = 40,
     RetransmitOutcome = 41,
     RetransmitAttempt = 42,
@@ -113,7 +113,7 @@ columns! {
     SendRequested = 80,
     SendSent = 81,
     LostAt = 84,
-    LostSignal = 85,
+    LostEvent = 85,
     LostCount = 86,
 
     /// A row per event: whether there is a TCP socket.

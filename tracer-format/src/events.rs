@@ -10,35 +10,35 @@ mod tcp;
 use super::column::{Column, Columns, Unpacked, Writer};
 use super::tables::{Interner, Texts};
 use super::wire::Malformed;
-use tracer_model::event::{Event, Flow, Owner, Signal};
+use tracer_model::event::{Event, EventKind, Flow, Owner};
 
-/// Which columns hold the detail of an event: the number of its signal in the format.
-pub const fn signal_number(signal: Signal) -> u64 {
-    match signal {
-        Signal::Retransmit => 0,
-        Signal::SendError => 1,
-        Signal::Drop => 2,
-        Signal::Device => 3,
-        Signal::Reset => 4,
-        Signal::Connection => 5,
-        Signal::Send => 6,
-        Signal::Lost => 7,
+/// Which columns hold the detail of an event: the number of its event kind in the format.
+pub const fn kind_number(event_kind: EventKind) -> u64 {
+    match event_kind {
+        EventKind::Retransmit => 0,
+        EventKind::SendError => 1,
+        EventKind::Drop => 2,
+        EventKind::Device => 3,
+        EventKind::Reset => 4,
+        EventKind::Connection => 5,
+        EventKind::Send => 6,
+        EventKind::Lost => 7,
     }
 }
 
-/// The signal of a number in the format.
+/// The event kind of a number in the format.
 ///
 /// # Errors
 /// When there is none.
 #[inline]
-pub fn signal_of(number: u64) -> Result<Signal, Malformed> {
+pub fn kind_of(number: u64) -> Result<EventKind, Malformed> {
     // In the order of their numbers: a test says so.
-    let signal = usize::try_from(number)
+    let event_kind = usize::try_from(number)
         .ok()
-        .and_then(|number| Signal::ALL.get(number));
-    signal
+        .and_then(|number| EventKind::ALL.get(number));
+    event_kind
         .copied()
-        .ok_or(Malformed("an event has a signal that is not known"))
+        .ok_or(Malformed("an event is of a kind that is not known"))
 }
 
 /// Turns events into columns.
@@ -66,7 +66,7 @@ impl Encoder {
 
     /// Appends an event to the columns.
     pub fn event(&mut self, out: &mut Writer, tables: &mut Interner, event: &Event) {
-        out.number(Column::Signal, signal_number(event.signal()));
+        out.number(Column::EventKind, kind_number(event.kind()));
         out.signed(Column::Time, event.boot_ns.wrapping_sub(self.time) as i64);
         self.time = event.boot_ns;
         out.number(Column::Count, event.count.wrapping_sub(1));
@@ -104,7 +104,7 @@ impl Encoder {
 /// Who, whom and when of an event, without its detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    pub signal: Signal,
+    pub event_kind: EventKind,
     /// Nanoseconds of CLOCK_BOOTTIME.
     pub boot_ns: u64,
     /// How many: above 1 when events were aggregated.
@@ -116,7 +116,7 @@ pub struct Row {
 }
 
 /// What kind of event it was: the number that [`Block::code_name`](super::Block::code_name) names. 0 where the
-/// signal has but one kind.
+/// event kind has but one kind.
 pub struct Codes {
     cause: Unpacked,
     errno: Unpacked,
@@ -140,21 +140,21 @@ impl Codes {
         })
     }
 
-    /// The number of the next event, which is of this signal.
+    /// The number of the next event, which is of this kind.
     ///
     /// # Errors
     /// When a column ends too early.
     #[inline]
-    pub fn next(&mut self, signal: Signal) -> Result<u64, Malformed> {
-        match signal {
+    pub fn next(&mut self, event_kind: EventKind) -> Result<u64, Malformed> {
+        match event_kind {
             // The lowest bit says what set it off.
-            Signal::Retransmit => Ok(self.cause.number()? >> 1),
-            Signal::SendError => self.errno.number(),
-            Signal::Drop => self.reason.number(),
-            Signal::Device => self.device.number(),
-            Signal::Reset => self.reset.number(),
-            Signal::Connection => self.connection.number(),
-            Signal::Send | Signal::Lost => Ok(0),
+            EventKind::Retransmit => Ok(self.cause.number()? >> 1),
+            EventKind::SendError => self.errno.number(),
+            EventKind::Drop => self.reason.number(),
+            EventKind::Device => self.device.number(),
+            EventKind::Reset => self.reset.number(),
+            EventKind::Connection => self.connection.number(),
+            EventKind::Send | EventKind::Lost => Ok(0),
         }
     }
 }
@@ -166,7 +166,7 @@ pub struct Rows {
     flows: usize,
     time: u64,
     last_owner: Vec<u64>,
-    signals: Unpacked,
+    event_kinds: Unpacked,
     times: Unpacked,
     counts: Unpacked,
     flow: Unpacked,
@@ -188,7 +188,7 @@ impl Rows {
             flows,
             time: 0,
             last_owner: vec![0; flows + 1],
-            signals: columns.unpack(Column::Signal)?,
+            event_kinds: columns.unpack(Column::EventKind)?,
             times: columns.unpack(Column::Time)?,
             counts: columns.unpack(Column::Count)?,
             flow: columns.unpack(Column::Flow)?,
@@ -212,7 +212,7 @@ impl Rows {
             return Ok(None);
         }
         self.left -= 1;
-        let signal = signal_of(self.signals.number()?)?;
+        let event_kind = kind_of(self.event_kinds.number()?)?;
         self.time = self.time.wrapping_add(self.times.signed()? as u64);
         let count = self.counts.number()?.wrapping_add(1);
         let flow = usize::try_from(self.flow.number()?).unwrap_or(usize::MAX);
@@ -226,7 +226,7 @@ impl Rows {
             return Err(Malformed("an event has an owner that is not there"));
         }
         Ok(Some(Row {
-            signal,
+            event_kind,
             boot_ns: self.time,
             count,
             owner,
@@ -276,7 +276,7 @@ impl<'a> Decoder<'a> {
         let Some(row) = self.rows.next()? else {
             return Ok(None);
         };
-        let detail = self.detail.next(row.signal, self.texts)?;
+        let detail = self.detail.next(row.event_kind, self.texts)?;
         let last = &mut self.last_tcp[row.flow.map_or(0, |flow| flow + 1)];
         Ok(Some(Event {
             boot_ns: row.boot_ns,
@@ -294,10 +294,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_are_numbered_in_their_order() {
-        for signal in Signal::ALL {
-            assert_eq!(signal_of(signal_number(signal)), Ok(signal));
+    fn event_kinds_are_numbered_in_their_order() {
+        for event_kind in EventKind::ALL {
+            assert_eq!(kind_of(kind_number(event_kind)), Ok(event_kind));
         }
-        assert!(signal_of(Signal::ALL.len() as u64).is_err());
+        assert!(kind_of(EventKind::ALL.len() as u64).is_err());
     }
 }

@@ -15,16 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::block::Sealed;
-use super::note::{Counters, SignalCounters};
+use super::note::{Counters, EventCounters};
 use super::writer::{
-    Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Notice, Report, Status, Writer,
+    Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Notice, Status, Writer, WriterSummary,
 };
 
 /// How much longer than asked for a window may become when triggers go on firing.
 const MOST_AFTER: u64 = 10;
-/// Allocations that belong to a block, and what each takes besides, bytes: names of signals come on top.
+/// Allocations that belong to a block; names of event kinds come on top.
 const ALLOCATIONS: usize = 4;
-/// See above.
+/// What the allocator takes for each allocation besides its size, bytes.
 const ALLOCATION: usize = 16;
 /// While the writer's queue grows it has as many places three times at most.
 const PLACES: usize = 3;
@@ -195,7 +195,7 @@ impl Flight {
     }
 
     /// Completes the window that is open, and ends; waits for it no longer than `most`.
-    pub fn finish(mut self, most: Duration) -> Report {
+    pub fn finish(mut self, most: Duration) -> WriterSummary {
         let lost = self.lost.take().filter(|_| self.window.is_some());
         self.handle.end(lost, most)
     }
@@ -238,12 +238,12 @@ const fn least_cost() -> usize {
 
 /// What a block takes as long as anybody has it, bytes.
 fn cost(sealed: &Sealed, counters: &Counters, lost: Option<&Loss>) -> usize {
-    let names = counters.signals.iter();
-    let names = names.map(|signal| signal.signal.capacity() + ALLOCATION);
+    let names = counters.events.iter();
+    let names = names.map(|event_kind| event_kind.event.capacity() + ALLOCATION);
     let header = super::layout::HEADER_BYTES;
     least_cost()
         + sealed.bytes.capacity().saturating_sub(header)
-        + counters.signals.capacity() * size_of::<SignalCounters>()
+        + counters.events.capacity() * size_of::<EventCounters>()
         + names.sum::<usize>()
         + lost.map_or(0, Loss::memory)
 }

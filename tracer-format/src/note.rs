@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::events::{signal_number, signal_of};
-use tracer_model::event::{CountedKind, Signal, SignalTotals, Totals};
+use super::events::{kind_number, kind_of};
+use tracer_model::event::{CountedKind, EventKind, EventTotals, Totals};
 use tracer_model::samples::{Change, Sample};
 
 /// A note. `note` in the JSON says which.
@@ -74,20 +74,23 @@ pub enum AnchorWhy {
     Step,
 }
 
-/// The counters of all signals, in the order in which they are shown.
+/// The counters of all event kinds, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// When they were read, nanoseconds of CLOCK_BOOTTIME.
     pub boot_ns: u64,
-    /// One entry per signal.
-    pub signals: Vec<SignalCounters>,
+    /// One entry per event kind.
+    // Traces from before the first release say it so, here and below.
+    #[serde(alias = "signals")]
+    pub events: Vec<EventCounters>,
 }
 
-/// The counters of one signal: see [`SignalTotals`].
+/// The counters of one event kind: see [`EventTotals`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct SignalCounters {
-    pub signal: String,
+pub struct EventCounters {
+    #[serde(alias = "signal")]
+    pub event: String,
     pub seen: u64,
     pub filtered: u64,
     pub emitted: u64,
@@ -99,8 +102,8 @@ pub struct SignalCounters {
 
 impl Counters {
     pub fn new(boot_ns: u64, totals: &Totals) -> Self {
-        let one = |(signal, t): &(Signal, SignalTotals)| SignalCounters {
-            signal: signal.name().to_owned(),
+        let one = |(event_kind, t): &(EventKind, EventTotals)| EventCounters {
+            event: event_kind.name().to_owned(),
             seen: t.seen,
             filtered: t.filtered,
             emitted: t.emitted,
@@ -111,14 +114,14 @@ impl Counters {
         };
         Self {
             boot_ns,
-            signals: totals.signals.iter().map(one).collect(),
+            events: totals.events.iter().map(one).collect(),
         }
     }
 
-    /// As totals; signals of newer tools are left out.
+    /// As totals; event kinds of newer tools are left out.
     pub fn totals(&self) -> Totals {
-        let one = |c: &SignalCounters| {
-            let totals = SignalTotals {
+        let one = |c: &EventCounters| {
+            let totals = EventTotals {
                 seen: c.seen,
                 filtered: c.filtered,
                 emitted: c.emitted,
@@ -127,10 +130,10 @@ impl Counters {
                 lost: c.lost,
                 missed: c.missed,
             };
-            Some((c.signal.parse().ok()?, totals))
+            Some((c.event.parse().ok()?, totals))
         };
         Totals {
-            signals: self.signals.iter().filter_map(one).collect(),
+            events: self.events.iter().filter_map(one).collect(),
         }
     }
 }
@@ -138,13 +141,13 @@ impl Counters {
 /// What could not be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// Of the first and last event that is missing, nanoseconds of CLOCK_BOOTTIME.
+    /// Time of the first missing event, nanoseconds of CLOCK_BOOTTIME.
     pub first_boot_ns: u64,
-    /// See above.
+    /// Time of the last missing event, nanoseconds of CLOCK_BOOTTIME.
     pub last_boot_ns: u64,
     /// Blocks that are missing.
     pub blocks: u64,
-    /// Events that are missing, per signal.
+    /// Events that are missing, per event kind.
     pub events: Vec<(String, u64)>,
     /// What the system said, or why else.
     pub why: String,
@@ -163,7 +166,8 @@ pub struct Fired {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct CountedRow {
-    pub signal: u64,
+    #[serde(alias = "signal")]
+    pub event: u64,
     pub kind: String,
     pub code: Option<String>,
     pub count: u64,
@@ -182,7 +186,7 @@ impl CountedRow {
         flow: Option<u64>,
     ) -> Self {
         Self {
-            signal: signal_number(counted.signal),
+            event: kind_number(counted.event_kind),
             kind: counted.kind.name().to_owned(),
             code: counted.code.clone(),
             count: counted.count,
@@ -194,10 +198,10 @@ impl CountedRow {
         }
     }
 
-    /// Signal and kind, where this tool knows them.
-    pub fn what(&self) -> Option<(Signal, CountedKind)> {
-        let signal = signal_of(self.signal).ok()?;
+    /// The kind of the events and why they were counted, where this tool knows them.
+    pub fn what(&self) -> Option<(EventKind, CountedKind)> {
+        let event_kind = kind_of(self.event).ok()?;
         let mut kinds = CountedKind::ALL.into_iter();
-        Some((signal, kinds.find(|kind| kind.name() == self.kind)?))
+        Some((event_kind, kinds.find(|kind| kind.name() == self.kind)?))
     }
 }

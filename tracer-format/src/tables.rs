@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 
 use super::column::{Column, Columns, Unpacked, Writer, optional, small};
 use super::wire::Malformed;
-use tracer_model::event::{Endpoint, Flow, Grade, Holder, Owner, RawName};
+use tracer_model::event::{Attribution, Endpoint, Flow, Holder, Owner, RawName};
 
 /// What [`Endpoint`] it is. The numbers are the format.
 mod kind {
@@ -202,19 +202,19 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// The numbers are the format.
-const GRADES: [Grade; 9] = [
-    Grade::Unknown,
-    Grade::AtSend,
-    Grade::AtConnect,
-    Grade::AtAccept,
-    Grade::AtListen,
-    Grade::Seeded,
-    Grade::LastKnown,
-    Grade::Shared,
-    Grade::Kernel,
+const GRADES: [Attribution; 9] = [
+    Attribution::Unknown,
+    Attribution::AtSend,
+    Attribution::AtConnect,
+    Attribution::AtAccept,
+    Attribution::AtListen,
+    Attribution::Seeded,
+    Attribution::LastKnown,
+    Attribution::Shared,
+    Attribution::Kernel,
 ];
 
-fn grade_number(grade: Grade) -> u64 {
+fn grade_number(grade: Attribution) -> u64 {
     GRADES
         .iter()
         .position(|known| *known == grade)

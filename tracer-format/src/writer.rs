@@ -34,7 +34,7 @@ use anyhow::{Context, bail};
 pub use folder::Ids;
 pub use gap::Loss;
 pub(crate) use queue::{Budget, Charge, Entry, IDLE_ITEMS, Item, Shared};
-pub use retention::Keep;
+pub use retention::RetentionLimits;
 pub use status::{Notice, Status};
 
 use self::disk::Disk;
@@ -81,7 +81,7 @@ pub struct Options {
     /// A segment does not span more time than this.
     pub rotate_every: Option<Duration>,
     /// What stays.
-    pub keep: Keep,
+    pub keep: RetentionLimits,
     /// Nothing that was written stays unsynced for longer.
     pub sync: Duration,
     /// Whom files are given to; `None`: they stay with who records.
@@ -95,7 +95,7 @@ impl Default for Options {
         Self {
             rotate_size: None,
             rotate_every: None,
-            keep: Keep::default(),
+            keep: RetentionLimits::default(),
             sync: Duration::from_secs(10),
             owner: None,
             queue_bytes: 8 << 20,
@@ -120,9 +120,9 @@ pub struct Handle {
 
 /// How a writer ended.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct WriterSummary {
     pub status: Status,
-    /// What was not told before.
+    /// Notices that were not taken before.
     pub notices: Vec<Notice>,
     /// Blocks that the disk, or the reader of a pipe, had not taken in time: 0 when all is done.
     pub unwritten_blocks: u64,
@@ -198,18 +198,18 @@ impl Handle {
     }
 
     /// Writes what waits, syncs, and ends; waits for it no longer than `most`.
-    pub fn finish(mut self, most: Duration) -> Report {
+    pub fn finish(mut self, most: Duration) -> WriterSummary {
         self.end(None, most)
     }
 
-    pub(crate) fn end(&mut self, lost: Option<Loss>, most: Duration) -> Report {
+    pub(crate) fn end(&mut self, lost: Option<Loss>, most: Duration) -> WriterSummary {
         self.shared.end(lost);
         let done = self.shared.wait_done(most);
         if done && let Some(thread) = self.thread.take() {
             // It has ended.
             let _ = thread.join();
         }
-        Report {
+        WriterSummary {
             status: self.status(),
             notices: self.notices(),
             // With the one that is being written.
@@ -260,9 +260,9 @@ fn file(path: &Path, options: &Options) -> anyhow::Result<Place> {
             anyhow::anyhow!("{shown}: cannot make the file: {}", gap::words(&error))
         }
     })?;
-    let keep = Keep {
+    let keep = RetentionLimits {
         free: options.keep.free,
-        ..Keep::default()
+        ..RetentionLimits::default()
     };
     Ok(Place {
         shape: Shape::One,

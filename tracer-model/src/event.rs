@@ -6,19 +6,19 @@
 
 mod detail;
 mod flow;
+mod kind;
 mod owner;
-mod signal;
 mod tally;
 mod tcp;
 
 pub use detail::{
-    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, Reset, Retransmit,
-    Send, SendError, Trigger, transmit_code_name,
+    Cause, Connection, Detail, Device, Direction, Lost, LostAt, Outcome, PacketDrop, Reset,
+    Retransmit, SendError, SendOk, Trigger, transmit_code_name,
 };
 pub use flow::{Endpoint, Flow, proto_from_name, proto_name};
-pub use owner::{Grade, Holder, Owner, RawName};
-pub use signal::{Signal, UnknownSignal};
-pub use tally::{Counted, CountedKind, SignalTotals, Totals};
+pub use kind::{EventKind, UnknownEventKind};
+pub use owner::{Attribution, Holder, Owner, RawName};
+pub use tally::{Counted, CountedKind, EventTotals, Totals};
 pub use tcp::{CaState, Tcp, TcpState};
 
 /// A failure to send, or the kernel's word about one.
@@ -39,9 +39,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// The signal that the event belongs to.
-    pub const fn signal(&self) -> Signal {
-        self.detail.signal()
+    /// What kind of event it is.
+    pub const fn kind(&self) -> EventKind {
+        self.detail.kind()
     }
 
     /// Events that were lost before they could be attributed.

@@ -1,6 +1,6 @@
-//! Filters: arguments as typed become arguments as resolved, in the form that the kernel half takes.
+//! Filters: what the user typed, resolved on this host into the form that the BPF programs take.
 //!
-//! [`resolve`] is pure; what only the host can answer comes through [`Host`]. [`Resolved::matches`] is the
+//! [`resolve`] is pure; what only the host can answer comes through [`Host`]. [`FilterSpec::matches`] is the
 //! same filter in user space, for what the kernel could not decide.
 
 use crate::linux;
@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tracer_common::{Config, filter as bit, signal as number};
+use tracer_common::{Config, event_kind as number, filter as bit};
 
-use crate::event::Signal;
+use crate::event::EventKind;
 
 mod matching;
 
@@ -31,8 +31,8 @@ pub struct Filters {
     pub remote: Vec<IpNet>,
     /// Protocols.
     pub proto: Vec<Proto>,
-    /// Signals.
-    pub signal: Vec<Signal>,
+    /// Event kinds.
+    pub event: Vec<EventKind>,
     /// Errors of sends and connections.
     pub errno: Vec<u32>,
 }
@@ -103,7 +103,7 @@ pub trait Host {
 /// A cgroup that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
-    /// `None`: the kernel half does not know it (v1), and user space decides.
+    /// `None`: the BPF programs do not know it (v1), and user space decides.
     pub in_kernel: Option<InKernel>,
     /// Path below the mount point, as events print it: `/` or `/system.slice/batch.service`.
     pub path: String,
@@ -118,10 +118,10 @@ pub struct InKernel {
     pub level: u64,
 }
 
-/// Settings beside the filters that the kernel half needs.
+/// Settings beside the filters that the BPF programs need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Individual events per second and signal.
+    /// Individual events per second and event kind.
     pub rate: u64,
     /// List sends that would block one by one.
     pub would_block: bool,
@@ -149,9 +149,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Filters in the form that the kernel half takes.
+/// Filters in the form that the BPF programs take.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resolved {
+pub struct FilterSpec {
     /// For `.rodata`. `wake_bytes` and `file_refs_bias` are 0: they are not the filter's business.
     pub config: Config,
     /// Processes as (pid, start in nanoseconds of CLOCK_BOOTTIME). The start may be cut to the clock tick
@@ -167,18 +167,18 @@ pub struct Resolved {
     /// longest-prefix-match map. A prefix of IPv6 that covers the mapped range comes in parts (96 at most),
     /// so that `::/0` does not catch IPv4.
     pub remotes: Vec<(u32, [u8; 16])>,
-    /// Protocols, for [`Resolved::matches`]; the kernel half has them in `config`.
+    /// Protocols, for [`FilterSpec::matches`]; the BPF programs have them in `config`.
     pub protos: Vec<Proto>,
     /// Path of the wanted cgroup, as events print it.
     pub cgroup: Option<String>,
-    /// The kernel half lets every cgroup pass.
+    /// The BPF programs lets every cgroup pass.
     pub cgroup_is_decided_here: bool,
 }
 
 /// The clock tick in which procfs shows start times, nanoseconds (USER_HZ is 100).
 const TICK_NS: u64 = 10_000_000;
 
-/// How many values of one kind the kernel half takes: the sizes of its maps.
+/// How many values of one kind the BPF programs take: the sizes of their maps.
 const MAX_PIDS: usize = 4096;
 const MAX_COMMS: usize = 64;
 const MAX_PORTS: usize = 1024;
@@ -188,12 +188,16 @@ const MAX_REMOTES: usize = 1024;
 /// ERESTARTNOHAND and ERESTART_RESTARTBLOCK (`include/linux/errno.h`).
 const RESTARTS: [u32; 4] = [512, 513, 514, 516];
 /// Everything that hooks produce.
-const EVERY_SIGNAL: u64 = (1 << number::COUNT) - 1;
-/// Signals that carry an errno.
+const EVERY_KIND: u64 = (1 << number::COUNT) - 1;
+/// Event kinds that carry an errno.
 const WITH_ERRNO: u64 = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
 
 /// Resolves filters against the host.
-pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result<Resolved, Error> {
+pub fn resolve(
+    filters: &Filters,
+    settings: Settings,
+    host: &dyn Host,
+) -> Result<FilterSpec, Error> {
     let mut resolved = common(filters, number::FAILURES)?;
     let config = &mut resolved.config;
     config.rate = settings.rate;
@@ -230,16 +234,16 @@ pub fn resolve(filters: &Filters, settings: Settings, host: &dyn Host) -> Result
 }
 
 /// Resolves filters for events that were recorded, or that only user space looks at: no host is asked. For
-/// [`Resolved::matches`] alone, not for the kernel half.
+/// [`FilterSpec::matches`] alone, not for the BPF programs.
 ///
 /// A pid is any process that had the number, a cgroup is compared by its path, a network namespace must be its
-/// inode number. Without `--signal` every signal is wanted, `send` included: it is there only if it was asked
+/// inode number. Without `--event` every event kind is wanted, `send` included: it is there only if it was asked
 /// for when it was recorded.
 ///
 /// # Errors
 /// [`Error::Usage`] only.
-pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
-    let mut resolved = common(filters, EVERY_SIGNAL)?;
+pub fn resolve_offline(filters: &Filters) -> Result<FilterSpec, Error> {
+    let mut resolved = common(filters, EVERY_KIND)?;
     if let Some(netns) = &filters.netns {
         let number = netns
             .strip_prefix("net:[")
@@ -262,11 +266,11 @@ pub fn resolve_offline(filters: &Filters) -> Result<Resolved, Error> {
     Ok(resolved)
 }
 
-/// What needs no host. `unless_named`: the signals that are wanted when none is named.
-fn common(filters: &Filters, unless_named: u64) -> Result<Resolved, Error> {
-    let mut resolved = Resolved::default();
+/// What needs no host. `unless_named`: the event kinds that are wanted when none is named.
+fn common(filters: &Filters, unless_named: u64) -> Result<FilterSpec, Error> {
+    let mut resolved = FilterSpec::default();
     let config = &mut resolved.config;
-    config.signals = signals(&filters.signal, unless_named, !filters.errno.is_empty())?;
+    config.event_kinds = event_kinds(&filters.event, unless_named, !filters.errno.is_empty())?;
 
     let on = [
         (bit::PID, !filters.pid.is_empty()),
@@ -320,11 +324,11 @@ fn within(name: &str, count: usize, most: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Bit per wanted signal.
-fn signals(wanted: &[Signal], unless_named: u64, by_errno: bool) -> Result<u64, Error> {
+/// Bit per wanted event kind.
+fn event_kinds(wanted: &[EventKind], unless_named: u64, by_errno: bool) -> Result<u64, Error> {
     let asked = wanted
         .iter()
-        .filter_map(|signal| signal_bit(*signal))
+        .filter_map(|event_kind| kind_bit(*event_kind))
         .fold(0, |bits, bit| bits | bit);
     let asked = if wanted.is_empty() {
         unless_named
@@ -336,17 +340,17 @@ fn signals(wanted: &[Signal], unless_named: u64, by_errno: bool) -> Result<u64, 
     }
     match asked & WITH_ERRNO {
         0 => Err(Error::Usage(
-            "--errno needs a signal that carries an errno: add send_error or connection to --signal, \
-             or leave --signal out"
+            "--errno needs an event kind that carries an errno: add send_error or connection to --event, \
+             or leave --event out"
                 .to_string(),
         )),
         both => Ok(both),
     }
 }
 
-/// `None` for what the kernel half does not produce.
-fn signal_bit(signal: Signal) -> Option<u64> {
-    signal.number().map(|number| 1 << number)
+/// `None` for what the BPF programs do not produce.
+fn kind_bit(event_kind: EventKind) -> Option<u64> {
+    event_kind.number().map(|number| 1 << number)
 }
 
 /// Sets the bits of a protocol: of IP protocols by number, of other families by family. Bit 0 of the families
@@ -387,7 +391,7 @@ fn sort<T: Ord>(values: &mut Vec<T>) {
 /// `::ffff:0:0`, where IPv4 lives among IPv6 addresses.
 const MAPPED: u128 = 0xffff_0000_0000;
 
-/// See [`Resolved::remotes`].
+/// See [`FilterSpec::remotes`].
 fn prefixes(net: IpNet) -> Vec<(u32, [u8; 16])> {
     let length = u32::from(net.prefix_len());
     let (length, address) = match net.trunc().network() {

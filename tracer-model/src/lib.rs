@@ -10,10 +10,10 @@ pub mod escape;
 pub mod event;
 pub mod filter;
 pub mod linux;
-#[cfg(any(test, feature = "testing"))]
-pub mod made;
 pub mod samples;
 pub mod tally;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod trigger;
 pub mod values;
 pub mod when;

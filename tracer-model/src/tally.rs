@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use tracer_common::{Counters, signal};
+use tracer_common::{Counters, event_kind};
 
-use crate::event::{Counted, CountedKind, Endpoint, Signal, SignalTotals, Totals};
+use crate::event::{Counted, CountedKind, Endpoint, EventKind, EventTotals, Totals};
 
 /// No more rows than this are kept apart; what comes after is added to a row without owner and flow.
 const MOST_ROWS: usize = 10_000;
@@ -12,20 +12,20 @@ const MOST_ROWS: usize = 10_000;
 /// What user space adds to the kernel's counters.
 #[derive(Debug, Default)]
 pub struct Tally {
-    delivered: [u64; signal::COUNT],
+    delivered: [u64; event_kind::COUNT],
     /// Records that made no event.
-    undecoded: [u64; signal::COUNT],
+    undecoded: [u64; event_kind::COUNT],
     /// Emitted by the kernel, which could not be sure of the owner, and removed by the same filter here.
-    filtered_emitted: [u64; signal::COUNT],
+    filtered_emitted: [u64; event_kind::COUNT],
     /// The same among the aggregated.
-    filtered_aggregated: [u64; signal::COUNT],
+    filtered_aggregated: [u64; event_kind::COUNT],
     rows: HashMap<Row, Counted>,
 }
 
 /// Would-block and partial sends are counted per owner and destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Row {
-    signal: Signal,
+    event_kind: EventKind,
     kind: CountedKind,
     code: Option<String>,
     process: Option<(u32, Option<u64>)>,
@@ -35,29 +35,29 @@ struct Row {
 
 impl Tally {
     /// A record came out of the ring and made an event.
-    pub fn delivered(&mut self, signal: u32) {
-        self.delivered[signal as usize] += 1;
+    pub fn delivered(&mut self, event_kind: u32) {
+        self.delivered[event_kind as usize] += 1;
     }
 
     /// A record came out of the ring and made no event.
-    pub fn undecoded(&mut self, signal: u32) {
-        self.undecoded[signal as usize] += 1;
+    pub fn undecoded(&mut self, event_kind: u32) {
+        self.undecoded[event_kind as usize] += 1;
     }
 
     /// A filter removed a record after all.
-    pub fn filtered_emitted(&mut self, signal: u32) {
-        self.filtered_emitted[signal as usize] += 1;
+    pub fn filtered_emitted(&mut self, event_kind: u32) {
+        self.filtered_emitted[event_kind as usize] += 1;
     }
 
     /// A filter removed aggregated events after all.
-    pub fn filtered_aggregated(&mut self, signal: u32, count: u64) {
-        self.filtered_aggregated[signal as usize] += count;
+    pub fn filtered_aggregated(&mut self, event_kind: u32, count: u64) {
+        self.filtered_aggregated[event_kind as usize] += count;
     }
 
     /// Adds to the row of this owner and destination.
     pub fn count(&mut self, counted: Counted) {
         let row = Row {
-            signal: counted.signal,
+            event_kind: counted.event_kind,
             kind: counted.kind,
             code: counted.code.clone(),
             process: counted
@@ -100,25 +100,25 @@ impl Tally {
                 .cmp(&a.count)
                 .then_with(|| a.code.cmp(&b.code))
                 .then_with(|| a.first_boot_ns.cmp(&b.first_boot_ns))
-                .then_with(|| (a.signal, pid(a)).cmp(&(b.signal, pid(b))))
+                .then_with(|| (a.event_kind, pid(a)).cmp(&(b.event_kind, pid(b))))
         });
         rows
     }
 
-    /// The totals of a run, from the kernel's counters; only of `wanted` signals (bit per signal).
+    /// The totals of a run, from the kernel's counters; only of `wanted` event kinds (bit per event kind).
     pub fn totals(
         &self,
-        counters: &[Counters; signal::COUNT],
-        missed: &[Option<u64>; signal::COUNT],
+        counters: &[Counters; event_kind::COUNT],
+        missed: &[Option<u64>; event_kind::COUNT],
         wanted: u64,
     ) -> Totals {
-        let signals = (0..signal::COUNT)
+        let event_kinds = (0..event_kind::COUNT)
             .filter(|index| wanted >> index & 1 != 0)
             .filter_map(|index| {
                 let kernel = counters[index];
                 let removed = self.filtered_emitted[index];
                 let unaggregated = self.filtered_aggregated[index];
-                let totals = SignalTotals {
+                let totals = EventTotals {
                     seen: kernel.seen,
                     filtered: kernel.filtered + removed + unaggregated,
                     emitted: kernel.emitted.saturating_sub(removed),
@@ -127,10 +127,12 @@ impl Tally {
                     lost: kernel.lost + self.undecoded[index],
                     missed: missed[index],
                 };
-                Some((Signal::from_number(index as u32)?, totals))
+                Some((EventKind::from_number(index as u32)?, totals))
             })
             .collect();
-        Totals { signals }
+        Totals {
+            events: event_kinds,
+        }
     }
 }
 
@@ -159,11 +161,11 @@ fn merge(known: &mut Counted, more: &Counted) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Grade, Owner};
+    use crate::event::{Attribution, Owner};
 
     fn row(pid: u32, count: u64) -> Counted {
         Counted {
-            signal: Signal::SendError,
+            event_kind: EventKind::SendError,
             kind: CountedKind::WouldBlock,
             code: Some("EAGAIN".to_owned()),
             count,
@@ -171,7 +173,7 @@ mod tests {
             first_boot_ns: Some(u64::from(pid)),
             last_boot_ns: Some(u64::from(pid)),
             owner: Some(Owner {
-                grade: Grade::AtSend,
+                grade: Attribution::AtSend,
                 pid: Some(pid),
                 ..Owner::default()
             }),
@@ -213,8 +215,8 @@ mod tests {
     #[test]
     fn both_equations_hold_after_user_space_has_filtered() {
         let mut tally = Tally::default();
-        let index = signal::DROP as usize;
-        let mut counters = [Counters::default(); signal::COUNT];
+        let index = event_kind::DROP as usize;
+        let mut counters = [Counters::default(); event_kind::COUNT];
         counters[index] = Counters {
             seen: 100,
             filtered: 10,
@@ -223,14 +225,14 @@ mod tests {
             lost: 5,
         };
         for _ in 0..40 {
-            tally.delivered(signal::DROP);
+            tally.delivered(event_kind::DROP);
         }
         for _ in 0..15 {
-            tally.filtered_emitted(signal::DROP);
+            tally.filtered_emitted(event_kind::DROP);
         }
-        tally.filtered_aggregated(signal::DROP, 7);
-        let totals = tally.totals(&counters, &[None; signal::COUNT], 1 << signal::DROP);
-        let (_, drop) = &totals.signals[0];
+        tally.filtered_aggregated(event_kind::DROP, 7);
+        let totals = tally.totals(&counters, &[None; event_kind::COUNT], 1 << event_kind::DROP);
+        let (_, drop) = &totals.events[0];
         assert!(drop.seen_holds() && drop.emitted_holds(), "{drop:?}");
         assert_eq!(drop.filtered, 32);
     }

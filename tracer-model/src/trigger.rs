@@ -7,8 +7,8 @@
 mod rate;
 mod words;
 
-use crate::event::{Cause, Detail, Event, Signal};
-use crate::filter::Resolved;
+use crate::event::{Cause, Detail, Event, EventKind};
+use crate::filter::FilterSpec;
 
 use rate::{Limit, Window};
 
@@ -16,7 +16,7 @@ use rate::{Limit, Window};
 #[derive(Clone, Debug)]
 pub struct Trigger {
     expression: String,
-    wanted: Resolved,
+    wanted: FilterSpec,
     /// Causes of retransmits; empty for all.
     causes: Vec<Cause>,
     /// Reasons of drops, as typed; empty for all.
@@ -67,7 +67,7 @@ impl Trigger {
 
     fn matches(&self, event: &Event) -> bool {
         // A loss is shown whatever the filter, but it is not what anybody waits for.
-        event.signal() != Signal::Lost
+        event.kind() != EventKind::Lost
             && self.wanted.matches(event)
             && (self.causes.is_empty()
                 || matches!(&event.detail, Detail::Retransmit(retransmit)

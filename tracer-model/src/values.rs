@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracer_common::ERRNO_WORDS;
 
-use crate::event::Signal;
+use crate::event::EventKind;
 use crate::filter::{Comm, Proto};
 
 /// A duration longer than 0: `30s`, `1h30m`.
@@ -63,18 +63,18 @@ pub fn remote(text: &str) -> Result<IpNet, String> {
     })
 }
 
-/// A signal that can be asked for.
+/// An event kind that can be asked for.
 ///
 /// # Errors
 /// What was expected, with an example.
-pub fn signal(text: &str) -> Result<Signal, String> {
-    match Signal::from_str(text) {
-        Ok(Signal::Lost) => Err("lost events are always shown: leave it out".to_string()),
-        Ok(signal) => Ok(signal),
+pub fn event_kind(text: &str) -> Result<EventKind, String> {
+    match EventKind::from_str(text) {
+        Ok(EventKind::Lost) => Err("lost events are always shown: leave it out".to_string()),
+        Ok(event_kind) => Ok(event_kind),
         Err(_) => {
-            let names: Vec<_> = Signal::ALL
+            let names: Vec<_> = EventKind::ALL
                 .iter()
-                .filter(|signal| **signal != Signal::Lost)
+                .filter(|event_kind| **event_kind != EventKind::Lost)
                 .map(|s| s.name())
                 .collect();
             Err(format!("expected one of {}", names.join(", ")))

@@ -11,7 +11,7 @@ use tracer_format::note::Counters;
 use tracer_format::start::Start;
 use tracer_format::writer::{Options, Target, Writer};
 use tracer_format::{Builder, Seal};
-use tracer_model::event::{Detail, Event, Owner, Send};
+use tracer_model::event::{Detail, Event, Owner, SendOk};
 
 const TRACE: [u8; 16] = *b"a made-up trace.";
 /// Many small blocks: more places at which to be killed.
@@ -65,7 +65,7 @@ fn event(number: u64) -> Event {
         count: 1,
         owner: Owner::default(),
         flow: None,
-        detail: Detail::Send(Send {
+        detail: Detail::Send(SendOk {
             requested_bytes: Some(number),
             sent_bytes: number,
         }),

@@ -23,7 +23,7 @@ pub use explain::Explain;
 pub use export::{Export, Target};
 pub use filters::{Filters, LiveFilters};
 pub use info::Info;
-pub use live::{Capture, Live, Printed};
+pub use live::{CaptureArgs, Live, Printed};
 pub use record::Record;
 pub use replay::{Replay, Speed};
 pub use report::Report;
@@ -36,7 +36,7 @@ Examples:
       Every failure to send on this host, until Ctrl-C.
   sendtrace live --pid 4242 --follow --duration 5m
       One process and its children, for five minutes.
-  sendtrace live --remote 10.0.0.0/8 --port 443,8443 --signal retransmit,reset
+  sendtrace live --remote 10.0.0.0/8 --port 443,8443 --event retransmit,reset
       Retransmits and resets between this host and a network.
   sendtrace live --errno ECOMM --format json > night.jsonl
       Sends that fail with errno 70, one JSON object per line.
@@ -85,9 +85,9 @@ pub enum Command {
     Export(Export),
     /// Say what is in traces: host, time span, counts, loss, gaps and damage (needs no root)
     Info(Info),
-    /// Say what this host offers, which hook serves each signal, and what is missing
+    /// Say what this host offers, which hook serves each event kind, and what is missing
     Doctor(Doctor),
-    /// Provoke every signal in a network namespace of its own, and check that each is seen (needs root)
+    /// Provoke every kind of event in a network namespace of its own, and check that each is seen (needs root)
     Selftest(Selftest),
     /// Run the command of `record --exec` as the user who started it
     #[command(hide = true)]

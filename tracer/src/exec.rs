@@ -2,7 +2,7 @@
 //!
 //! The recorder gives up its privileges for good, so it could neither become the user who started it nor start
 //! anything as another. A small process does that: it is this program again, started while there still are
-//! privileges; it becomes that user at once, and runs the command when it is told the path of a trace. It ends
+//! privileges; it becomes that user at once, and runs the command when it receives the path of a trace. It ends
 //! with the recorder.
 
 mod helper;
@@ -144,10 +144,10 @@ impl Runner {
             })
         };
         if self.gone {
-            return because(Why::HelperGone, &mut self.skipped);
+            return because(NotRunReason::HelperGone, &mut self.skipped);
         }
         if self.outstanding.len() >= QUEUE {
-            return because(Why::QueueFull, &mut self.skipped);
+            return because(NotRunReason::QueueFull, &mut self.skipped);
         }
         // The helper has the same working directory, but the command may change its own.
         let absolute = std::path::absolute(trace).unwrap_or_else(|_| trace.to_owned());
@@ -158,18 +158,18 @@ impl Runner {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                because(Why::QueueFull, &mut self.skipped)
+                because(NotRunReason::QueueFull, &mut self.skipped)
             }
             Err(_) => {
                 self.gone = true;
-                because(Why::HelperGone, &mut self.skipped)
+                because(NotRunReason::HelperGone, &mut self.skipped)
             }
         }
     }
 
     /// Commands that ended since the last call. To be asked now and then: what is not asked for keeps its place
     /// in the queue.
-    pub fn reports(&mut self) -> Vec<Report> {
+    pub fn reports(&mut self) -> Vec<CommandResult> {
         let mut reports = Vec::new();
         while let Some(report) = self.next_report() {
             reports.push(report);
@@ -223,7 +223,7 @@ impl Runner {
     }
 
     /// `None` when there is none now; notices the end of the helper.
-    fn next_report(&mut self) -> Option<Report> {
+    fn next_report(&mut self) -> Option<CommandResult> {
         let mut message = [0; MESSAGE_BYTES];
         let length = match receive(&self.socket, &mut message) {
             Ok(length) => length,
@@ -245,7 +245,7 @@ impl Runner {
             }
         };
         let trace = self.outstanding.pop_front()?;
-        Some(Report { trace, outcome })
+        Some(CommandResult { trace, outcome })
     }
 }
 
@@ -264,14 +264,14 @@ fn receive(mut socket: &Socket, message: &mut [u8]) -> io::Result<usize> {
 #[derive(Debug)]
 pub struct Finished {
     /// Those that ended since they were last asked for.
-    pub reports: Vec<Report>,
+    pub reports: Vec<CommandResult>,
     /// Traces whose commands still run or wait, or were given to a helper that is gone.
     pub unfinished: Vec<PathBuf>,
 }
 
 /// What became of a command. `Display` is a line for standard error.
 #[derive(Debug)]
-pub struct Report {
+pub struct CommandResult {
     /// Its trace.
     pub trace: PathBuf,
     /// How it ended.
@@ -287,14 +287,14 @@ pub enum Outcome {
     NotStarted(i32),
 }
 
-impl Report {
+impl CommandResult {
     /// Whether it ended with status 0.
     pub fn is_success(&self) -> bool {
         matches!(self.outcome, Outcome::Ended(status) if status.success())
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for CommandResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trace = escape::name(self.trace.as_os_str().as_bytes());
         write!(f, "command for {trace}: ")?;
@@ -317,14 +317,14 @@ pub struct NotRun {
     /// The trace.
     pub trace: PathBuf,
     /// Why.
-    pub why: Why,
+    pub why: NotRunReason,
     /// For how many traces that is so, this one included.
     pub skipped: u64,
 }
 
 /// Why a command does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum NotRunReason {
     /// [`QUEUE`] commands run or wait already.
     QueueFull,
     /// The helper was ended by somebody.
@@ -335,11 +335,11 @@ impl fmt::Display for NotRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trace = escape::name(self.trace.as_os_str().as_bytes());
         match self.why {
-            Why::QueueFull => write!(
+            NotRunReason::QueueFull => write!(
                 f,
                 "command for {trace}: not run, {QUEUE} others have not ended"
             )?,
-            Why::HelperGone => write!(
+            NotRunReason::HelperGone => write!(
                 f,
                 "command for {trace}: not run, the process that runs commands is gone"
             )?,

@@ -22,7 +22,7 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
     (
         "replay-since",
         "text",
-        &["replay", "--since", "+1s", "--signal", "retransmit"],
+        &["replay", "--since", "+1s", "--event", "retransmit"],
     ),
     ("replay-strict", "text", &["replay", "--strict"]),
     ("samples", "text", &["replay", "--samples"]),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tracer_format::reader::scan::Scanner;
-use tracer_format::reader::{Chain, Item};
+use tracer_format::reader::{Chain, ReadItem};
 
 /// How often, when `SENDTRACE_KILLS` says nothing.
 const KILLS: u32 = 20;
@@ -72,9 +72,9 @@ fn read(trace: &Path) -> (Vec<u64>, usize) {
     let (mut seqs, mut torn) = (Vec::new(), 0);
     for item in items {
         match item {
-            Item::Block(block) if block.header.events > 0 => seqs.push(block.header.seq),
-            Item::Block(_) => {}
-            Item::Notice(notice) => {
+            ReadItem::Block(block) if block.header.events > 0 => seqs.push(block.header.seq),
+            ReadItem::Block(_) => {}
+            ReadItem::Notice(notice) => {
                 assert!(notice.is_torn_tail(), "{notice}");
                 torn += 1;
             }

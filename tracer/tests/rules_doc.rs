@@ -14,7 +14,7 @@ test `rules_doc` from the table in `tracer-diagnose/src/rules/`; how well the ru
 [diagnosis.md](diagnosis.md).
 
 A rule judges what was recorded as a whole, and knows nothing of the other rules. Where one says more about a socket \
-than another, the other steps back (\"instead of\"). What is missing for a judgement (a signal that was not recorded, \
+than another, the other steps back (\"instead of\"). What is missing for a judgement (an event kind that was not recorded, \
 lost events, no samples) is said in the finding and lowers its confidence by one step.
 ";
 
@@ -61,15 +61,15 @@ fn one(rule: &Rule, text: &mut String) {
     let needs: Vec<_> = rule
         .needs
         .iter()
-        .map(|signal| format!("`{signal}`"))
+        .map(|event_kind| format!("`{event_kind}`"))
         .collect();
     let samples = if rule.needs_samples {
         ", and the counters of the host"
     } else {
         ""
     };
-    let over: Vec<_> = rule
-        .over
+    let supersedes: Vec<_> = rule
+        .supersedes
         .iter()
         .map(|cause| format!("[{cause}](#{cause})"))
         .collect();
@@ -87,7 +87,7 @@ fn one(rule: &Rule, text: &mut String) {
         ("Refuted by", rule.refuted_by.to_owned()),
         ("Next step", rule.next_step.to_owned()),
         ("Do not", rule.do_not.to_owned()),
-        ("Instead of", over.join(", ")),
+        ("Instead of", supersedes.join(", ")),
     ];
     for (name, words) in rows.iter().filter(|(_, words)| !words.is_empty()) {
         _ = writeln!(text, "- *{name}:* {words}");

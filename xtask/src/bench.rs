@@ -11,11 +11,11 @@ use crate::{setup, workspace};
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: Suite,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Suite {
     /// Nanoseconds of each kernel program above an empty one, and start and rest of `sendtrace live`; needs root
     Hooks {
         /// Rounds; each gives one value per line
@@ -48,11 +48,11 @@ pub fn command(args: &Args) -> Result<()> {
     let bench = build::program(&ready, "bench", "bench", Profile::Release, Linkage::Dynamic)?;
     let mut command = Command::new(bench);
     let json = match &args.what {
-        What::Hooks { rounds, json } => {
+        Suite::Hooks { rounds, json } => {
             command.args(["hooks", "--rounds", &rounds.to_string()]);
             *json
         }
-        What::Trace { folder, json } => {
+        Suite::Trace { folder, json } => {
             command.arg("trace");
             if let Some(folder) = folder {
                 command.arg("--folder").arg(folder);

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: both halves. The program's build script builds the kernel half.
+//! `cargo xtask build`: both sides. The program's build script builds the BPF programs.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::arch::Arch;
 use crate::setup::{self, Ready};
 
 #[derive(clap::Args)]
@@ -16,6 +17,9 @@ pub struct Args {
     /// Build one file that needs no library of the host it runs on
     #[arg(long = "static")]
     is_static: bool,
+    /// Build for this processor instead of that of this machine
+    #[arg(long)]
+    arch: Option<Arch>,
 }
 
 pub fn command(args: &Args) -> Result<()> {
@@ -31,7 +35,8 @@ pub fn command(args: &Args) -> Result<()> {
         Linkage::Dynamic
     };
     // On stdout, so that a script can go on with it.
-    println!("{}", sendtrace(&ready, profile, linkage)?.display());
+    let program = program_for(&ready, "tracer", "sendtrace", profile, linkage, args.arch)?;
+    println!("{}", program.display());
     Ok(())
 }
 
@@ -52,13 +57,25 @@ pub fn sendtrace(ready: &Ready, profile: Profile, linkage: Linkage) -> Result<Pa
     program(ready, "tracer", "sendtrace", profile, linkage)
 }
 
-/// Builds a program of one crate and returns where it is.
+/// Builds a program of one crate for this machine and returns where it is.
 pub fn program(
     ready: &Ready,
     package: &str,
     name: &str,
     profile: Profile,
     linkage: Linkage,
+) -> Result<PathBuf> {
+    program_for(ready, package, name, profile, linkage, None)
+}
+
+/// The same for a processor; `None`: this machine's.
+pub fn program_for(
+    ready: &Ready,
+    package: &str,
+    name: &str,
+    profile: Profile,
+    linkage: Linkage,
+    arch: Option<Arch>,
 ) -> Result<PathBuf> {
     let mut cargo = ready.cargo()?;
     cargo.args(["build", "--package", package, "--bin", name]);
@@ -67,9 +84,7 @@ pub fn program(
     if profile == Profile::Release {
         cargo.arg("--release");
     }
-    if linkage == Linkage::Static {
-        make_static(&mut cargo, ready);
-    }
+    aim(&mut cargo, ready, linkage, arch)?;
     let output = cargo
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -82,17 +97,27 @@ pub fn program(
         .with_context(|| format!("cargo built {name} but did not say where"))
 }
 
-/// Makes what this cargo builds need no library of the host it runs on.
-pub fn make_static(cargo: &mut Command, ready: &Ready) {
-    // With a named target the flag is for the program only: build scripts and procedural macros are
-    // loaded by rustc and cannot be static.
-    cargo.args(["--target", &ready.toolchain.host]);
+/// Makes cargo build for a processor, and what it builds need no library of the host it runs on.
+pub fn aim(cargo: &mut Command, ready: &Ready, linkage: Linkage, arch: Option<Arch>) -> Result<()> {
+    match arch {
+        Some(arch) => arch.aim(cargo, ready)?,
+        // With a named target the flag is for the program only: build scripts and procedural macros are
+        // loaded by rustc and cannot be static.
+        None if linkage == Linkage::Static => {
+            cargo.args(["--target", &ready.toolchain.host]);
+        }
+        None => {}
+    }
+    if linkage == Linkage::Dynamic {
+        return Ok(());
+    }
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     cargo.env(
         "RUSTFLAGS",
         format!("{flags} -C target-feature=+crt-static").trim(),
     );
+    Ok(())
 }
 
 /// Finds a program in cargo's messages, one JSON object per line.

@@ -24,7 +24,7 @@ const COVERAGE: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// Not stable: cargo and rustc are told to take it all the same, as for the kernel half.
+/// Not stable: cargo and rustc are made to accept it all the same, as for the BPF programs.
 const SANITIZER: &str = "-Zsanitizer=address";
 
 /// Memory in all, and for one allocation, MiB: a trace of any size is read in less.

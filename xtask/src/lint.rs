@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: format, clippy for both halves, and no names of package registries.
+//! `cargo xtask lint`: format, clippy for both sides, and no names of package registries.
 
 mod hosts;
 
@@ -44,7 +44,7 @@ pub fn command() -> Result<()> {
     );
     let ready = setup::setup()?;
     step("clippy", clippy_host(&ready));
-    step("clippy of the kernel half", clippy_kernel(&ready));
+    step("clippy of the BPF programs", clippy_kernel(&ready));
     step("another system", check_elsewhere(&ready));
     if !failed.is_empty() {
         bail!("lint found something in: {}", failed.join(", "));
@@ -59,7 +59,7 @@ fn clippy_host(ready: &Ready) -> Result<()> {
     workspace::run(&mut cargo)
 }
 
-/// The flags are the ones that aya-build compiles the kernel half with.
+/// The flags are the ones that aya-build compiles the BPF programs with.
 fn clippy_kernel(ready: &Ready) -> Result<()> {
     let arch = ready.toolchain.host.split('-').next().unwrap_or_default();
     let endian = if cfg!(target_endian = "big") {

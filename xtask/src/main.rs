@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arch;
 mod bench;
 mod build;
 mod docs;
@@ -33,7 +34,7 @@ struct Cli {
 enum Command {
     /// Get what a build needs besides Rust and a C compiler; silent when all is there
     Setup,
-    /// Build the kernel half and the program
+    /// Build the BPF programs and the program
     Build(build::Args),
     /// Build, then start `sendtrace ARGS`, as root where the command needs it
     Run(run::Args),

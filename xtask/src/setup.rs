@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: what a build needs besides Rust and a C compiler.
 //!
-//! The kernel half is compiled for a target that has no ready-made `core`, so it needs the sources
+//! The BPF programs are compiled for a target that has no ready-made `core`, so they need the sources
 //! of the standard library (`rust-src`) and a linker that speaks BPF (`bpf-linker`). Every other
 //! command calls this one first; when all is there it says nothing and costs a few milliseconds.
 

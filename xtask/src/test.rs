@@ -40,7 +40,7 @@ pub fn command(args: &Args) -> Result<()> {
 
     if !nix::unistd::geteuid().is_root() {
         eprintln!(
-            "test: not root, so the tests that need root (`root` is in their name) skip themselves; \
+            "test: not root, so the tests that need root (`root` is in their name) are ignored; \
              run `sudo --preserve-env=PATH cargo xtask test` for all of them"
         );
     }
@@ -81,6 +81,11 @@ fn run(ready: &Ready, args: &Args, program: &Path, packages: &[&str]) -> Result<
         cargo.arg("--release");
     }
     cargo.args(&args.filter).arg("--").args(&args.libtest);
+    let is_root = nix::unistd::geteuid().is_root();
+    if is_root {
+        // Measurements are run by name.
+        cargo.args(["--include-ignored", "--skip", "measurement_"]);
+    }
     if packages.contains(&SCENARIOS) && packages[0] == "--package" {
         let chosen = args
             .libtest
@@ -90,7 +95,6 @@ fn run(ready: &Ready, args: &Args, program: &Path, packages: &[&str]) -> Result<
         cargo.args((!chosen).then_some("--test-threads=2"));
     }
     cargo.env("SENDTRACE_BIN", program);
-    let is_root = nix::unistd::geteuid().is_root();
     if packages.contains(&SCENARIOS) && packages[0] == "--package" && is_root {
         return workspace::run(&mut repeated(ready, &cargo)?);
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::workspace;
 
-/// The rustc that builds both halves.
+/// The rustc that builds both sides.
 pub struct Toolchain {
     /// `1.95.0`
     pub release: String,

@@ -12,6 +12,7 @@ mod cpio;
 mod docs;
 mod doctor;
 mod fetch;
+mod foreign;
 mod host_programs;
 mod initramfs;
 mod judge;
@@ -40,6 +41,7 @@ use self::fetch::Kernel;
 use self::programs::Programs;
 use self::run::{Finished, Shared};
 use self::steps::{TESTS, WHOLE, Wanted};
+use crate::arch::Arch;
 use crate::setup;
 use anyhow::{Context, Result, bail};
 use vm_guest::protocol::Manifest;
@@ -53,10 +55,13 @@ const TRIES: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only this kernel: 5.10, 6.1, 6.12, 6.12-generic, 6.12-rt, 7.x or host (default: all); may be given several
-    /// times
+    /// Only this kernel: 5.10, 6.1, 6.12, 6.12-generic, 6.12-rt, 7.x or host, 6.12-arm64 or 7.x-arm64 (default: all
+    /// of --arch); may be given several times
     #[arg(long = "kernel", value_name = "K")]
     kernels: Vec<String>,
+    /// Boot kernels of this processor (default: that of this machine)
+    #[arg(long)]
+    arch: Option<Arch>,
     /// Boot this kernel image instead
     #[arg(long, value_name = "VMLINUZ", conflicts_with = "kernels")]
     image: Option<PathBuf>,
@@ -91,7 +96,13 @@ pub struct Args {
 
 pub fn command(args: &Args) -> Result<()> {
     let begun = Instant::now();
-    let ids = chosen(args)?;
+    let ready = setup::setup()?;
+    let arch = match args.arch {
+        Some(arch) => arch,
+        None => Arch::of_host(&ready).context("name the processor of the kernels with --arch")?,
+    };
+    let foreign = arch.is_foreign(&ready);
+    let ids = chosen(args, arch, foreign)?;
     let virtual_ids: Vec<&str> = ids
         .iter()
         .map(String::as_str)
@@ -99,20 +110,20 @@ pub fn command(args: &Args) -> Result<()> {
         .collect();
     let qemu = match virtual_ids.is_empty() {
         true => PathBuf::new(),
-        false => qemu::find()?,
+        false => qemu::find(arch)?,
     };
     let (tests, whole) = tests(args)?;
-    let ready = setup::setup()?;
     let work = tempfile::tempdir().context("cannot make a folder for this run")?;
     say("building the static programs");
     let programs = programs::build(
         &ready,
+        foreign.then_some(arch),
         &[&tests[..], &whole].concat(),
         &work.path().join("programs"),
     )?;
     let built = begun.elapsed().as_secs_f64();
     let wanted = Wanted {
-        selftest: has_selftest(&programs)?,
+        selftest: foreign || has_selftest(&programs)?,
         tests,
         whole,
         chosen: args.suite || !args.tests.is_empty(),
@@ -140,12 +151,19 @@ pub fn command(args: &Args) -> Result<()> {
         if !kernels.is_empty() {
             let shared = Shared {
                 qemu,
+                arch,
+                foreign,
                 common: work.path().join("common.cpio"),
                 kvm: kvm::Trial::new(&cache),
                 memory: args.memory,
                 append: args.append.clone(),
             };
-            initramfs::write_common(&shared.common, &programs)?;
+            let packages = match foreign {
+                true => Some(foreign::fetch(arch, &cache)?),
+                false => None,
+            };
+            let packages = packages.as_deref().map(|tree| (tree, arch));
+            initramfs::write_common(&shared.common, &programs, packages)?;
             machines(
                 kernels,
                 args.at_once,
@@ -189,11 +207,13 @@ pub fn command(args: &Args) -> Result<()> {
 }
 
 /// Which kernels, by id.
-fn chosen(args: &Args) -> Result<Vec<String>> {
+fn chosen(args: &Args, arch: Arch, foreign: bool) -> Result<Vec<String>> {
     if args.image.is_some() {
         return Ok(vec![OWN.to_owned()]);
     }
-    let known: Vec<&str> = ENTRIES.iter().map(|entry| entry.id).chain([HOST]).collect();
+    let booted = ENTRIES.iter().filter(|entry| entry.arch == arch);
+    let here = (!foreign).then_some(HOST);
+    let known: Vec<&str> = booted.map(|entry| entry.id).chain(here).collect();
     for id in &args.kernels {
         if !known.contains(&id.as_str()) {
             bail!("no kernel {id}: there are {}", known.join(", "));

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use tracer_format::block::Block;
 use tracer_format::column::Column;
 use tracer_format::layout::{HEADER_BYTES, Header, flag};
-use tracer_format::reader::recording::{Recording, Step};
-use tracer_format::reader::{Item, Notice};
+use tracer_format::reader::recording::{ReadStep, Recording};
+use tracer_format::reader::{Notice, ReadItem};
 use tracer_format::wire::{Cursor, put_varint, unzigzag, zigzag};
 use tracer_format::{Builder, Note, Seal, Sealed};
 
@@ -23,7 +23,7 @@ pub struct Content {
     /// Different flows, by protocol and ends.
     pub flows: usize,
     pub with_tcp: u64,
-    /// Of the signals that are in the trace, what its totals say was lost.
+    /// Of the event kinds that are in the trace, what its totals say was lost.
     pub lost: u64,
     /// Stored bytes of each section, and bytes of headers.
     pub sections: Vec<(u64, u64)>,
@@ -47,7 +47,7 @@ pub fn content(path: &Path) -> Result<Content> {
         for (_, note) in &block.notes {
             if let Note::Totals(counters) = note {
                 let totals = counters.totals();
-                content.lost = totals.signals.iter().map(|(_, sums)| sums.lost).sum();
+                content.lost = totals.events.iter().map(|(_, sums)| sums.lost).sum();
             }
         }
         for section in split(block.payload())? {
@@ -65,9 +65,9 @@ fn blocks(path: &Path, mut each: impl FnMut(&Block) -> Result<()>) -> Result<()>
     let mut recording = Recording::open(name, false)?;
     loop {
         match recording.next()? {
-            Step::End | Step::Wait => return Ok(()),
-            Step::Item(Item::Block(block)) => each(&block)?,
-            Step::Item(Item::Notice(notice)) => refuse(&notice)?,
+            ReadStep::End | ReadStep::Wait => return Ok(()),
+            ReadStep::Item(ReadItem::Block(block)) => each(&block)?,
+            ReadStep::Item(ReadItem::Notice(notice)) => refuse(&notice)?,
         }
     }
 }

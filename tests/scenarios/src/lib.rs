@@ -35,7 +35,7 @@ pub use report::{Outcome, check_line};
 pub use require::{own_machine, requires, skip};
 pub use run::{Run, Tally};
 pub use tracer::{Ready, Tracer};
-pub use vm_guest::witness::Witness;
+pub use vm_guest::trace_instance::TraceInstance;
 pub use workload::Connection;
 pub use world::{Host, World};
 

@@ -93,7 +93,7 @@ pub const PATHS: [Path; 48] = [
 
 /// What a sender says after its sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct SendReport {
     /// What this kernel lacks, with the errno of the attempt; then there are no sends.
     pub unsupported: Option<String>,
     /// Something that the table should say beside the result.
@@ -141,7 +141,7 @@ pub struct Call {
     pub result: i64,
 }
 
-impl Report {
+impl SendReport {
     /// Sends of the process itself on one flow.
     pub fn of(flow: (&str, End, End), calls: Vec<Call>) -> Self {
         Self {

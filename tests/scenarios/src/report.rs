@@ -28,7 +28,7 @@ impl Outcome {
 
 /// Prints the line of one check.
 ///
-/// `group` is one of `signal`, `send path`, `errno`, `retransmit`, `drop`, `program`, `hook`; `check` is
+/// `group` is one of `event`, `send path`, `errno`, `retransmit`, `drop`, `program`, `hook`; `check` is
 /// unique within it and the same on every kernel.
 ///
 /// # Panics

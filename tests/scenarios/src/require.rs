@@ -1,12 +1,16 @@
-//! What a root test needs; without it the test is skipped, visibly.
+//! What a root test needs beside root; without it the test is skipped, visibly.
+//!
+//! Tests that need root are `#[ignore = "needs root"]`, so that without root they are shown as ignored, not as passed.
 
 use std::path::Path;
 
-/// True when this process is root and has the tools; otherwise prints why the test is skipped.
+/// True when the tools are there; otherwise prints why the test is skipped.
+///
+/// # Panics
+/// Without root: such a test is ignored unless somebody asks for it.
 pub fn requires(tools: &[&str]) -> bool {
-    if !nix::unistd::geteuid().is_root() {
-        return skip("needs root: run `cargo xtask test` as root");
-    }
+    let is_root = nix::unistd::geteuid().is_root();
+    assert!(is_root, "needs root: run `cargo xtask test` as root");
     for tool in ["ip"].iter().chain(tools) {
         let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
             .iter()

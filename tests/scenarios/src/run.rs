@@ -12,7 +12,7 @@ pub struct Run {
     pub events: Vec<Value>,
     /// Lines of type `counted`.
     pub counted: Vec<Value>,
-    /// The object `signals` of the last line.
+    /// The object `events` of the last line.
     pub totals: Value,
     pub tally: Tally,
     pub stderr: String,
@@ -22,10 +22,10 @@ pub struct Run {
 /// Sums over every line of a run, kept also when the lines themselves are not.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    pub signals: BTreeMap<String, Counts>,
+    pub event_kinds: BTreeMap<String, Counts>,
 }
 
-/// Sums over the lines of one signal.
+/// Sums over the lines of one event kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Lines of type `event`.
@@ -41,7 +41,7 @@ pub struct Counts {
 impl Tally {
     /// Adds a line. Reads the text itself: a flood has more lines than a parser in a debug build can take.
     pub(crate) fn add(&mut self, line: &str) {
-        let Some(signal) = after(line, r#""signal":""#).and_then(|rest| rest.split('"').next())
+        let Some(event_kind) = after(line, r#""event":""#).and_then(|rest| rest.split('"').next())
         else {
             return;
         };
@@ -53,7 +53,7 @@ impl Tally {
             })
             .and_then(|digits| digits.parse().ok())
             .unwrap_or(1);
-        let counts = self.signals.entry(signal.to_owned()).or_default();
+        let counts = self.event_kinds.entry(event_kind.to_owned()).or_default();
         if line.starts_with(r#"{"type":"event""#) {
             counts.lines += 1;
             counts.aggregates += u64::from(count > 1);
@@ -63,9 +63,12 @@ impl Tally {
         }
     }
 
-    /// The sums of one signal.
-    pub fn of(&self, signal: &str) -> Counts {
-        self.signals.get(signal).copied().unwrap_or_default()
+    /// The sums of one event kind.
+    pub fn of(&self, event_kind: &str) -> Counts {
+        self.event_kinds
+            .get(event_kind)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -105,7 +108,7 @@ impl Run {
         Self {
             events: of_type("event"),
             counted: of_type("counted"),
-            totals: last["signals"].clone(),
+            totals: last["events"].clone(),
             arguments,
             tally,
             stderr,
@@ -114,21 +117,21 @@ impl Run {
     }
 
     /// One number of the totals.
-    pub fn total(&self, signal: &str, key: &str) -> u64 {
-        self.totals[signal][key]
+    pub fn total(&self, event_kind: &str, key: &str) -> u64 {
+        self.totals[event_kind][key]
             .as_u64()
-            .unwrap_or_else(|| panic!("totals.{signal}.{key}: {}", self.totals))
+            .unwrap_or_else(|| panic!("totals.{event_kind}.{key}: {}", self.totals))
     }
 
-    /// The events of one signal for which this is true.
-    pub fn events(&self, signal: &str, mut wanted: impl FnMut(&Value) -> bool) -> Vec<&Value> {
+    /// The events of one kind for which this is true.
+    pub fn events(&self, event_kind: &str, mut wanted: impl FnMut(&Value) -> bool) -> Vec<&Value> {
         self.events
             .iter()
-            .filter(|event| event["signal"] == signal && wanted(event))
+            .filter(|event| event["event"] == event_kind && wanted(event))
             .collect()
     }
 
-    /// Exit status 0, and for every signal: `seen = filtered + emitted + aggregated`,
+    /// Exit status 0, and for every event kind: `seen = filtered + emitted + aggregated`,
     /// `emitted = delivered + lost`, and what was printed is what was delivered and aggregated.
     pub fn assert_totals(&self) {
         let story = || {
@@ -140,46 +143,51 @@ impl Run {
             )
         };
         assert!(self.exit.success(), "{}: {}", self.exit, story());
-        let signals = self
+        let event_kinds = self
             .totals
             .as_object()
-            .unwrap_or_else(|| panic!("totals.signals: {}", story()));
-        assert!(!signals.is_empty(), "no totals: {}", story());
-        // Signals that were not asked for have no totals, and no lines either.
-        for signal in self.tally.signals.keys().filter(|signal| *signal != "lost") {
+            .unwrap_or_else(|| panic!("totals.events: {}", story()));
+        assert!(!event_kinds.is_empty(), "no totals: {}", story());
+        // Event kinds that were not asked for have no totals, and no lines either.
+        for event_kind in self
+            .tally
+            .event_kinds
+            .keys()
+            .filter(|event_kind| *event_kind != "lost")
+        {
             assert!(
-                signals.contains_key(signal),
-                "lines but no totals of {signal}: {}",
+                event_kinds.contains_key(event_kind),
+                "lines but no totals of {event_kind}: {}",
                 story()
             );
         }
-        for signal in signals.keys() {
-            let get = |key| self.total(signal, key);
+        for event_kind in event_kinds.keys() {
+            let get = |key| self.total(event_kind, key);
             assert_eq!(
                 get("seen"),
                 get("filtered") + get("emitted") + get("aggregated"),
-                "{signal}: {}",
+                "{event_kind}: {}",
                 story()
             );
             assert_eq!(
                 get("emitted"),
                 get("delivered") + get("lost"),
-                "{signal}: {}",
+                "{event_kind}: {}",
                 story()
             );
-            let printed = self.tally.of(signal);
+            let printed = self.tally.of(event_kind);
             assert_eq!(
                 printed.events + printed.counted,
                 get("delivered") + get("aggregated"),
-                "{signal}: printed {printed:?}: {}",
+                "{event_kind}: printed {printed:?}: {}",
                 story()
             );
             // An aggregate of a single event looks like an event, so with aggregates this is a lower bound.
             let singles = printed.lines - printed.aggregates;
             if get("aggregated") == printed.counted {
-                assert_eq!(singles, get("delivered"), "{signal}: {}", story());
+                assert_eq!(singles, get("delivered"), "{event_kind}: {}", story());
             } else {
-                assert!(singles >= get("delivered"), "{signal}: {}", story());
+                assert!(singles >= get("delivered"), "{event_kind}: {}", story());
             }
         }
     }
@@ -187,13 +195,18 @@ impl Run {
     /// As [`Run::assert_totals`], and nothing was lost or aggregated: every event of the run is a line.
     pub fn assert_complete(&self) {
         self.assert_totals();
-        for signal in self
+        for event_kind in self
             .totals
             .as_object()
             .into_iter()
-            .flat_map(|signals| signals.keys())
+            .flat_map(|event_kinds| event_kinds.keys())
         {
-            assert_eq!(self.total(signal, "lost"), 0, "{signal}: {}", self.totals);
+            assert_eq!(
+                self.total(event_kind, "lost"),
+                0,
+                "{event_kind}: {}",
+                self.totals
+            );
         }
     }
 }
@@ -202,7 +215,7 @@ impl Run {
 pub(crate) fn describe(lines: &[Value], tally: &Tally, stderr: &str) -> String {
     let mut story = format!(
         "tally: {:?}\nlast lines of {}:\n",
-        tally.signals,
+        tally.event_kinds,
         lines.len()
     );
     for line in lines.iter().rev().take(12).rev() {

@@ -262,7 +262,7 @@ fn parse(lines: std::sync::mpsc::Receiver<String>, said: &Said) {
         // Rare lines are kept at any load: the end of a run, what was counted, what was lost.
         let keep = !full
             || !line.starts_with(r#"{"type":"event""#)
-            || line.contains(r#""signal":"retransmit""#);
+            || line.contains(r#""event":"retransmit""#);
         let value = keep
             .then(|| serde_json::from_str::<Value>(&line).unwrap_or(Value::String(line.clone())));
         let mut state = said.lock();

@@ -30,6 +30,7 @@ fn seconds(event: &Value) -> i64 {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_step_of_the_wall_clock_moves_no_event() {
     if !requires(&[]) {
         return;

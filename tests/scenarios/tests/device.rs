@@ -4,6 +4,7 @@ use scenarios::{SOON, Tracer, World, assert_flow, assert_owner, number, requires
 
 /// A veth whose other end takes no packet of this size: `veth_xmit` frees it and returns NET_XMIT_DROP.
 #[test]
+#[ignore = "needs root"]
 fn root_a_driver_that_refuses_a_packet_is_named_with_the_sender() {
     if !requires(&[]) {
         return;
@@ -20,7 +21,7 @@ fn root_a_driver_that_refuses_a_packet_is_named_with_the_sender() {
         sender.ok("sendto u 1400 10.99.1.2:9");
     }
     let refused = tracer.wait_for_count("refused packets", 3, SOON, |event| {
-        event["signal"] == "device" && event["flow"]["netns"] == world.a.netns()
+        event["event"] == "device" && event["flow"]["netns"] == world.a.netns()
     });
     for event in &refused {
         assert_owner(event, &sender.id, &["at_send"]);
@@ -44,6 +45,7 @@ fn root_a_driver_that_refuses_a_packet_is_named_with_the_sender() {
 /// The memory of a dropped packet is given to the next one at once: what is known of the first must not be
 /// said of the second, which was only passing through.
 #[test]
+#[ignore = "needs root"]
 fn root_a_forwarded_packet_is_not_laid_at_a_local_senders_door() {
     if !requires(&["nft"]) {
         return;
@@ -55,7 +57,7 @@ fn root_a_forwarded_packet_is_not_laid_at_a_local_senders_door() {
     let world = World::routed();
     world.b.ip("link set eth0 mtu 1000");
     world.router().filter("output", &["udp dport 777 drop"]);
-    let tracer = Tracer::start(&["--signal", "device"]);
+    let tracer = Tracer::start(&["--event", "device"]);
     let mut innocent = world.router().peer("dev-innocent");
     innocent.ok("open u udp4");
     let mut passer = world.a.peer("dev-passer");
@@ -67,7 +69,7 @@ fn root_a_forwarded_packet_is_not_laid_at_a_local_senders_door() {
     }
     let router = world.router().netns();
     let refused = tracer.wait_for_count("refused packets", 90, SOON, |event| {
-        event["signal"] == "device" && event["flow"]["netns"] == router
+        event["event"] == "device" && event["flow"]["netns"] == router
             || event["device"]["interface"] == "tob"
     });
     for event in &refused {
@@ -78,14 +80,15 @@ fn root_a_forwarded_packet_is_not_laid_at_a_local_senders_door() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_device_error_without_a_flow_is_of_no_protocol() {
     if !requires(&[]) {
         return;
     }
     let world = World::routed();
     world.b.ip("link set eth0 mtu 1000");
-    let all = Tracer::start(&["--signal", "device"]);
-    let raw = Tracer::start(&["--signal", "device", "--proto", "raw"]);
+    let all = Tracer::start(&["--event", "device"]);
+    let raw = Tracer::start(&["--event", "device", "--proto", "raw"]);
     let mut passer = world.a.peer("dev-passer");
     passer.ok("open u udp4");
     passer.ok("flood u 3 1200 10.99.2.2:888");

@@ -38,6 +38,7 @@ fn play(names: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_faults_of_this_host_are_found() {
     play(&[
         "no_route_v6",
@@ -48,6 +49,7 @@ fn root_faults_of_this_host_are_found() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_faults_of_the_peer_are_found_and_what_is_none_stays_unsaid() {
     play(&["peer_crashed", "ok_bulk_v6", "ok_event_loop"]);
 }

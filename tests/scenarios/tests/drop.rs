@@ -5,6 +5,7 @@ use scenarios::{
 };
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_full_queue_drops_packets_of_named_senders() {
     if !requires(&["tc"]) {
         return;
@@ -23,7 +24,7 @@ fn root_a_full_queue_drops_packets_of_named_senders() {
     udp.ok("bind u 10.99.1.1:6000");
     udp.ok("flood u 50 1000 10.99.1.2:9");
     let event = tracer.wait_for("a dropped datagram", SOON, |event| {
-        event["signal"] == "drop" && event["owner"]["pid"] == udp.id.pid
+        event["event"] == "drop" && event["owner"]["pid"] == udp.id.pid
     });
     assert_owner(&event, &udp.id, &["at_send"]);
     assert_flow(&event, "udp", "10.99.1.1:6000", "10.99.1.2:9", &world.a);
@@ -40,7 +41,7 @@ fn root_a_full_queue_drops_packets_of_named_senders() {
     // Waits for room that does not come in time; what it sends first is enough.
     pair.client.tell("send c 60000");
     let event = tracer.wait_for("a dropped segment", SOON, |event| {
-        event["signal"] == "drop" && event["owner"]["pid"] == pair.client.id.pid
+        event["event"] == "drop" && event["owner"]["pid"] == pair.client.id.pid
     });
     assert_owner(&event, &pair.client.id, &["at_send"]);
     assert_flow(&event, "tcp", &pair.local, &pair.remote, &world.a);
@@ -59,6 +60,7 @@ fn root_a_full_queue_drops_packets_of_named_senders() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_the_local_firewall_is_named() {
     if !requires(&["nft"]) {
         return;
@@ -72,7 +74,7 @@ fn root_the_local_firewall_is_named() {
         sender.fails(&format!("sendto u {bytes} 10.99.1.2:5353"), libc::EPERM);
         let pid = sender.id.pid;
         let error = tracer.wait_for("EPERM", SOON, |e| {
-            e["signal"] == "send_error" && e["owner"]["pid"] == pid
+            e["event"] == "send_error" && e["owner"]["pid"] == pid
         });
         assert_owner(&error, &sender.id, &["at_send"]);
         assert_flow(&error, "udp", "", "10.99.1.2:5353", &world.a);
@@ -80,7 +82,7 @@ fn root_the_local_firewall_is_named() {
         assert_eq!(number(&error, "send_error.errno"), i64::from(libc::EPERM));
         assert_eq!(number(&error, "send_error.requested_bytes"), bytes);
         let drop = tracer.wait_for("the drop", SOON, |e| {
-            e["signal"] == "drop" && e["owner"]["pid"] == pid
+            e["event"] == "drop" && e["owner"]["pid"] == pid
         });
         // The first send of a socket is dropped before the send is over: its owner is then looked up.
         assert_owner(&drop, &sender.id, &["at_send", "seeded"]);
@@ -92,6 +94,7 @@ fn root_the_local_firewall_is_named() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_full_receive_buffer_names_the_receiver() {
     if !requires(&[]) {
         return;
@@ -109,7 +112,7 @@ fn root_a_full_receive_buffer_names_the_receiver() {
     let errors = world.b.snmp("Udp", "RcvbufErrors");
     assert!(errors > 0);
     let drops = tracer.wait_for_count("dropped datagrams", errors as usize, SOON, |event| {
-        event["signal"] == "drop" && event["flow"]["netns"] == world.b.netns()
+        event["event"] == "drop" && event["flow"]["netns"] == world.b.netns()
     });
     for event in &drops {
         assert_owner(event, &receiver.id, &["seeded"]);
@@ -124,6 +127,7 @@ fn root_a_full_receive_buffer_names_the_receiver() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_packets_of_nobody_are_counted_by_reason() {
     if !requires(&[]) {
         return;
@@ -139,7 +143,7 @@ fn root_packets_of_nobody_are_counted_by_reason() {
     let counted: u64 = run
         .counted
         .iter()
-        .filter(|line| line["signal"] == "drop" && line["kind"] == "no_local_socket")
+        .filter(|line| line["event"] == "drop" && line["kind"] == "no_local_socket")
         .filter_map(|line| line["count"].as_u64())
         .sum();
     assert!(counted >= 20, "{:?}", run.counted);
@@ -148,6 +152,7 @@ fn root_packets_of_nobody_are_counted_by_reason() {
 
 /// Fragments after the first have payload where the ports would be: 0x7878, which is 30840.
 #[test]
+#[ignore = "needs root"]
 fn root_fragments_are_not_given_ports_out_of_their_payload() {
     if !requires(&["tc"]) {
         return;
@@ -162,7 +167,7 @@ fn root_fragments_are_not_given_ports_out_of_their_payload() {
     sender.ok("bind u 0.0.0.0:6001");
     sender.ok("flood u 20 5000 10.99.1.2:9");
     let drops = tracer.wait_for_count("dropped fragments", 20, SOON, |event| {
-        event["signal"] == "drop" && event["owner"]["pid"] == sender.id.pid
+        event["event"] == "drop" && event["owner"]["pid"] == sender.id.pid
     });
     for event in &drops {
         assert!(text(event, "flow.local").ends_with(":6001"), "{event}");

@@ -25,6 +25,7 @@ struct Counted {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_drops_are_counted_as_the_kernel_counts_them() {
     if !requires(&["nft", "tc"]) {
         return;
@@ -40,7 +41,7 @@ fn root_drops_are_counted_as_the_kernel_counts_them() {
     world.a.ip(&format!(
         "neigh replace 10.99.1.2 lladdr {neighbour} dev eth0 nud permanent"
     ));
-    let tracer = Tracer::start(&["--signal", "drop,device"]);
+    let tracer = Tracer::start(&["--event", "drop,device"]);
     let stories = [
         queue(&world.a, "tbf queue full", 9501, "3000", None),
         queue(&world.a, "pfifo limit", 9502, "100000", Some("3")),
@@ -185,7 +186,7 @@ fn receive_buffer(world: &World) -> Counted {
     }
 }
 
-/// A process that has sent before, so that the kernel half knows it.
+/// A process that has sent before, so that the BPF programs know it.
 fn sender(host: &Host, name: &str) -> Peer {
     let mut peer = host.peer(name);
     peer.ok("open u udp4");
@@ -205,7 +206,7 @@ impl Counted {
             .counted
             .iter()
             .filter(|line| {
-                line["signal"] == "drop"
+                line["event"] == "drop"
                     && line["kind"] == "no_local_socket"
                     && line["code"]
                         .as_str()
@@ -282,8 +283,10 @@ impl Counted {
         }
     }
 
-    fn events<'a>(&self, run: &'a Run, signal: &str) -> Vec<&'a Value> {
-        run.events(signal, |event| event["owner"]["pid"] == self.sender.id.pid)
+    fn events<'a>(&self, run: &'a Run, event_kind: &str) -> Vec<&'a Value> {
+        run.events(event_kind, |event| {
+            event["owner"]["pid"] == self.sender.id.pid
+        })
     }
 
     fn assert_number(&self, events: &[&Value]) {

@@ -7,6 +7,7 @@ use scenarios::{
 };
 
 #[test]
+#[ignore = "needs root"]
 fn root_loss_on_the_path_makes_tcp_retransmit() {
     if !requires(&["nft"]) {
         return;
@@ -27,6 +28,7 @@ fn root_loss_on_the_path_makes_tcp_retransmit() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_black_hole_ends_a_connection() {
     if !requires(&["nft"]) {
         return;
@@ -42,6 +44,7 @@ fn root_a_black_hole_ends_a_connection() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_handshakes_that_nobody_answers_are_repeated() {
     if !requires(&["nft"]) {
         return;
@@ -69,6 +72,7 @@ fn root_handshakes_that_nobody_answers_are_repeated() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_full_queue_drops() {
     if !requires(&["tc"]) {
         return;
@@ -98,6 +102,7 @@ fn root_a_full_queue_drops() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_reset_and_the_firewall_fail_sends() {
     if !requires(&["nft"]) {
         return;
@@ -125,6 +130,7 @@ fn root_a_reset_and_the_firewall_fail_sends() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_each_kind_of_socket_can_fail() {
     if !requires(&[]) {
         return;
@@ -187,6 +193,7 @@ fn root_each_kind_of_socket_can_fail() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_cgroup_program_can_put_any_errno_on_a_send() {
     if !requires(&[]) {
         return;
@@ -212,6 +219,7 @@ fn root_a_cgroup_program_can_put_any_errno_on_a_send() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sockets_survive_fork_and_travel() {
     if !requires(&[]) {
         return;

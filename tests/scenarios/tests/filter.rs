@@ -46,6 +46,7 @@ impl Sender {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_each_filter_lets_through_what_matches_and_nothing_else() {
     if !requires(&[]) {
         return;
@@ -77,7 +78,7 @@ fn root_each_filter_lets_through_what_matches_and_nothing_else() {
         (vec!["--errno", "90", "--comm", "flt-other"], &[70_503]),
         (vec!["--proto", "unix"], &[404, 504]),
         (vec!["--proto", "udp", "--pid", &pid], &[401, 402, 70_403]),
-        (vec!["--signal", "retransmit"], &[]),
+        (vec!["--event", "retransmit"], &[]),
     ];
     let mut wrong = Vec::new();
     // Several instances at once: they do not disturb each other.
@@ -107,7 +108,7 @@ fn root_each_filter_lets_through_what_matches_and_nothing_else() {
                 ));
                 continue;
             }
-            if !arguments.contains(&"--signal") {
+            if !arguments.contains(&"--event") {
                 let filtered = run.total("send_error", "filtered");
                 assert!(
                     filtered >= 8 - expected.len() as u64,
@@ -122,6 +123,7 @@ fn root_each_filter_lets_through_what_matches_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_follow_takes_children_along() {
     if !requires(&[]) {
         return;
@@ -162,6 +164,7 @@ fn root_follow_takes_children_along() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_follow_has_room_for_children_after_thousands() {
     if !requires(&[]) {
         return;
@@ -184,7 +187,7 @@ fn root_follow_has_room_for_children_after_thousands() {
     let event = tracer.wait_for(
         "send of the last child",
         std::time::Duration::from_secs(60),
-        |event| event["signal"] == "send_error",
+        |event| event["event"] == "send_error",
     );
     assert_eq!(event["send_error"]["requested_bytes"], 11, "{event}");
     let _ = parent.wait();

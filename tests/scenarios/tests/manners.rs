@@ -57,6 +57,7 @@ fn ends_promptly(child: &mut Child, since: Instant, ready: &Ready) -> ExitStatus
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_ctrl_c_and_sigterm_end_with_totals() {
     if !requires(&[]) {
         return;
@@ -70,6 +71,7 @@ fn root_ctrl_c_and_sigterm_end_with_totals() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sigterm_ends_a_run_whose_reader_does_not_read() {
     if !requires(&[]) {
         return;
@@ -104,6 +106,7 @@ fn root_sigterm_ends_a_run_whose_reader_does_not_read() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_closed_pipe_ends_a_run_in_silence() {
     if !requires(&[]) {
         return;
@@ -126,6 +129,7 @@ fn root_a_closed_pipe_ends_a_run_in_silence() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_vanished_terminal_ends_a_run() {
     if !requires(&["setsid"]) {
         return;
@@ -160,6 +164,7 @@ fn root_a_vanished_terminal_ends_a_run() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sighup_ends_a_run_cleanly() {
     if !requires(&[]) {
         return;
@@ -171,6 +176,7 @@ fn root_sighup_ends_a_run_cleanly() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_nothing_is_left_behind_even_after_sigkill() {
     if !requires(&[]) {
         return;
@@ -205,6 +211,7 @@ fn root_nothing_is_left_behind_even_after_sigkill() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_second_instance_works_beside_the_first() {
     if !requires(&[]) {
         return;
@@ -233,6 +240,7 @@ fn root_a_second_instance_works_beside_the_first() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_no_privilege_is_kept_after_the_start() {
     if !requires(&[]) {
         return;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use scenarios::paths::{self, Comparison, FaultKind, Losses, PATHS, Path, Report, Sender};
+use scenarios::paths::{self, Comparison, FaultKind, Losses, PATHS, Path, SendReport, Sender};
 use scenarios::{Outcome, Tracer, World, check_line, requires};
 
 const GROUP: &str = "send path";
@@ -24,6 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const RUNS: usize = 3;
 
 #[test]
+#[ignore = "needs root"]
 fn root_every_send_path_is_counted_exactly_once() {
     if !requires(&[]) {
         return;
@@ -39,7 +40,7 @@ fn every_path(last: bool) -> bool {
     let world = World::pair();
     let netns = world.a.netns();
     let tracer = watch(&world);
-    let mut senders: Vec<(Sender, Result<Report, String>)> = Vec::new();
+    let mut senders: Vec<(Sender, Result<SendReport, String>)> = Vec::new();
     for (batch, paths) in PATHS.chunks(AT_ONCE).enumerate() {
         let started: Vec<Sender> = paths
             .iter()
@@ -62,7 +63,7 @@ fn every_path(last: bool) -> bool {
     let mut unclaimed = run.events.clone();
     for (sender, report) in &senders {
         let name = sender.path.name;
-        let none = Report::default();
+        let none = SendReport::default();
         let known = report.as_ref().unwrap_or(&none);
         let (ours, others): (Vec<_>, Vec<_>) = unclaimed
             .into_iter()
@@ -113,6 +114,7 @@ fn every_path(last: bool) -> bool {
 /// Where programs can be preempted and the perf tracepoint is not to be had, the kernel skips the sends of others
 /// meanwhile; the totals must say so.
 #[test]
+#[ignore = "needs root"]
 fn root_sends_of_many_processes_at_once_are_counted_once_or_missed_by_the_kernel() {
     if !requires(&[]) {
         return;
@@ -125,7 +127,7 @@ fn root_sends_of_many_processes_at_once_are_counted_once_or_missed_by_the_kernel
         .map(|number| start(&world, udp, number, MANY))
         .collect();
     senders.iter_mut().for_each(Sender::go);
-    let reports: Vec<Report> = senders
+    let reports: Vec<SendReport> = senders
         .iter_mut()
         .map(|sender| sender.report(DEADLINE).expect("UDP works everywhere"))
         .collect();
@@ -182,7 +184,7 @@ fn root_sends_of_many_processes_at_once_are_counted_once_or_missed_by_the_kernel
 
 fn watch(world: &World) -> Tracer {
     Tracer::start(&[
-        "--signal",
+        "--event",
         "send,send_error",
         "--would-block",
         "--netns",

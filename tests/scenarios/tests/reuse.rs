@@ -9,12 +9,13 @@ const SOCKETS: usize = 100;
 const UNACCEPTED: usize = 50;
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_socket_that_nobody_used_has_no_owner_of_one_before() {
     if !requires(&[]) {
         return;
     }
     let world = World::pair();
-    let tracer = Tracer::start(&["--signal", "reset,connection"]);
+    let tracer = Tracer::start(&["--event", "reset,connection"]);
 
     // Sockets that have an owner, and end: many, so that their memory is what is free now.
     let mut before = world.b.peer("reuse-before");
@@ -44,7 +45,7 @@ fn root_a_socket_that_nobody_used_has_no_owner_of_one_before() {
         client.ok("close c");
     }
     let resets = tracer.wait_for_count("RSTs received", UNACCEPTED, SOON, |event| {
-        event["signal"] == "reset"
+        event["event"] == "reset"
             && event["reset"]["direction"] == "received"
             && event["flow"]["local"] == "10.99.1.2:7101"
     });
@@ -61,7 +62,7 @@ fn root_a_socket_that_nobody_used_has_no_owner_of_one_before() {
         after.ok("close c");
     }
     let refused = tracer.wait_for_count("refusals", SOCKETS, SOON, |event| {
-        event["signal"] == "connection" && event["flow"]["remote"] == "10.99.1.2:7102"
+        event["event"] == "connection" && event["flow"]["remote"] == "10.99.1.2:7102"
     });
     for event in refused {
         assert_eq!(event["owner"]["pid"], after.id.pid, "{event}");

@@ -14,7 +14,11 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn root() -> bool {
-    nix::unistd::geteuid().is_root() || skip("needs root: run `cargo xtask test` as root")
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "needs root: run `cargo xtask test` as root"
+    );
+    true
 }
 
 fn start() -> Child {
@@ -102,6 +106,7 @@ fn cgroups(of: u32) -> Vec<PathBuf> {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_selftest_passes_on_this_host() {
     if !root() {
         return;
@@ -122,7 +127,7 @@ fn root_selftest_passes_on_this_host() {
     assert!(sum["pass"].as_u64().expect("a number") >= 15, "{sum}");
     for line in checks {
         assert_eq!(line["type"], "check");
-        assert_eq!(line["group"], "signal");
+        assert_eq!(line["group"], "event");
         let detail = line["detail"].as_str().expect("text");
         assert!(!detail.is_empty(), "{line}");
     }
@@ -131,6 +136,7 @@ fn root_selftest_passes_on_this_host() {
 
 /// Somebody else fails to send in the namespace of the test: one event more than were provoked.
 #[test]
+#[ignore = "needs root"]
 fn root_selftest_finds_an_event_that_it_did_not_provoke() {
     if !root() {
         return;
@@ -167,6 +173,7 @@ fn root_selftest_finds_an_event_that_it_did_not_provoke() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_an_interrupted_selftest_leaves_nothing_behind() {
     if !root() {
         return;

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The send error of this process with this many bytes: sizes tell the sends of one process apart.
 fn error_of(tracer: &Tracer, peer: &Peer, bytes: u64) -> Value {
     tracer.wait_for(&format!("failed send of {bytes} bytes"), SOON, |event| {
-        event["signal"] == "send_error"
+        event["event"] == "send_error"
             && event["owner"]["pid"] == peer.id.pid
             && event["send_error"]["requested_bytes"] == bytes
     })
@@ -33,6 +33,7 @@ fn counted(lines: &[Value], kind: &str, pid: u32) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_would_block_and_partial_sends_are_counted_not_listed() {
     if !requires(&[]) {
         return;
@@ -73,6 +74,7 @@ fn root_would_block_and_partial_sends_are_counted_not_listed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_unix_sockets_name_their_path() {
     if !requires(&[]) {
         return;
@@ -124,6 +126,7 @@ fn root_unix_sockets_name_their_path() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_raw_packet_and_netlink_sockets_are_seen() {
     if !requires(&[]) {
         return;
@@ -193,12 +196,13 @@ fn returns(run: &scenarios::Run, pid: u32) -> (Vec<u64>, Vec<i64>) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_every_send_is_one_event_when_asked_for() {
     if !requires(&[]) {
         return;
     }
     let world = World::pair();
-    let tracer = Tracer::start(&["--signal", "send,send_error", "--would-block"]);
+    let tracer = Tracer::start(&["--event", "send,send_error", "--would-block"]);
     let mut pair = Connection::new(&world, "every-send", "every-server");
     let pid = pair.client.id.pid;
     for bytes in [401, 402, 403] {
@@ -212,7 +216,7 @@ fn root_every_send_is_one_event_when_asked_for() {
     pair.client
         .fails("sendto u 414 203.0.113.9:9004", libc::ENETUNREACH);
     let last = tracer.wait_for("the failed send", SOON, |event| {
-        event["signal"] == "send_error" && event["owner"]["pid"] == pid
+        event["event"] == "send_error" && event["owner"]["pid"] == pid
     });
     assert_error(&last, "ENETUNREACH", libc::ENETUNREACH);
     let run = tracer.stop();
@@ -245,6 +249,7 @@ fn root_every_send_is_one_event_when_asked_for() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sends_that_succeed_are_no_events_unless_asked_for() {
     if !requires(&[]) {
         return;
@@ -262,12 +267,13 @@ fn root_sends_that_succeed_are_no_events_unless_asked_for() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_sends_beyond_the_rate_are_counted_with_their_bytes() {
     if !requires(&[]) {
         return;
     }
     let world = World::pair();
-    let tracer = Tracer::start(&["--signal", "send", "--rate", "10"]);
+    let tracer = Tracer::start(&["--event", "send", "--rate", "10"]);
     let mut peer = world.a.peer("many-sends");
     let pid = peer.id.pid;
     peer.ok("open u udp4");
@@ -282,6 +288,7 @@ fn root_sends_beyond_the_rate_are_counted_with_their_bytes() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_count_and_duration_end_a_run() {
     if !requires(&[]) {
         return;

@@ -13,6 +13,7 @@ use scenarios::{Outcome, Peer, SOON, Tracer, assert_owner, check_line, number, r
 const IFF_UP: u32 = 1;
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_driver_that_hangs_is_told_as_the_kernel_counts_it() {
     if !requires(&["tc"]) {
         return;
@@ -23,7 +24,7 @@ fn root_a_driver_that_hangs_is_told_as_the_kernel_counts_it() {
         check_line("drop", "NETDEV_TX_BUSY", Outcome::Unsupported, why);
         return;
     };
-    let tracer = Tracer::start(&["--signal", "device"]);
+    let tracer = Tracer::start(&["--event", "device"]);
     let mut sender = card.up();
     card.mask_interrupts();
     // More than its ring of 512 holds, of several sockets: each may have so much in flight only.

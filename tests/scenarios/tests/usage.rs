@@ -41,7 +41,7 @@ fn assert_one_line(stderr: &str) {
 fn wrong_words_are_usage_errors() {
     let cases: &[&[&str]] = &[
         &["--errno", "EWHATEVER"],
-        &["--signal", "smoke"],
+        &["--event", "smoke"],
         &["--remote", "10.0.0.0/99"],
         &["--remote", "not-a-network"],
         &["--proto", "carrier-pigeon"],
@@ -65,6 +65,7 @@ fn wrong_words_are_usage_errors() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_what_the_host_does_not_have_is_a_failure() {
     if !requires(&[]) {
         return;
@@ -94,6 +95,7 @@ fn public_copy(dir: &Path) -> PathBuf {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_without_root_live_says_what_to_do() {
     if !requires(&[]) {
         return;
@@ -136,6 +138,7 @@ fn root_without_root_live_says_what_to_do() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_file_limit_too_low_is_said() {
     if !requires(&[]) {
         return;
@@ -149,7 +152,8 @@ fn root_a_file_limit_too_low_is_said() {
 }
 
 #[test]
-fn root_doctor_names_a_hook_for_each_signal() {
+#[ignore = "needs root"]
+fn root_doctor_names_a_hook_for_each_event_kind() {
     if !requires(&[]) {
         return;
     }

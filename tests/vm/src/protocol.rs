@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 /// Where the manifest lies in the initramfs.
 pub const MANIFEST: &str = "/manifest.json";
 /// The line on which the frames leave: the second serial port; the first is the kernel's console.
+#[cfg(not(target_arch = "aarch64"))]
 pub const RESULTS: &str = "/dev/ttyS1";
+/// The console is no line of this kind there.
+#[cfg(target_arch = "aarch64")]
+pub const RESULTS: &str = "/dev/ttyS0";
 
 /// What a machine is to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,7 +59,7 @@ pub enum Frame {
         text: String,
     },
     /// So many tracepoints fired during a step while this host may keep BPF programs from running: see
-    /// [`crate::witness`].
+    /// [`crate::trace_instance`].
     Withheld { step: String, firings: u64 },
     /// A step is over. Neither code nor signal: it could not be started, or was killed at its time limit.
     End {

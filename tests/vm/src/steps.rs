@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::kernel_log::KernelLog;
 use crate::protocol::{Frame, Manifest, Step, Stream};
-use crate::witness::Witness;
+use crate::trace_instance::TraceInstance;
 
 /// How often a running step is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_secs(2);
 pub struct Reporter {
     out: File,
     log: KernelLog,
-    witness: Option<Witness>,
+    trace_instance: Option<TraceInstance>,
 }
 
 impl Reporter {
@@ -34,20 +34,20 @@ impl Reporter {
         Self {
             out,
             log,
-            witness: None,
+            trace_instance: None,
         }
     }
 
     /// Also tells what this host may keep from BPF programs.
-    pub fn with_witness(mut self, witness: Option<Witness>) -> Self {
-        self.witness = witness;
+    pub fn with_trace_instance(mut self, trace_instance: Option<TraceInstance>) -> Self {
+        self.trace_instance = trace_instance;
         self
     }
 
     fn firings(&self) -> u64 {
-        self.witness
+        self.trace_instance
             .as_ref()
-            .map_or(0, |witness| witness.firings().1)
+            .map_or(0, |trace_instance| trace_instance.firings().1)
     }
 
     /// # Errors
@@ -258,7 +258,7 @@ mod tests {
         let mut reporter = Reporter {
             out: file.try_clone().expect("a descriptor"),
             log: KernelLog::open(),
-            witness: None,
+            trace_instance: None,
         };
         run(&manifest, &mut reporter).expect("the file takes all");
         file.seek(SeekFrom::Start(0)).expect("a file");

@@ -1,4 +1,4 @@
-//! What the kernel half counted: per (signal, code, flow), or per (signal, code).
+//! What the BPF programs counted: per (event kind, code, flow), or per (event kind, code).
 
 use tracer_common::{AggregateKey, AggregateValue, CodeKey, code};
 
@@ -7,8 +7,8 @@ use super::{
 };
 use tracer_model::errno;
 use tracer_model::event::{
-    Connection, Counted, CountedKind, Detail, Device, Drop, Event, Outcome, Owner, Reset,
-    Retransmit, Send, SendError, Signal, TcpState,
+    Connection, Counted, CountedKind, Detail, Device, Event, EventKind, Outcome, Owner, PacketDrop,
+    Reset, Retransmit, SendError, SendOk, TcpState,
 };
 
 /// What an aggregated count becomes.
@@ -29,18 +29,19 @@ pub fn aggregated(
     names: &dyn Names,
     list_would_block: bool,
 ) -> Result<Aggregated, DecodeError> {
-    let signal = Signal::from_number(key.signal).ok_or(DecodeError::UnknownSignal(key.signal))?;
+    let event_kind = EventKind::from_number(key.event_kind)
+        .ok_or(DecodeError::UnknownEventKind(key.event_kind))?;
     let flow = flow(&value.flow, value.flags, &Default::default(), names);
-    let kind = match (signal, key.code) {
-        (Signal::SendError, code::PARTIAL_SEND) => Some(CountedKind::PartialSend),
-        (Signal::SendError, EAGAIN) if !list_would_block => Some(CountedKind::WouldBlock),
+    let kind = match (event_kind, key.code) {
+        (EventKind::SendError, code::PARTIAL_SEND) => Some(CountedKind::PartialSend),
+        (EventKind::SendError, EAGAIN) if !list_would_block => Some(CountedKind::WouldBlock),
         _ => None,
     };
     if let Some(kind) = kind {
         return Ok(Aggregated::Counted(Box::new(Counted {
-            signal,
+            event_kind,
             kind,
-            code: (kind == CountedKind::WouldBlock).then(|| code_name(signal, key.code, names)),
+            code: (kind == CountedKind::WouldBlock).then(|| code_name(event_kind, key.code, names)),
             count: value.count,
             bytes: (kind == CountedKind::PartialSend).then_some(value.bytes),
             first_boot_ns: Some(value.first_ns),
@@ -49,8 +50,8 @@ pub fn aggregated(
             flow,
         })));
     }
-    let detail =
-        detail(signal, key.code, value, names).ok_or(DecodeError::UnknownSignal(key.signal))?;
+    let detail = detail(event_kind, key.code, value, names)
+        .ok_or(DecodeError::UnknownEventKind(key.event_kind))?;
     let event = Event {
         boot_ns: value.last_ns,
         count: value.count,
@@ -62,18 +63,19 @@ pub fn aggregated(
     Ok(Aggregated::Event(Box::new(event)))
 }
 
-/// Makes a count of what was counted per (signal, code) alone.
+/// Makes a count of what was counted per (event kind, code) alone.
 pub fn counted_by_code(
     key: &CodeKey,
     count: u64,
     kind: CountedKind,
     names: &dyn Names,
 ) -> Result<Counted, DecodeError> {
-    let signal = Signal::from_number(key.signal).ok_or(DecodeError::UnknownSignal(key.signal))?;
+    let event_kind = EventKind::from_number(key.event_kind)
+        .ok_or(DecodeError::UnknownEventKind(key.event_kind))?;
     Ok(Counted {
-        signal,
+        event_kind,
         kind,
-        code: Some(code_name(signal, key.code, names)),
+        code: Some(code_name(event_kind, key.code, names)),
         count,
         bytes: None,
         first_boot_ns: None,
@@ -85,15 +87,15 @@ pub fn counted_by_code(
 
 const EAGAIN: u32 = libc::EAGAIN as u32;
 
-/// The fields that the code carries; `None` for a signal that no hook produces.
+/// The fields that the code carries; `None` for an event kind that no hook produces.
 fn detail(
-    signal: Signal,
+    event_kind: EventKind,
     packed: u32,
     value: &AggregateValue,
     names: &dyn Names,
 ) -> Option<Detail> {
-    Some(match signal {
-        Signal::Retransmit => {
+    Some(match event_kind {
+        EventKind::Retransmit => {
             let (cause, timer, err) = code::retransmit_parts(packed);
             Detail::Retransmit(Retransmit {
                 cause: cause_of(u32::from(cause)),
@@ -104,13 +106,13 @@ fn detail(
                 trigger: trigger(timer),
             })
         }
-        Signal::SendError => Detail::SendError(SendError {
+        EventKind::SendError => Detail::SendError(SendError {
             errno: packed,
             requested_bytes: None,
             sent_bytes: Some(0),
             blocked_us: None,
         }),
-        Signal::Drop => Detail::Drop(Drop {
+        EventKind::Drop => Detail::Drop(PacketDrop {
             reason: super::some(packed).map(|reason| drop_reason(reason, names)),
             location: None,
             interface: None,
@@ -118,7 +120,7 @@ fn detail(
             direction: None,
             ifindex: None,
         }),
-        Signal::Device => {
+        EventKind::Device => {
             let code = packed as i32;
             // A packet has bytes; the watchdog's report of a stuck queue has none.
             let timeout = code == -libc::ETIMEDOUT && value.bytes == 0;
@@ -131,14 +133,14 @@ fn detail(
                 timeout,
             })
         }
-        Signal::Reset => {
+        EventKind::Reset => {
             let (direction, reason) = code::reset_parts(packed);
             Detail::Reset(Reset {
                 direction: direction_of(u32::from(direction)),
                 reason: rst_reason(reason).map(|reason| reset_reason(reason, names)),
             })
         }
-        Signal::Connection => {
+        EventKind::Connection => {
             let (from, to, errno) = code::connection_parts(packed);
             Detail::Connection(Connection {
                 from: TcpState::from_number(u32::from(from)),
@@ -146,11 +148,11 @@ fn detail(
                 errno: (errno != 0 && errno != u16::MAX).then_some(u32::from(errno)),
             })
         }
-        Signal::Send => Detail::Send(Send {
+        EventKind::Send => Detail::Send(SendOk {
             requested_bytes: None,
             sent_bytes: value.bytes,
         }),
-        Signal::Lost => return None,
+        EventKind::Lost => return None,
     })
 }
 
@@ -159,10 +161,10 @@ fn rst_reason(reason: u32) -> Option<u32> {
     (reason != u32::from(u16::MAX)).then_some(reason)
 }
 
-/// What the code of a signal stands for, in a word or two.
-fn code_name(signal: Signal, packed: u32, names: &dyn Names) -> String {
-    match signal {
-        Signal::Retransmit => {
+/// What the code of an event kind stands for, in a word or two.
+fn code_name(event_kind: EventKind, packed: u32, names: &dyn Names) -> String {
+    match event_kind {
+        EventKind::Retransmit => {
             let (cause, _, err) = code::retransmit_parts(packed);
             let cause = cause_of(u32::from(cause)).name();
             match outcome(err) {
@@ -170,16 +172,16 @@ fn code_name(signal: Signal, packed: u32, names: &dyn Names) -> String {
                 failed @ Outcome::Failed(_) => format!("{cause} {}", failed.name()),
             }
         }
-        Signal::SendError if packed == code::PARTIAL_SEND => {
+        EventKind::SendError if packed == code::PARTIAL_SEND => {
             CountedKind::PartialSend.name().to_owned()
         }
-        Signal::SendError => errno::display(packed).into_owned(),
-        Signal::Drop => match super::some(packed) {
+        EventKind::SendError => errno::display(packed).into_owned(),
+        EventKind::Drop => match super::some(packed) {
             Some(reason) => drop_reason(reason, names),
             None => "no reason given".to_owned(),
         },
-        Signal::Device => tracer_model::event::transmit_code_name(packed as i32).into_owned(),
-        Signal::Reset => {
+        EventKind::Device => tracer_model::event::transmit_code_name(packed as i32).into_owned(),
+        EventKind::Reset => {
             let (direction, reason) = code::reset_parts(packed);
             let direction = direction_of(u32::from(direction)).map_or("unknown", |way| way.name());
             match rst_reason(reason) {
@@ -187,7 +189,7 @@ fn code_name(signal: Signal, packed: u32, names: &dyn Names) -> String {
                 None => direction.to_owned(),
             }
         }
-        Signal::Connection => {
+        EventKind::Connection => {
             let (from, to, errno) = code::connection_parts(packed);
             let [from, to] = [from, to]
                 .map(|state| TcpState::from_number(u32::from(state)).map_or("?", TcpState::name));
@@ -196,7 +198,7 @@ fn code_name(signal: Signal, packed: u32, names: &dyn Names) -> String {
                 errno => format!("{from} to {to} {}", errno::display(u32::from(errno))),
             }
         }
-        Signal::Send => "sent".to_owned(),
-        Signal::Lost => String::new(),
+        EventKind::Send => "sent".to_owned(),
+        EventKind::Lost => String::new(),
     }
 }

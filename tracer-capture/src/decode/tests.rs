@@ -5,7 +5,7 @@ mod tally;
 
 use std::mem::size_of;
 
-use tracer_common::{Flow as WireFlow, as_bytes, signal};
+use tracer_common::{Flow as WireFlow, as_bytes, event_kind};
 
 use super::*;
 use tracer_model::event::{Endpoint, Flow};
@@ -46,10 +46,10 @@ fn tcp4() -> WireFlow {
     flow
 }
 
-fn head(signal: u32, flags: u32, flow: WireFlow) -> Head {
+fn head(event_kind: u32, flags: u32, flow: WireFlow) -> Head {
     Head {
         boot_ns: 5,
-        signal,
+        event_kind,
         flags,
         flow,
         ..Default::default()
@@ -71,21 +71,21 @@ fn text(end: Option<Endpoint>) -> Option<String> {
 #[test]
 fn a_record_comes_back_from_its_bytes() {
     let record = RetransmitRecord {
-        head: head(signal::RETRANSMIT, 0, tcp4()),
+        head: head(event_kind::RETRANSMIT, 0, tcp4()),
         segments: 3,
         ..Default::default()
     };
     assert_eq!(
-        decode(signal::RETRANSMIT, as_bytes(&record)),
+        decode(event_kind::RETRANSMIT, as_bytes(&record)),
         Ok(Record::Retransmit(record))
     );
     let record = ConnectionRecord {
-        head: head(signal::CONNECTION, 0, tcp4()),
+        head: head(event_kind::CONNECTION, 0, tcp4()),
         errno: 111,
         ..Default::default()
     };
     assert_eq!(
-        decode(signal::CONNECTION, as_bytes(&record)),
+        decode(event_kind::CONNECTION, as_bytes(&record)),
         Ok(Record::Connection(record))
     );
 }
@@ -93,15 +93,15 @@ fn a_record_comes_back_from_its_bytes() {
 #[test]
 fn a_send_keeps_what_was_asked_and_what_was_taken() {
     let record = SendRecord {
-        head: head(signal::SEND, 0, tcp4()),
+        head: head(event_kind::SEND, 0, tcp4()),
         requested_bytes: 4096,
         sent_bytes: 1000,
         ..Default::default()
     };
-    let decoded = decode(signal::SEND, as_bytes(&record)).expect("a record");
+    let decoded = decode(event_kind::SEND, as_bytes(&record)).expect("a record");
     assert_eq!(decoded, Record::Send(record));
     let event = made(&decoded);
-    let expected = Send {
+    let expected = SendOk {
         requested_bytes: Some(4096),
         sent_bytes: 1000,
     };
@@ -119,7 +119,7 @@ fn a_send_keeps_what_was_asked_and_what_was_taken() {
 
 #[test]
 fn a_wrong_length_is_told_with_both_numbers() {
-    let error = decode(signal::DROP, &[0; 5]).unwrap_err();
+    let error = decode(event_kind::DROP, &[0; 5]).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -127,33 +127,33 @@ fn a_wrong_length_is_told_with_both_numbers() {
             size_of::<DropRecord>()
         )
     );
-    assert!(decode(signal::DROP, &[]).is_err());
-    assert!(decode(signal::DROP, &[0; size_of::<DropRecord>() + 1]).is_err());
+    assert!(decode(event_kind::DROP, &[]).is_err());
+    assert!(decode(event_kind::DROP, &[0; size_of::<DropRecord>() + 1]).is_err());
 }
 
 #[test]
-fn an_unknown_signal_is_told_with_its_number() {
+fn an_unknown_event_kind_is_told_with_its_number() {
     assert_eq!(
         decode(7, &[]).unwrap_err().to_string(),
-        "no signal has the number 7"
+        "no event kind has the number 7"
     );
     assert_eq!(
         decode(u32::MAX, &[0; 400]),
-        Err(DecodeError::UnknownSignal(u32::MAX))
+        Err(DecodeError::UnknownEventKind(u32::MAX))
     );
 }
 
 #[test]
-fn a_record_in_the_place_of_another_signal_is_refused() {
+fn a_record_in_the_place_of_another_event_kind_is_refused() {
     let record = DropRecord {
         head: head(4_000, 0, tcp4()),
         ..Default::default()
     };
-    let error = decode(signal::DROP, as_bytes(&record)).unwrap_err();
+    let error = decode(event_kind::DROP, as_bytes(&record)).unwrap_err();
     assert_eq!(
         error,
-        DecodeError::WrongSignal {
-            ring: Signal::Drop,
+        DecodeError::WrongEventKind {
+            ring: EventKind::Drop,
             record: 4_000
         }
     );
@@ -185,7 +185,7 @@ fn no_bytes_make_it_panic() {
                 // The family, so that all of them are met.
                 bytes[88..90].copy_from_slice(&(round as u16 % 50).to_ne_bytes());
                 if let Ok(record) = decode(number, &bytes) {
-                    assert_eq!(made(&record).signal().number(), Some(number));
+                    assert_eq!(made(&record).kind().number(), Some(number));
                 }
             }
         }
@@ -207,7 +207,7 @@ fn a_retransmit_carries_its_socket() {
         ..Default::default()
     };
     let record = RetransmitRecord {
-        head: head(signal::RETRANSMIT, head_flag::TCP, tcp4()),
+        head: head(event_kind::RETRANSMIT, head_flag::TCP, tcp4()),
         tcp,
         cause: 1,
         timer: 1,
@@ -264,7 +264,7 @@ fn a_socket_that_was_never_answered_has_no_last_ack() {
         last_ack_jiffies_ago: 9,
         ..Default::default()
     };
-    let head = head(signal::CONNECTION, head_flag::TCP, tcp4());
+    let head = head(event_kind::CONNECTION, head_flag::TCP, tcp4());
     let record = ConnectionRecord {
         head,
         tcp,
@@ -308,7 +308,7 @@ fn without_its_flag_the_socket_is_missing() {
 #[test]
 fn a_drop_is_named_by_the_running_kernel() {
     let mut record = DropRecord {
-        head: head(signal::DROP, 0, tcp4()),
+        head: head(event_kind::DROP, 0, tcp4()),
         location: 0xffff_ffff_8100_0010,
         reason: 64,
         ifindex: 2,

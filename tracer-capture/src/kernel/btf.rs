@@ -202,9 +202,15 @@ impl Btf {
         let (mut width, mut target) = (0, 0);
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
+            let (part, element) = element(part)?;
             let offset;
             (offset, width, target) = self.member(ty, part.as_bytes(), 0)?;
             bits = bits.checked_add(offset)?;
+            if let Some(index) = element {
+                let place;
+                (place, target) = self.word_of_array(target, index)?;
+                bits = bits.checked_add(place)?;
+            }
             if parts.peek().is_some() {
                 ty = self.resolve(target)?;
             }
@@ -264,6 +270,20 @@ impl Btf {
             }
         }
         None
+    }
+
+    /// Offset in bits and type of an element of an array of 64-bit words.
+    fn word_of_array(&self, id: u32, index: u32) -> Option<(u32, u32)> {
+        let array = self.resolve(id)?;
+        if array.kind() != kind::ARRAY {
+            return None;
+        }
+        // Type of the elements, type of the index, how many.
+        let target = word(&self.bytes, array.rest)?;
+        let element = self.resolve(target)?;
+        let count = word(&self.bytes, array.rest + 8)?;
+        let fits = element.kind() == kind::INT && element.target == 8 && index < count;
+        fits.then_some((index.checked_mul(64)?, target))
     }
 
     /// The type behind typedefs and qualifiers.
@@ -370,6 +390,17 @@ impl Btf {
 
     fn text(&self, offset: u32) -> Option<String> {
         Some(String::from_utf8_lossy(self.string(offset)?).into_owned())
+    }
+}
+
+/// A part of a path, `regs[2]`: the member and the element of it.
+fn element(part: &str) -> Option<(&str, Option<u32>)> {
+    match part.strip_suffix(']') {
+        None => Some((part, None)),
+        Some(part) => {
+            let (name, index) = part.split_once('[')?;
+            Some((name, Some(index.parse().ok()?)))
+        }
     }
 }
 

@@ -7,7 +7,6 @@ mod capability;
 mod host;
 mod misses;
 mod netns;
-#[allow(unsafe_code)]
 mod null_tests;
 mod own;
 pub mod recorded;
@@ -16,7 +15,7 @@ mod verdicts;
 
 use std::path::{Path, PathBuf};
 
-pub use btf::{BtfFacts, Feature, SteadySends};
+pub use btf::{BtfFacts, Feature, PerfTracepointSends, Processor};
 pub use capability::{Capabilities, Capability};
 pub use host::systemd_cgroup;
 pub use misses::recursion_misses;
@@ -156,6 +155,6 @@ impl Facts {
 }
 
 #[cfg(any(test, feature = "testing"))]
-pub mod perfect;
+pub mod fixture;
 #[cfg(test)]
 mod tests;

@@ -18,12 +18,12 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
-use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, signal};
+use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, event_kind};
 
 use super::facts::{Facts, ProgramVerdict, Verdicts};
-use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Serves, Wanted};
+use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Purpose, Wanted};
 use super::ring::RINGS;
-use tracer_model::filter::Resolved;
+use tracer_model::filter::FilterSpec;
 
 use bring_up::{Up, bring_up};
 pub use loaded::Loaded;
@@ -36,7 +36,7 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
 
-/// The smallest ring that holds a few records of any signal.
+/// The smallest ring that holds a few records of any event kind.
 pub const MIN_RING_BYTES: u32 = 4096;
 
 /// A link is kept only to be dropped.
@@ -54,7 +54,7 @@ enum Link {
 pub fn load(
     facts: &mut Facts,
     wanted: Wanted,
-    resolved: &Resolved,
+    resolved: &FilterSpec,
     ring_bytes: u64,
     benign: &[u32],
 ) -> Result<Loaded> {
@@ -91,22 +91,22 @@ fn keep_owners(ebpf: &mut Ebpf, verdicts: &Verdicts) -> Result<()> {
 /// As for [`load`].
 pub fn try_load(facts: &mut Facts, wanted: Wanted) -> Result<Plan> {
     let smallest = u64::from(MIN_RING_BYTES) * 16;
-    // All signals: the verifier would remove, unread, what serves only those that are not asked for.
-    let everything = Resolved {
+    // All event kinds: the verifier would remove, unread, what serves only those that are not asked for.
+    let everything = FilterSpec {
         config: Config {
-            signals: Wanted::ALL.signals,
+            event_kinds: Wanted::ALL.event_kinds,
             ..Config::default()
         },
-        ..Resolved::default()
+        ..FilterSpec::default()
     };
     load(facts, wanted, &everything, smallest, &[]).map(|loaded| loaded.plan)
 }
 
-fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
-    let sizes = ring_sizes(ring_bytes, resolved.config.signals);
+fn object(plan: &Plan, resolved: &FilterSpec, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
+    let sizes = ring_sizes(ring_bytes, resolved.config.event_kinds);
     let used = sizes.iter().zip(RINGS);
     let smallest = used
-        .filter(|(_, (_, signal, _))| has_share(*signal, resolved.config.signals))
+        .filter(|(_, (_, event_kind, _))| has_share(*event_kind, resolved.config.event_kinds))
         .map(|((_, bytes), _)| *bytes)
         .min()
         .unwrap_or(MIN_RING_BYTES);
@@ -115,9 +115,12 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         file_refs_bias: plan.file_refs_bias,
         abilities: plan.abilities,
         registers_offset: plan.registers_offset,
+        calls: plan.calls,
         other_sends: u64::from(plan.sees_other_sends()),
-        sock_type: plan.steady_sends.map_or(0, |ids| ids.sock.into()),
-        tcp_sock_type: plan.steady_sends.map_or(0, |ids| ids.tcp_sock.into()),
+        sock_type: plan.perf_tracepoint_sends.map_or(0, |ids| ids.sock.into()),
+        tcp_sock_type: plan
+            .perf_tracepoint_sends
+            .map_or(0, |ids| ids.tcp_sock.into()),
         ..resolved.config
     });
     let offsets: &[u32; OFFSET_COUNT] = &plan.offsets;
@@ -134,7 +137,7 @@ fn object(plan: &Plan, resolved: &Resolved, ring_bytes: u64, btf: &Btf) -> Resul
         loader.map_max_entries(name, bytes);
     }
     let patched = plan
-        .steady_sends
+        .perf_tracepoint_sends
         .map(|ids| Patched::with_cast(&OBJECT.0, ids.cast));
     let object = patched.as_ref().map_or(&OBJECT.0, Patched::bytes);
     loader.load(object).map_err(|error| {
@@ -156,14 +159,14 @@ fn verifier_log_level() -> VerifierLogLevel {
 }
 
 /// The ring of sends is a single page unless they are wanted; the others always have their share.
-fn has_share(signal: u32, wanted: u64) -> bool {
-    signal != signal::SEND || wanted >> signal::SEND & 1 != 0
+fn has_share(event_kind: u32, wanted: u64) -> bool {
+    event_kind != event_kind::SEND || wanted >> event_kind::SEND & 1 != 0
 }
 
 /// Size of each ring: its share of the total, rounded down to a power of two, at least a page.
-fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); signal::COUNT] {
-    let weight = |signal, weight| {
-        if has_share(signal, wanted) {
+fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); event_kind::COUNT] {
+    let weight = |event_kind, weight| {
+        if has_share(event_kind, wanted) {
             u64::from(weight)
         } else {
             0
@@ -171,11 +174,11 @@ fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); signal::COUNT] {
     };
     let weights: u64 = RINGS
         .iter()
-        .map(|(_, signal, own)| weight(*signal, *own))
+        .map(|(_, event_kind, own)| weight(*event_kind, *own))
         .sum();
-    RINGS.map(|(name, signal, own)| {
+    RINGS.map(|(name, event_kind, own)| {
         let share = (total / weights)
-            .saturating_mul(weight(signal, own))
+            .saturating_mul(weight(event_kind, own))
             .max(u64::from(MIN_RING_BYTES));
         let power = 1u32 << share.ilog2().min(30);
         (name, power)
@@ -184,10 +187,10 @@ fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); signal::COUNT] {
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
     ebpf.take_map(name)
-        .with_context(|| format!("the kernel half has no map {name}"))
+        .with_context(|| format!("the BPF object has no map {name}"))
 }
 
-fn fill(ebpf: &mut Ebpf, resolved: &Resolved, benign: &[u32]) -> Result<()> {
+fn fill(ebpf: &mut Ebpf, resolved: &FilterSpec, benign: &[u32]) -> Result<()> {
     let mut pids: HashMap<_, u32, u64> = HashMap::try_from(map(ebpf, "PIDS")?)?;
     for (pid, start_ns) in &resolved.pids {
         pids.insert(pid, start_ns / START_TICK_NS, 0)
@@ -221,7 +224,7 @@ fn fill(ebpf: &mut Ebpf, resolved: &Resolved, benign: &[u32]) -> Result<()> {
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
     ebpf.map_mut(name)
-        .with_context(|| format!("the kernel half has no map {name}"))
+        .with_context(|| format!("the BPF object has no map {name}"))
 }
 
 fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, ProgramError> {
@@ -260,12 +263,23 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, Progra
     })
 }
 
-fn signals_of(hook: &Hook) -> Vec<u32> {
-    let signal = |serves: &Serves| match serves {
-        Serves::Signal(signal) => Some(*signal),
+fn kinds_of(hook: &Hook) -> Vec<u32> {
+    let event_kind = |serves: &Purpose| match serves {
+        Purpose::Event(event_kind) => Some(*event_kind),
         _ => None,
     };
-    hook.serves.iter().filter_map(signal).collect()
+    hook.serves.iter().filter_map(event_kind).collect()
+}
+
+/// What an error of the kernel means; one is known inside of it alone, so that libraries call it unknown.
+fn words(error: &std::io::Error) -> String {
+    const ENOTSUPP: i32 = 524;
+    match error.raw_os_error() {
+        Some(ENOTSUPP) => {
+            "this kernel does not support it on this processor (ENOTSUPP, os error 524)".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// One line out of aya's error: the kernel's errno, and the verifier's last words when there are any.
@@ -287,7 +301,7 @@ fn refused(error: &ProgramError) -> ProgramVerdict {
         .lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)));
-    let mut text = io_error.map_or_else(|| error.to_string(), ToString::to_string);
+    let mut text = io_error.map_or_else(|| error.to_string(), words);
     if let Some(last) = last {
         text = format!("{text}: {last}");
     }

@@ -10,22 +10,24 @@ mod fields;
 mod groups;
 mod names;
 mod null;
+mod perf_tracepoint;
 mod privilege;
 mod sends;
-mod steady;
 
-use tracer_common::{OFFSET_COUNT, signal};
+use tracer_common::{OFFSET_COUNT, SystemCalls, event_kind};
 
-use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict, SteadySends};
+use crate::kernel::facts::{
+    BtfFacts, Facts, Feature, PerfTracepointSends, Processor, ProgramVerdict,
+};
 use choose::{choose, loss_of};
 use names::losses_of_names;
 
 pub use error::PlanError;
 pub use fields::{FieldLoss, field_losses};
 pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
+pub use perf_tracepoint::PERF_TRACEPOINT;
 pub use privilege::{Missing, Privileges, privileges};
 pub use sends::{OTHER_SENDS, SENDS};
-pub use steady::STEADY;
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
@@ -33,32 +35,32 @@ pub const NEEDED_FILES: u64 = 128;
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Bit per [`tracer_common::signal`].
-    pub signals: u64,
+    /// Bit per [`tracer_common::event_kind`].
+    pub event_kinds: u64,
     /// Children of the wanted processes too.
     pub follow: bool,
 }
 
 impl Wanted {
-    /// Every signal, without following children.
+    /// Every event kind, without following children.
     pub const ALL: Self = Self {
-        signals: (1 << signal::COUNT) - 1,
+        event_kinds: (1 << event_kind::COUNT) - 1,
         follow: false,
     };
 
-    const fn has(self, signal: u32) -> bool {
-        self.signals >> signal & 1 != 0
+    const fn has(self, event_kind: u32) -> bool {
+        self.event_kinds >> event_kind & 1 != 0
     }
 }
 
 /// What a hook is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Serves {
-    /// One of [`tracer_common::signal`].
-    Signal(u32),
+pub enum Purpose {
+    /// One of [`tracer_common::event_kind`].
+    Event(u32),
     /// Who owns a socket.
     Owner,
-    /// Whose packet a driver refused: told by the drop of the same packet just before.
+    /// Whose packet a driver refused: known from the drop of the same packet just before.
     DeviceOwner,
     /// `--follow`.
     Follow,
@@ -66,18 +68,18 @@ pub enum Serves {
     OwnerEnd,
 }
 
-impl Serves {
+impl Purpose {
     /// The word of the output contract.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Signal(signal::RETRANSMIT) => "retransmit",
-            Self::Signal(signal::SEND_ERROR) => "send_error",
-            Self::Signal(signal::DROP) => "drop",
-            Self::Signal(signal::DEVICE) => "device",
-            Self::Signal(signal::RESET) => "reset",
-            Self::Signal(signal::CONNECTION) => "connection",
-            Self::Signal(signal::SEND) => "send",
-            Self::Signal(_) => "unknown",
+            Self::Event(event_kind::RETRANSMIT) => "retransmit",
+            Self::Event(event_kind::SEND_ERROR) => "send_error",
+            Self::Event(event_kind::DROP) => "drop",
+            Self::Event(event_kind::DEVICE) => "device",
+            Self::Event(event_kind::RESET) => "reset",
+            Self::Event(event_kind::CONNECTION) => "connection",
+            Self::Event(event_kind::SEND) => "send",
+            Self::Event(_) => "unknown",
             Self::Owner | Self::OwnerEnd => "owner",
             Self::DeviceOwner => "device owner",
             Self::Follow => "follow",
@@ -110,7 +112,7 @@ impl Kind {
 /// Whether a run is poorer than promised without the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// A refusal is a warning, and an error when no signal is left.
+    /// A refusal is a warning, and an error when no event kind is left.
     Required,
     /// A refusal shows in `doctor` only: many hosts refuse it by policy.
     Optional,
@@ -124,7 +126,7 @@ pub struct Hook {
     /// Tracepoint, iterator target or kernel function.
     pub attach: &'static str,
     pub kind: Kind,
-    pub serves: &'static [Serves],
+    pub serves: &'static [Purpose],
     pub need: Need,
 }
 
@@ -180,7 +182,7 @@ impl Choice {
 /// Something that this host does not give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    pub serves: Serves,
+    pub serves: Purpose,
     /// What the user will not see.
     pub lost: String,
     pub why: String,
@@ -202,8 +204,12 @@ pub struct Plan {
     pub abilities: u64,
     /// Distance of the saved registers from the start of a task's stack; 0: not needed, or unknown.
     pub registers_offset: u64,
-    /// How the program of [`STEADY`] reads sockets; `None`: it is not loaded.
-    pub steady_sends: Option<SteadySends>,
+    /// How system calls look there.
+    pub calls: SystemCalls,
+    /// Why the programs do not see what the caller of a send asks for; `None` where they do.
+    pub requests_unseen: Option<String>,
+    /// How the program of [`PERF_TRACEPOINT`] reads sockets; `None`: it is not loaded.
+    pub perf_tracepoint_sends: Option<PerfTracepointSends>,
     /// What this host does not give, as far as the kernel has had its say.
     pub losses: Vec<Loss>,
     /// Fields that were not found, and what that makes null.
@@ -225,10 +231,10 @@ impl Plan {
         self.hooks().any(|hook| hook.program == program)
     }
 
-    /// Whether any hook is left for one of [`tracer_common::signal`].
-    pub fn sees(&self, signal: u32) -> bool {
+    /// Whether any hook is left for one of [`tracer_common::event_kind`].
+    pub fn sees(&self, event_kind: u32) -> bool {
         self.hooks().any(|hook| {
-            hook.need == Need::Required && hook.serves.contains(&Serves::Signal(signal))
+            hook.need == Need::Required && hook.serves.contains(&Purpose::Event(event_kind))
         })
     }
 
@@ -241,7 +247,7 @@ impl Plan {
                 plan.file_refs_bias,
                 plan.abilities,
                 plan.registers_offset,
-                plan.steady_sends,
+                plan.perf_tracepoint_sends,
                 plan.sees_other_sends(),
             )
         };
@@ -297,25 +303,38 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         file_refs_bias: btf.file_refs_bias,
         abilities,
         registers_offset: abilities::registers_offset(btf, abilities),
+        calls: btf.processor.map_or(SystemCalls::NONE, Processor::calls),
+        requests_unseen: abilities::requests_unseen(btf, abilities),
         losses: Vec::new(),
         fields: field_losses(btf),
-        steady_sends: btf.steady_sends.filter(|_| btf.preemptible_tracepoints),
+        perf_tracepoint_sends: btf
+            .perf_tracepoint_sends
+            .filter(|_| btf.preemptible_tracepoints),
     };
-    let wanted_signals = (0..signal::COUNT as u32).filter(|&signal| wanted.has(signal));
+    let wanted_kinds = (0..event_kind::COUNT as u32).filter(|&event_kind| wanted.has(event_kind));
     // Once the kernel has refused a program, what is missing is told by the losses.
     let is_first = facts.verdicts.refusals().next().is_none();
-    if is_first && wanted.signals != 0 && wanted_signals.clone().all(|signal| !plan.sees(signal)) {
+    if is_first
+        && wanted.event_kinds != 0
+        && wanted_kinds
+            .clone()
+            .all(|event_kind| !plan.sees(event_kind))
+    {
         return Err(PlanError::NoHooks(losses));
     }
     losses.extend(losses_of_names(facts, btf, wanted));
     losses.extend(abilities::losses(btf, wanted));
-    losses.extend(steady::loss(btf, wanted));
+    losses.extend(perf_tracepoint::loss(btf, wanted));
     Ok(Plan { losses, ..plan })
 }
 
 /// The names of all programs.
 pub fn programs() -> impl Iterator<Item = &'static str> {
-    let groups = GROUPS.iter().chain(STEADY).chain(SENDS).chain(OTHER_SENDS);
+    let groups = GROUPS
+        .iter()
+        .chain(PERF_TRACEPOINT)
+        .chain(SENDS)
+        .chain(OTHER_SENDS);
     groups
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
@@ -323,11 +342,11 @@ pub fn programs() -> impl Iterator<Item = &'static str> {
 
 fn is_wanted(group: &Group, wanted: Wanted, btf: &BtfFacts) -> bool {
     group.serves.iter().any(|serves| match *serves {
-        Serves::Signal(signal) => wanted.has(signal),
-        Serves::Owner => true,
-        Serves::DeviceOwner => wanted.has(signal::DEVICE),
-        Serves::Follow => wanted.follow,
-        Serves::OwnerEnd => !btf.features.contains(&Feature::TracingSocketStorage),
+        Purpose::Event(event_kind) => wanted.has(event_kind),
+        Purpose::Owner => true,
+        Purpose::DeviceOwner => wanted.has(event_kind::DEVICE),
+        Purpose::Follow => wanted.follow,
+        Purpose::OwnerEnd => !btf.features.contains(&Feature::TracingSocketStorage),
     })
 }
 

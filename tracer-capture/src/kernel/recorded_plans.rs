@@ -175,7 +175,7 @@ fn rhel_8_without_drop_reasons_loses_them_and_nothing_else() {
 
 /// Cookies for tracing programs came with 8.6; socket storage and the rest with 8.5.
 #[test]
-fn rhel_8_without_the_helpers_for_sockets_keeps_every_signal() {
+fn rhel_8_without_the_helpers_for_sockets_keeps_every_event_kind() {
     let newest = rhel8(|_| {});
     let lacking = |features: &'static [Feature]| {
         rhel8(|btf| {
@@ -203,8 +203,8 @@ fn rhel_8_without_the_helpers_for_sockets_keeps_every_signal() {
         let more = only_in(&losses(&older), &losses(&newest));
         assert_eq!(more.len(), more_losses, "{more:?}");
         assert_eq!(newest.fields, older.fields);
-        for signal in 0..tracer_common::signal::COUNT as u32 {
-            assert_eq!(older.sees(signal), newest.sees(signal));
+        for event_kind in 0..tracer_common::event_kind::COUNT as u32 {
+            assert_eq!(older.sees(event_kind), newest.sees(event_kind));
         }
     }
 }

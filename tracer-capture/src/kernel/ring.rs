@@ -1,21 +1,21 @@
-//! Reads the rings: one per signal, so that a flood of one cannot push out another.
+//! Reads the rings: one per event kind, so that a flood of one cannot push out another.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use tracer_common::signal;
+use tracer_common::event_kind;
 
-/// Name and signal of each ring, with the weight of its share of the ring memory.
-pub const RINGS: [(&str, u32, u32); signal::COUNT] = [
-    ("EVENTS_RETRANSMIT", signal::RETRANSMIT, 4),
-    ("EVENTS_SEND_ERROR", signal::SEND_ERROR, 4),
-    ("EVENTS_DROP", signal::DROP, 4),
-    ("EVENTS_DEVICE", signal::DEVICE, 1),
-    ("EVENTS_RESET", signal::RESET, 1),
-    ("EVENTS_CONNECTION", signal::CONNECTION, 2),
-    ("EVENTS_SEND", signal::SEND, 4),
+/// Name and event kind of each ring, with the weight of its share of the ring memory.
+pub const RINGS: [(&str, u32, u32); event_kind::COUNT] = [
+    ("EVENTS_RETRANSMIT", event_kind::RETRANSMIT, 4),
+    ("EVENTS_SEND_ERROR", event_kind::SEND_ERROR, 4),
+    ("EVENTS_DROP", event_kind::DROP, 4),
+    ("EVENTS_DEVICE", event_kind::DEVICE, 1),
+    ("EVENTS_RESET", event_kind::RESET, 1),
+    ("EVENTS_CONNECTION", event_kind::CONNECTION, 2),
+    ("EVENTS_SEND", event_kind::SEND, 4),
 ];
 
 /// All rings.
@@ -27,13 +27,13 @@ impl Rings {
     /// Takes the rings out of the loaded object.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
         let mut rings = Vec::with_capacity(RINGS.len());
-        for (name, signal, _) in RINGS {
+        for (name, event_kind, _) in RINGS {
             let map = ebpf
                 .take_map(name)
-                .with_context(|| format!("the kernel half has no map {name}"))?;
+                .with_context(|| format!("the BPF object has no map {name}"))?;
             let ring =
                 RingBuf::try_from(map).with_context(|| format!("cannot map the ring {name}"))?;
-            rings.push((signal, ring));
+            rings.push((event_kind, ring));
         }
         Ok(Self { rings })
     }
@@ -46,15 +46,15 @@ impl Rings {
             .map(|(_, ring)| unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) })
     }
 
-    /// Hands over up to `most` records of each ring as (signal, bytes); gives how many there were.
+    /// Hands over up to `most` records of each ring as (event kind, bytes); gives how many there were.
     pub fn drain(&mut self, most: usize, mut each: impl FnMut(u32, &[u8])) -> usize {
         let mut total = 0;
-        for (signal, ring) in &mut self.rings {
+        for (event_kind, ring) in &mut self.rings {
             let mut taken = 0;
             while taken < most
                 && let Some(item) = ring.next()
             {
-                each(*signal, &item);
+                each(*event_kind, &item);
                 taken += 1;
             }
             total += taken;

@@ -1,4 +1,4 @@
-//! Names of cgroups where systemd keeps its services in a hierarchy of cgroup v1: the kernel half knows cgroups of
+//! Names of cgroups where systemd keeps its services in a hierarchy of cgroup v1: the BPF programs know cgroups of
 //! v2 only, so each process is asked where it is.
 
 use std::collections::{HashMap, HashSet};

@@ -60,7 +60,7 @@ fn the_only_sender_with_the_only_descriptor_is_the_owner_while_it_lives() {
     let owner = owners.resolve(&head);
     assert_eq!(
         (owner.grade, owner.pid, owner.tid),
-        (Grade::AtSend, Some(42), Some(43))
+        (Attribution::AtSend, Some(42), Some(43))
     );
     assert_eq!((owner.uid, owner.started_boot_ns), (Some(7), Some(42_000)));
     assert_eq!(
@@ -75,7 +75,7 @@ fn whoever_makes_the_failing_call_is_the_owner_without_a_look_up() {
     let mut head = head(stored(42, grade::AT_SEND));
     head.flags = head_flag::CURRENT;
     head.file_refs = 5;
-    assert_eq!(decide(&head, Lookup::NotNeeded).grade, Grade::AtSend);
+    assert_eq!(decide(&head, Lookup::NotNeeded).grade, Attribution::AtSend);
     assert!(!owners_with(std::path::Path::new("/nowhere")).needs_holders(&head));
 }
 
@@ -84,7 +84,7 @@ fn an_orphaned_socket_keeps_its_last_owner() {
     let mut head = head(stored(42, grade::AT_SEND));
     head.flags = head_flag::ORPHAN;
     let owner = decide(&head, Lookup::NotNeeded);
-    assert_eq!((owner.grade, owner.pid), (Grade::LastKnown, Some(42)));
+    assert_eq!((owner.grade, owner.pid), (Attribution::LastKnown, Some(42)));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn an_orphaned_socket_that_nobody_used_is_unknown_and_says_why() {
     let mut head = head(Stored::default());
     head.flags = head_flag::ORPHAN;
     let owner = decide(&head, Lookup::NotNeeded);
-    assert_eq!((owner.grade, owner.pid), (Grade::Unknown, None));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Unknown, None));
     assert!(owner.why.is_some());
 }
 
@@ -100,11 +100,14 @@ fn an_orphaned_socket_that_nobody_used_is_unknown_and_says_why() {
 fn a_socket_without_a_file_belongs_to_the_kernel() {
     let mut fileless = head(Stored::default());
     fileless.file_refs = 0;
-    assert_eq!(decide(&fileless, Lookup::NotNeeded).grade, Grade::Kernel);
+    assert_eq!(
+        decide(&fileless, Lookup::NotNeeded).grade,
+        Attribution::Kernel
+    );
     let sent_by_a_kernel_thread = head(stored(0, grade::KERNEL));
     assert_eq!(
         decide(&sent_by_a_kernel_thread, Lookup::NotNeeded).grade,
-        Grade::Kernel
+        Attribution::Kernel
     );
 }
 
@@ -114,7 +117,7 @@ fn several_holders_are_all_listed_and_the_sender_comes_first() {
     head.file_refs = 2;
     let holders = [holder(7), holder(42)];
     let owner = decide(&head, Lookup::Found(&holders));
-    assert_eq!((owner.grade, owner.pid), (Grade::Shared, Some(42)));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Shared, Some(42)));
     assert_eq!(
         owner
             .holders
@@ -131,7 +134,7 @@ fn among_several_holders_a_sender_that_let_go_is_not_named() {
     head.file_refs = 2;
     let holders = [holder(7), holder(42)];
     let owner = decide(&head, Lookup::Found(&holders));
-    assert_eq!((owner.grade, owner.pid), (Grade::Shared, Some(7)));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Shared, Some(7)));
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn a_process_that_reused_the_pid_is_another_process() {
     let owner = decide(&head, Lookup::Found(&[holder(42)]));
     assert_eq!(
         (owner.grade, owner.started_boot_ns),
-        (Grade::Seeded, Some(42_000))
+        (Attribution::Seeded, Some(42_000))
     );
 }
 
@@ -151,12 +154,12 @@ fn the_child_that_alone_holds_the_socket_of_its_parent_is_the_owner() {
         &head(stored(42, grade::AT_CONNECT)),
         Lookup::Found(&[holder(43)]),
     );
-    assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Seeded, Some(43)));
     let owner = decide(
         &head(stored(42, grade::AT_SEND)),
         Lookup::Found(&[holder(43)]),
     );
-    assert_eq!((owner.grade, owner.pid), (Grade::Seeded, Some(43)));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Seeded, Some(43)));
     assert_eq!(
         owner.why.as_deref(),
         Some("pid 42 has sent on it and given it away")
@@ -166,11 +169,11 @@ fn the_child_that_alone_holds_the_socket_of_its_parent_is_the_owner() {
 #[test]
 fn the_stored_grade_stands_when_the_look_up_confirms_it() {
     for (grade, shown) in [
-        (grade::AT_CONNECT, Grade::AtConnect),
-        (grade::AT_ACCEPT, Grade::AtAccept),
-        (grade::AT_LISTEN, Grade::AtListen),
-        (grade::SEEDED, Grade::Seeded),
-        (grade::AT_CLOSE, Grade::Seeded),
+        (grade::AT_CONNECT, Attribution::AtConnect),
+        (grade::AT_ACCEPT, Attribution::AtAccept),
+        (grade::AT_LISTEN, Attribution::AtListen),
+        (grade::SEEDED, Attribution::Seeded),
+        (grade::AT_CLOSE, Attribution::Seeded),
     ] {
         let owner = decide(&head(stored(42, grade)), Lookup::Found(&[holder(42)]));
         assert_eq!((owner.grade, owner.pid), (shown, Some(42)));
@@ -185,11 +188,14 @@ fn a_socket_closed_before_the_look_up_is_last_known() {
         for file_refs in [1, 2] {
             head.file_refs = file_refs;
             let owner = decide(&head, Lookup::Found(&[]));
-            assert_eq!((owner.grade, owner.pid), (Grade::LastKnown, Some(42)));
+            assert_eq!((owner.grade, owner.pid), (Attribution::LastKnown, Some(42)));
         }
     }
     let head = head(Stored::default());
-    assert_eq!(decide(&head, Lookup::Found(&[])).grade, Grade::Unknown);
+    assert_eq!(
+        decide(&head, Lookup::Found(&[])).grade,
+        Attribution::Unknown
+    );
 }
 
 #[test]
@@ -197,12 +203,12 @@ fn a_missed_look_up_lowers_the_grade_and_says_why() {
     let owner = decide(&head(stored(42, grade::SEEDED)), Lookup::Missed("too many"));
     assert_eq!(
         (owner.grade, owner.pid, owner.why.as_deref()),
-        (Grade::LastKnown, Some(42), Some("too many"))
+        (Attribution::LastKnown, Some(42), Some("too many"))
     );
     let owner = decide(&head(Stored::default()), Lookup::Missed("too many"));
     assert_eq!(
         (owner.grade, owner.pid, owner.why.as_deref()),
-        (Grade::Unknown, None, Some("too many"))
+        (Attribution::Unknown, None, Some("too many"))
     );
 }
 

@@ -11,13 +11,13 @@ use super::link::{self, Link};
 use super::netlink::{Listener, Netlink};
 use super::route::{self, Neighbour};
 use tracer_model::samples::{
-    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, RouteChange, What,
-    neighbour_state,
+    Action, AddressChange, Change, ChangeKind, LinkChange, LostChanges, NeighbourChange,
+    RouteChange, neighbour_state,
 };
 
 /// `RTNLGRP_…` of linux/rtnetlink.h: links, neighbours, and addresses and routes of IPv4 and IPv6.
 const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
-/// So many of one kind are told per second at most; more are counted.
+/// At most this many changes of one kind are recorded per second; the rest are counted.
 const PER_SECOND: u64 = 200;
 const SECOND_NS: u64 = 1_000_000_000;
 /// So many datagrams are read at once at most: the caller has other things to do.
@@ -27,7 +27,7 @@ const REMEMBERED: usize = 16 * 1024;
 const NUD_FAILED: u16 = 0x20;
 const NUD_INCOMPLETE: u16 = 0x01;
 
-/// Hears of changes in the network namespace in which it was opened.
+/// Receives the changes of the network namespace in which it was opened.
 pub struct Changes {
     listener: Listener,
     /// For what is there already, and again after an overrun.
@@ -67,7 +67,7 @@ impl Changes {
                 Ok(false) => break,
                 Err(error) => {
                     let overrun = error.raw_os_error() == Some(libc::ENOBUFS);
-                    found.push(What::Lost(LostChanges {
+                    found.push(ChangeKind::Lost(LostChanges {
                         why: if overrun {
                             "overrun".to_owned()
                         } else {
@@ -92,7 +92,7 @@ impl Changes {
     }
 
     /// Looks at what is there: `found` gets the links that are not as they were known.
-    fn relist(&mut self, found: &mut Vec<What>) {
+    fn relist(&mut self, found: &mut Vec<ChangeKind>) {
         let mut links = Vec::new();
         // What cannot be listed is learned from the changes to come.
         if interfaces::list(&mut self.netlink, |link| links.push(link)).is_ok() {
@@ -134,17 +134,17 @@ struct Known {
 }
 
 impl Known {
-    fn change(&mut self, kind: u16, body: &[u8]) -> Option<What> {
+    fn change(&mut self, kind: u16, body: &[u8]) -> Option<ChangeKind> {
         match kind {
             libc::RTM_NEWLINK => self.link(link::parse(body)?),
             libc::RTM_DELLINK => {
                 let link = link::parse(body)?;
                 self.links.remove(&link.index);
-                Some(What::Link(told(&link, Action::Del, Vec::new())))
+                Some(ChangeKind::Link(told(&link, Action::Del, Vec::new())))
             }
             libc::RTM_NEWADDR | libc::RTM_DELADDR => {
                 let address = address::parse(body)?;
-                Some(What::Address(AddressChange {
+                Some(ChangeKind::Address(AddressChange {
                     action: action(kind == libc::RTM_NEWADDR),
                     interface: self.name(address.ifindex),
                     ifindex: address.ifindex,
@@ -156,7 +156,7 @@ impl Known {
             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
                 let mut route = route::parse(body)?;
                 route.interface = route.ifindex.and_then(|index| self.name(index));
-                Some(What::Route(RouteChange {
+                Some(ChangeKind::Route(RouteChange {
                     action: action(kind == libc::RTM_NEWROUTE),
                     route,
                 }))
@@ -175,7 +175,7 @@ impl Known {
         self.links.get(&index)?.name.clone()
     }
 
-    fn link(&mut self, mut link: Link) -> Option<What> {
+    fn link(&mut self, mut link: Link) -> Option<ChangeKind> {
         link.statistics.clear();
         let old = self.links.get(&link.index);
         let (action, changed) = match old {
@@ -183,13 +183,13 @@ impl Known {
             Some(old) => (Action::Changed, differences(old, &link)),
         };
         let what = (action == Action::New || !changed.is_empty())
-            .then(|| What::Link(told(&link, action, changed)));
+            .then(|| ChangeKind::Link(told(&link, action, changed)));
         self.links.insert(link.index, link);
         what
     }
 
     /// Takes the links as they are now, and tells what was missed.
-    fn all_links(&mut self, links: Vec<Link>) -> Vec<What> {
+    fn all_links(&mut self, links: Vec<Link>) -> Vec<ChangeKind> {
         let mut gone = std::mem::take(&mut self.links);
         let mut found = Vec::new();
         for link in links {
@@ -199,7 +199,7 @@ impl Known {
             found.extend(self.link(link));
         }
         let gone = gone.values();
-        found.extend(gone.map(|link| What::Link(told(link, Action::Del, Vec::new()))));
+        found.extend(gone.map(|link| ChangeKind::Link(told(link, Action::Del, Vec::new()))));
         found
     }
 
@@ -213,7 +213,7 @@ impl Known {
 
     /// Told are failures, the return from them, and another link-layer address: the way from REACHABLE over STALE
     /// and back is what every neighbour walks all the time.
-    fn neighbour(&mut self, neighbour: &Neighbour) -> Option<What> {
+    fn neighbour(&mut self, neighbour: &Neighbour) -> Option<ChangeKind> {
         let key = (neighbour.ifindex, neighbour.address);
         // The question itself is no answer yet.
         if neighbour.state & NUD_INCOMPLETE != 0 {
@@ -238,7 +238,7 @@ impl Known {
             had_failed == Some(true) || moved
         };
         is_news.then(|| {
-            What::Neighbour(NeighbourChange {
+            ChangeKind::Neighbour(NeighbourChange {
                 action: if old.is_some() {
                     Action::Changed
                 } else {
@@ -297,7 +297,7 @@ fn differences(old: &Link, new: &Link) -> Vec<String> {
     changed.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// How many of each kind were told, and withheld, since a second began.
+/// How many changes of each kind were recorded and withheld in the current second.
 #[derive(Default)]
 struct Rate {
     since_boot_ns: u64,
@@ -306,12 +306,12 @@ struct Rate {
 
 impl Rate {
     /// Leaves out what is too much, and says so when the second is over.
-    fn limit(&mut self, found: Vec<What>, now_boot_ns: u64) -> Vec<What> {
+    fn limit(&mut self, found: Vec<ChangeKind>, now_boot_ns: u64) -> Vec<ChangeKind> {
         let mut told = Vec::new();
         if now_boot_ns.saturating_sub(self.since_boot_ns) >= SECOND_NS {
             for (of, seen) in std::mem::take(&mut self.seen) {
                 if let Some(count) = seen.checked_sub(PER_SECOND).filter(|count| *count > 0) {
-                    told.push(What::Lost(LostChanges {
+                    told.push(ChangeKind::Lost(LostChanges {
                         why: "rate".to_owned(),
                         of: Some(of.to_owned()),
                         count: Some(count),
@@ -323,7 +323,7 @@ impl Rate {
         }
         for what in found {
             // That something was lost is always told; there is one per overrun.
-            if !matches!(what, What::Lost(_)) {
+            if !matches!(what, ChangeKind::Lost(_)) {
                 let seen = self.seen.entry(what.name()).or_default();
                 *seen += 1;
                 if *seen > PER_SECOND {

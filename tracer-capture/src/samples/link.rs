@@ -34,7 +34,7 @@ pub const STATISTICS: [&str; 25] = [
     "rx_otherhost_dropped",
 ];
 
-/// An interface, as far as the message tells.
+/// An interface, as far as the message describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,

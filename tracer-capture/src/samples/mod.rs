@@ -23,7 +23,7 @@
 //! ```
 //!
 //! [`Changes`] hears of changes to links, addresses, routes and neighbours when they happen; wait for its
-//! descriptor, and call [`Changes::drain`]. [`Once`] is the host as it was at the start.
+//! descriptor, and call [`Changes::drain`]. [`Inventory`] is the host as it was at the start.
 //!
 //! The types are what stands in a trace, and in `--format json`: docs/samples.md.
 
@@ -33,9 +33,9 @@ mod counters;
 mod drivers;
 mod ethtool;
 mod interfaces;
+mod inventory;
 mod link;
 pub mod netlink;
-mod once;
 mod qdisc;
 mod route;
 mod sampler;
@@ -47,7 +47,7 @@ mod tcp_info;
 use std::path::Path;
 
 pub use changes::Changes;
-pub use once::{About, read as once};
+pub use inventory::{About, read as once};
 pub use sampler::Sampler;
 pub use sockets::ASKED;
 

@@ -161,7 +161,7 @@ impl Netlink {
     }
 }
 
-/// A socket that is told of changes.
+/// A socket that receives announcements of changes.
 pub struct Listener {
     socket: Socket,
     buffer: Vec<u8>,

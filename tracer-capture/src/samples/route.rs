@@ -10,7 +10,7 @@ const FIXED: usize = 12;
 /// A cached decision, not a route.
 const RTM_F_CLONED: u32 = 0x200;
 const RTAX_MTU: u16 = 2;
-/// Addresses that the host has: told by the address already.
+/// Addresses that the host has: the record of the address says it already.
 const TABLE_LOCAL: u32 = 255;
 
 /// The route, from the body of RTM_NEWROUTE or RTM_DELROUTE; `None` for other families than IPv4 and IPv6, for
@@ -113,7 +113,7 @@ fn route_type(number: u8) -> String {
     name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
 }
 
-/// A neighbour as a message tells of it.
+/// A neighbour, as a message describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     pub ifindex: u32,

@@ -25,8 +25,10 @@ fn in_a_namespace(programs: &[&str], work: impl FnOnce() + Send + 'static) {
         let dirs = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
         !dirs.iter().any(|dir| Path::new(dir).join(program).exists())
     });
-    if !nix::unistd::Uid::effective().is_root() || missing.is_some() {
-        eprintln!("skipped: needs root and the programs {programs:?}");
+    let is_root = nix::unistd::Uid::effective().is_root();
+    assert!(is_root, "needs root: run `cargo xtask test` as root");
+    if missing.is_some() {
+        eprintln!("SKIPPED: needs the programs {programs:?}");
         return;
     }
     let thread = std::thread::spawn(move || {
@@ -81,6 +83,7 @@ fn number(value: &Value, path: &str) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_sample_says_what_nstat_ip_and_tc_say() {
     in_a_namespace(&["ip", "tc", "nstat"], || {
         run(
@@ -155,6 +158,7 @@ fn root_a_sample_says_what_nstat_ip_and_tc_say() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_the_counters_of_interfaces_are_the_kernels_and_the_drivers() {
     in_a_namespace(&["ip"], || {
         let mut sampler = Sampler::open(Path::new("/"));
@@ -187,6 +191,7 @@ fn root_the_counters_of_interfaces_are_the_kernels_and_the_drivers() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_what_a_driver_counts_is_a_difference_too() {
     in_a_namespace(&["ip"], || {
         // It drops what nobody redirected to it, and its driver counts per queue.
@@ -235,6 +240,7 @@ fn root_what_a_driver_counts_is_a_difference_too() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_socket_reads_as_ss_shows_it_also_when_its_network_is_gone() {
     in_a_namespace(&["ip", "ss"], || {
         let mut sampler = Sampler::open(Path::new("/"));
@@ -295,7 +301,7 @@ fn root_a_socket_reads_as_ss_shows_it_also_when_its_network_is_gone() {
 
 #[test]
 #[ignore = "a measurement: takes a while to make the interfaces"]
-fn root_a_sample_of_200_interfaces_and_19800_sockets_is_cheap() {
+fn root_measurement_a_sample_of_200_interfaces_and_19800_sockets_is_cheap() {
     in_a_namespace(&["ip"], || {
         for n in 0..99 {
             ip(&format!("link add x{n} type veth peer name y{n}"));

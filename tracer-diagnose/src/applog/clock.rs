@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::ledger::Ledger;
 use super::parse::Entry;
+use super::socket_index::SocketIndex;
 
 /// Errors that must agree before an offset is believed.
 const LEAST: usize = 3;
 /// They must lie so close together, nanoseconds: a log line is written a moment after the error.
 const SPREAD_NS: i64 = 500_000_000;
-/// No smaller offset is told from the time that an application takes to write a line.
+/// A smaller offset cannot be distinguished from the time that an application takes to write a line.
 const SAME_NS: i64 = 1_000_000_000;
 /// No clock is so far off, nor a zone so wrong, nanoseconds.
 const FAR_NS: i64 = 15 * 3600 * 1_000_000_000;
@@ -60,8 +60,8 @@ impl Offset {
 }
 
 /// Estimates it from the errors that both the log and the trace know.
-pub fn estimate(entries: &[Entry], ledger: &Ledger) -> Offset {
-    let (differences, errors) = differences(entries, ledger);
+pub fn estimate(entries: &[Entry], socket_index: &SocketIndex) -> Offset {
+    let (differences, errors) = differences(entries, socket_index);
     let needed = LEAST.max((errors as f64 * PART).ceil() as usize);
     // A window of this width: of each line in it the difference that is nearest to the middle of all, or to 0.
     let windows = |from_ns: i64, near_ns: Option<i64>| {
@@ -123,7 +123,7 @@ pub fn estimate(entries: &[Entry], ledger: &Ledger) -> Offset {
 
 /// Time of the log less time of the event, of every line and every event with the same errno and destination; and
 /// how many errors could agree at most.
-fn differences(entries: &[Entry], ledger: &Ledger) -> (Vec<(i64, u64)>, usize) {
+fn differences(entries: &[Entry], socket_index: &SocketIndex) -> (Vec<(i64, u64)>, usize) {
     let mut lines: BTreeMap<u32, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
         if let Some(errno) = entry.errno
@@ -134,7 +134,7 @@ fn differences(entries: &[Entry], ledger: &Ledger) -> (Vec<(i64, u64)>, usize) {
     }
     let (mut all, mut errors) = (Vec::new(), 0);
     for (errno, lines) in lines {
-        let sockets = ledger.sockets.iter().filter_map(|socket| {
+        let sockets = socket_index.sockets.iter().filter_map(|socket| {
             let facts: Vec<_> = socket
                 .facts
                 .iter()

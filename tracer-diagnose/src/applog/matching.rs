@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::clock::Offset;
-use super::ledger::{Fact, Ledger, SocketFacts, What};
 use super::parse::Entry;
+use super::socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 use super::words;
 
 /// An error is looked for so long before its line, nanoseconds.
@@ -44,17 +44,17 @@ pub enum Found {
 
 /// Facts by their time, so that a line looks at those around it alone.
 struct Index<'a> {
-    ledger: &'a Ledger,
+    socket_index: &'a SocketIndex,
     /// Time, socket, fact.
     all: Vec<(i64, usize, usize)>,
     by_errno: HashMap<u32, Vec<(i64, usize, usize)>>,
 }
 
 impl<'a> Index<'a> {
-    fn new(ledger: &'a Ledger) -> Self {
+    fn new(socket_index: &'a SocketIndex) -> Self {
         let mut all = Vec::new();
         let mut by_errno: HashMap<u32, Vec<_>> = HashMap::new();
-        for (socket, facts) in ledger.sockets.iter().enumerate() {
+        for (socket, facts) in socket_index.sockets.iter().enumerate() {
             for (number, fact) in facts.facts.iter().enumerate() {
                 let entry = (fact.wall_ns, socket, number);
                 all.push(entry);
@@ -68,7 +68,7 @@ impl<'a> Index<'a> {
             .values_mut()
             .for_each(|facts| facts.sort_unstable());
         Self {
-            ledger,
+            socket_index,
             all,
             by_errno,
         }
@@ -85,7 +85,7 @@ impl<'a> Index<'a> {
         let inside = facts[start..].iter().take_while(|(at, ..)| *at <= until_ns);
         let mut last = BTreeMap::new();
         for (_, socket, number) in inside {
-            let of = &self.ledger.sockets[*socket];
+            let of = &self.socket_index.sockets[*socket];
             if last.contains_key(socket) || fits(of) {
                 last.insert(*socket, &of.facts[*number]);
             }
@@ -95,9 +95,9 @@ impl<'a> Index<'a> {
 }
 
 /// Matches the lines; they come back in the order of time.
-pub fn all(mut entries: Vec<Entry>, ledger: &Ledger, offset: &Offset) -> Vec<Matched> {
+pub fn all(mut entries: Vec<Entry>, socket_index: &SocketIndex, offset: &Offset) -> Vec<Matched> {
     entries.sort_by_key(|entry| (entry.time.ns, entry.line));
-    let index = Index::new(ledger);
+    let index = Index::new(socket_index);
     // The socket of the last line of the same request.
     let mut last: HashMap<String, usize> = HashMap::new();
     let mut matched = Vec::with_capacity(entries.len());
@@ -106,7 +106,7 @@ pub fn all(mut entries: Vec<Entry>, ledger: &Ledger, offset: &Offset) -> Vec<Mat
         let found = find(&entry, wall_ns, &index);
         let id = entry.id.as_ref().map(|(_, id)| id.clone());
         let before = id.as_ref().and_then(|id| last.get(id)).copied();
-        let words = words::of(&entry, wall_ns, &found, before, ledger);
+        let words = words::of(&entry, wall_ns, &found, before, socket_index);
         if let (Some(id), Found::Socket { index, .. }) = (id, &found) {
             last.insert(id, *index);
         }
@@ -121,7 +121,7 @@ pub fn all(mut entries: Vec<Entry>, ledger: &Ledger, offset: &Offset) -> Vec<Mat
 }
 
 fn find(entry: &Entry, wall_ns: i64, index: &Index<'_>) -> Found {
-    let ledger = index.ledger;
+    let socket_index = index.socket_index;
     let fits = |socket: &SocketFacts| {
         entry
             .peer
@@ -138,7 +138,7 @@ fn find(entry: &Entry, wall_ns: i64, index: &Index<'_>) -> Found {
     let from = |ns: i64| (wall_ns.saturating_sub(ns), until_ns);
     let one = |index: usize, fact: &Fact, exact: bool| Found::Socket {
         index,
-        events: words::evidence(&ledger.sockets[index], fact),
+        events: words::evidence(&socket_index.sockets[index], fact),
         exact,
     };
     if let Some(facts) = entry.errno.and_then(|errno| index.by_errno.get(&errno)) {
@@ -146,7 +146,7 @@ fn find(entry: &Entry, wall_ns: i64, index: &Index<'_>) -> Found {
             let mut with = index.last(facts, window, fits);
             // Where the size tells sockets apart it is heard; an application may count otherwise.
             let sized = |fact: &Fact| match fact.what {
-                What::Failed(_, Some(bytes)) => Some(bytes) == entry.bytes,
+                FactKind::Failed(_, Some(bytes)) => Some(bytes) == entry.bytes,
                 _ => false,
             };
             if with.values().any(|fact| sized(fact)) {

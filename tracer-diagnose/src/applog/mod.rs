@@ -1,15 +1,15 @@
 //! An application's log beside a trace: which of its lines has which evidence in the kernel. Pure: no clock, no I/O.
 //!
 //! [`Lines`] takes the lines of the log, one by one, and keeps those that speak of a failure: with an errno or a
-//! retry. [`Ledger`] takes the events of the trace. [`AppLog::new`] finds how far the two clocks are apart
+//! retry. [`SocketIndex`] takes the events of the trace. [`AppLog::new`] finds how far the two clocks are apart
 //! ([`Offset`]) and matches by time, destination, process and errno ([`Found`]). A line that fits several sockets is
 //! said to, and one that fits none too: nothing is guessed.
 
 mod clock;
 mod fields;
-mod ledger;
 mod matching;
 mod parse;
+mod socket_index;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -17,9 +17,9 @@ mod words;
 
 pub use clock::Offset;
 pub use fields::Fields;
-pub use ledger::{Fact, Ledger, SocketFacts, What};
 pub use matching::{Found, Matched};
 pub use parse::{Entry, LONGEST, Named};
+pub use socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 pub use time::LogTime;
 
 use jiff::tz::TimeZone;
@@ -113,7 +113,7 @@ pub struct AppLog {
     pub offset: Offset,
     /// In the order of time.
     pub matched: Vec<Matched>,
-    pub ledger: Ledger,
+    pub socket_index: SocketIndex,
 }
 
 impl AppLog {
@@ -122,7 +122,7 @@ impl AppLog {
     pub fn new(
         name: String,
         lines: Lines,
-        ledger: Ledger,
+        socket_index: SocketIndex,
         span: Option<(i64, i64)>,
         given: Option<i64>,
     ) -> Self {
@@ -131,7 +131,7 @@ impl AppLog {
             mut counts,
             ..
         } = lines;
-        let offset = given.map_or_else(|| clock::estimate(&entries, &ledger), Offset::Given);
+        let offset = given.map_or_else(|| clock::estimate(&entries, &socket_index), Offset::Given);
         entries.retain(|entry| {
             let wall_ns = entry.time.ns.saturating_sub(offset.ns());
             let inside = span.is_some_and(|(first, last)| {
@@ -141,13 +141,13 @@ impl AppLog {
             counts.outside += u64::from(!inside);
             inside
         });
-        let matched = matching::all(entries, &ledger, &offset);
+        let matched = matching::all(entries, &socket_index, &offset);
         Self {
             name,
             counts,
             offset,
             matched,
-            ledger,
+            socket_index,
         }
     }
 
@@ -163,9 +163,9 @@ impl AppLog {
             let wall_ns = one.wall_ns.saturating_add(cut_ns);
             match one.found {
                 Found::Socket { index, .. } => {
-                    let socket = &self.ledger.sockets[index];
+                    let socket = &self.socket_index.sockets[index];
                     let words = format!("{} [{}]", one.words, words::whose(socket));
-                    (socket.track, wall_ns, words)
+                    (socket.trace, wall_ns, words)
                 }
                 _ => (0, wall_ns, one.words.clone()),
             }

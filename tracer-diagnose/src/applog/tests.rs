@@ -2,8 +2,8 @@
 
 use super::*;
 use tracer_model::event::{
-    Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError,
-    TcpState, Trigger,
+    Attribution, Cause, Connection, Detail, Endpoint, Event, Flow, Outcome, Owner, Retransmit,
+    SendError, TcpState, Trigger,
 };
 use tracer_model::linux;
 
@@ -12,14 +12,14 @@ const SECOND: i64 = 1_000_000_000;
 const NOON: i64 = 1_795_317_255 * SECOND;
 
 struct Scene {
-    ledger: Ledger,
+    socket_index: SocketIndex,
     log: String,
 }
 
 impl Scene {
     fn new() -> Self {
         Self {
-            ledger: Ledger::default(),
+            socket_index: SocketIndex::default(),
             log: String::new(),
         }
     }
@@ -32,7 +32,7 @@ impl Scene {
             count: 1,
             owner: Owner {
                 pid: Some(42),
-                grade: Grade::AtSend,
+                grade: Attribution::AtSend,
                 ..Owner::default()
             },
             flow: Some(Flow {
@@ -45,7 +45,7 @@ impl Scene {
             detail,
             tcp: None,
         };
-        self.ledger.event(0, NOON + ms * 1_000_000, &event);
+        self.socket_index.event(0, NOON + ms * 1_000_000, &event);
     }
 
     fn failed(&mut self, ms: i64, socket: u64, errno: i32) {
@@ -82,7 +82,7 @@ impl Scene {
             .lines()
             .for_each(|line| lines.line(line.as_bytes()));
         let span = Some((NOON, NOON + 3600 * SECOND));
-        AppLog::new("log".to_owned(), lines, self.ledger, span, given)
+        AppLog::new("log".to_owned(), lines, self.socket_index, span, given)
     }
 
     fn words(self) -> Vec<String> {
@@ -366,7 +366,7 @@ fn hostile_lines_break_nothing() {
         let log = AppLog::new(
             "\u{1b}".to_owned(),
             again,
-            other.ledger,
+            other.socket_index,
             Some((i64::MIN, i64::MAX)),
             offset,
         );

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::ledger::{Fact, Ledger, SocketFacts, What};
 use super::matching::{BEFORE_NS, Found};
 use super::parse::Entry;
+use super::socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 use tracer_model::errno;
 use tracer_model::event::{Cause, Direction, Endpoint};
 
@@ -30,10 +30,10 @@ pub fn evidence(socket: &SocketFacts, fact: &Fact) -> Vec<u64> {
 }
 
 /// May it be why something failed later?
-const fn leads(what: &What) -> bool {
+const fn leads(what: &FactKind) -> bool {
     matches!(
         what,
-        What::Timeout(..) | What::Reset(_) | What::Dropped(_) | What::Device(_)
+        FactKind::Timeout(..) | FactKind::Reset(_) | FactKind::Dropped(_) | FactKind::Device(_)
     )
 }
 
@@ -43,7 +43,7 @@ pub fn of(
     wall_ns: i64,
     found: &Found,
     before: Option<usize>,
-    ledger: &Ledger,
+    socket_index: &SocketIndex,
 ) -> String {
     let mut words = match &entry.id {
         Some((name, id)) => format!("{name}={id} "),
@@ -63,7 +63,7 @@ pub fn of(
             }
             let names: Vec<_> = sockets
                 .iter()
-                .map(|index| ends(&ledger.sockets[*index]))
+                .map(|index| ends(&socket_index.sockets[*index]))
                 .collect();
             _ = write!(
                 words,
@@ -79,7 +79,7 @@ pub fn of(
             events,
             exact,
         } => {
-            let socket = &ledger.sockets[*index];
+            let socket = &socket_index.sockets[*index];
             // The last of the events is the one that was matched.
             let fact = socket
                 .facts
@@ -95,7 +95,7 @@ pub fn of(
             }
         }
     }
-    if let Some(retry) = retry(entry, found, before, ledger) {
+    if let Some(retry) = retry(entry, found, before, socket_index) {
         _ = write!(words, "; {retry}");
     }
     if let Some(peer) = entry.peer.as_ref().filter(|peer| peer.address.is_none()) {
@@ -116,8 +116,8 @@ fn exactly(entry: &Entry, wall_ns: i64, socket: &SocketFacts, fact: &Fact) -> St
         .or(entry.errno)
         .map_or_else(Default::default, errno::display);
     let mut words = match &fact.what {
-        What::Ended(_, true) => format!("could not connect ({name})"),
-        What::Ended(_, false) => format!("lost its connection ({name})"),
+        FactKind::Ended(_, true) => format!("could not connect ({name})"),
+        FactKind::Ended(_, false) => format!("lost its connection ({name})"),
         _ => format!("failed with {name}"),
     };
     let led = socket.between(fact.wall_ns.saturating_sub(LED_TO_NS), fact.wall_ns);
@@ -166,7 +166,12 @@ fn nearly(told: Option<&str>, wall_ns: i64, socket: &SocketFacts, fact: &Fact) -
 }
 
 /// Where a retry went, as far as the same request was seen before.
-fn retry(entry: &Entry, found: &Found, before: Option<usize>, ledger: &Ledger) -> Option<String> {
+fn retry(
+    entry: &Entry,
+    found: &Found,
+    before: Option<usize>,
+    socket_index: &SocketIndex,
+) -> Option<String> {
     let (number, most) = entry.retry.filter(|(number, _)| *number > 0)?;
     let name = match most {
         Some(most) => format!("retry {number}/{most}"),
@@ -175,7 +180,7 @@ fn retry(entry: &Entry, found: &Found, before: Option<usize>, ledger: &Ledger) -
     let Found::Socket { index, .. } = found else {
         return Some(name);
     };
-    let kind = match ledger.sockets[*index].proto.as_str() {
+    let kind = match socket_index.sockets[*index].proto.as_str() {
         "tcp" | "mptcp" => "connection",
         _ => "socket",
     };
@@ -186,11 +191,13 @@ fn retry(entry: &Entry, found: &Found, before: Option<usize>, ledger: &Ledger) -
     })
 }
 
-fn happened(what: &What) -> String {
+fn happened(what: &FactKind) -> String {
     match what {
-        What::Failed(errno, _) => format!("a send failed with {}", errno::display(*errno)),
-        What::Ended(errno, _) => format!("the connection ended with {}", errno::display(*errno)),
-        What::Timeout(attempt, cause) => {
+        FactKind::Failed(errno, _) => format!("a send failed with {}", errno::display(*errno)),
+        FactKind::Ended(errno, _) => {
+            format!("the connection ended with {}", errno::display(*errno))
+        }
+        FactKind::Timeout(attempt, cause) => {
             let timer = match cause {
                 Cause::Syn => "SYN time-out",
                 Cause::SynAck => "SYN-ACK time-out",
@@ -201,12 +208,12 @@ fn happened(what: &What) -> String {
                 attempt => format!("the {} {timer} in a row", ordinal(*attempt)),
             }
         }
-        What::Resent => "a retransmit".to_owned(),
-        What::Reset(Direction::Received) => "a RST was received".to_owned(),
-        What::Reset(Direction::Sent) => "a RST was sent".to_owned(),
-        What::Dropped(Some(reason)) => format!("a packet was dropped here ({reason})"),
-        What::Dropped(None) => "a packet was dropped here".to_owned(),
-        What::Device(name) => format!("the device did not take a packet ({name})"),
+        FactKind::Resent => "a retransmit".to_owned(),
+        FactKind::Reset(Direction::Received) => "a RST was received".to_owned(),
+        FactKind::Reset(Direction::Sent) => "a RST was sent".to_owned(),
+        FactKind::Dropped(Some(reason)) => format!("a packet was dropped here ({reason})"),
+        FactKind::Dropped(None) => "a packet was dropped here".to_owned(),
+        FactKind::Device(name) => format!("the device did not take a packet ({name})"),
     }
 }
 

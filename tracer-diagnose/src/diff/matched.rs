@@ -4,13 +4,13 @@ use crate::Finding;
 
 /// What became of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Became {
+pub enum FindingChange {
     New,
     Vanished,
     Remaining,
 }
 
-impl Became {
+impl FindingChange {
     /// As JSON says it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -23,7 +23,7 @@ impl Became {
 
 /// A finding of one side or of both.
 pub struct Pair<'a> {
-    pub became: Became,
+    pub became: FindingChange,
     pub before: Option<&'a Finding>,
     pub after: Option<&'a Finding>,
 }
@@ -57,9 +57,9 @@ pub fn pairs<'a>(before: &'a [Finding], after: &'a [Finding]) -> Vec<Pair<'a>> {
     }
     let pair = |before: Option<&'a Finding>, after: Option<&'a Finding>| Pair {
         became: match (before, after) {
-            (Some(_), Some(_)) => Became::Remaining,
-            (None, _) => Became::New,
-            (_, None) => Became::Vanished,
+            (Some(_), Some(_)) => FindingChange::Remaining,
+            (None, _) => FindingChange::New,
+            (_, None) => FindingChange::Vanished,
         },
         before,
         after,
@@ -70,9 +70,9 @@ pub fn pairs<'a>(before: &'a [Finding], after: &'a [Finding]) -> Vec<Pair<'a>> {
         .collect();
     pairs.extend(left.into_iter().map(|before| pair(Some(before), None)));
     pairs.sort_by_key(|pair| match pair.became {
-        Became::New => 0,
-        Became::Remaining => 1,
-        Became::Vanished => 2,
+        FindingChange::New => 0,
+        FindingChange::Remaining => 1,
+        FindingChange::Vanished => 2,
     });
     pairs
 }

@@ -1,6 +1,6 @@
 //! What is compared, and what the statistics say of each.
 
-use super::intake::{Count, Intake, What};
+use super::collector::{Count, CountKind, DiffCollector};
 use super::judge::{judge_rate, judge_times};
 use super::statistics::{self, Counts};
 use super::values::Values;
@@ -20,7 +20,7 @@ pub struct Measure {
     pub id: String,
     /// For people.
     pub title: String,
-    /// Does the overall verdict heed it?
+    /// Does it count for the overall verdict?
     pub counts: bool,
     pub values: Measured,
     pub verdict: Verdict,
@@ -79,13 +79,13 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         before: before.seconds(),
         after: after.seconds(),
     };
-    let sampled = |side: &Side| side.intake.traffic.sampled_ns as f64 / 1e9;
+    let sampled = |side: &Side| side.collector.traffic.sampled_ns as f64 / 1e9;
     let known = !narrow
         && [before, after]
             .iter()
             .all(|side| sampled(side) >= SAMPLED * side.seconds() && side.seconds() > 0.0);
-    let traffic = |suffix, unit, of: fn(&Intake) -> u64| {
-        let (of_before, of_after) = (of(&before.intake), of(&after.intake));
+    let traffic = |suffix, unit, of: fn(&DiffCollector) -> u64| {
+        let (of_before, of_after) = (of(&before.collector), of(&after.collector));
         (known && of_before > 0 && of_after > 0).then_some(Exposure {
             suffix,
             unit,
@@ -94,29 +94,34 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
             after: of_after as f64,
         })
     };
-    let segments = traffic("per_million_segments", "/10^6 segments", |intake| {
-        intake.traffic.segments
+    let segments = traffic("per_million_segments", "/10^6 segments", |collector| {
+        collector.traffic.segments
     });
-    let packets = traffic("per_million_packets", "/10^6 packets", |intake| {
-        intake.traffic.packets()
+    let packets = traffic("per_million_packets", "/10^6 packets", |collector| {
+        collector.traffic.packets()
     });
     let sends = sends(before, after);
     let mut measures = Vec::new();
     // The counters are of one namespace, and may not be of the one where it happened.
     let here = |what| {
         [before, after].iter().all(|side| {
-            let count = side.intake.count(what);
+            let count = side.collector.count(what);
             count.sampled.saturating_mul(2) >= count.all
         })
     };
     let of = |traffic: Option<Exposure>, what| traffic.filter(|_| here(what));
-    let errors = sends.or(of(packets, What::SendErrors));
-    let disconnects = of(segments, What::Disconnects);
-    let timeouts = of(segments, What::Timeouts);
+    let errors = sends.or(of(packets, CountKind::SendErrors));
+    let disconnects = of(segments, CountKind::Disconnects);
+    let timeouts = of(segments, CountKind::Timeouts);
     let kinds = [
-        ("send_errors", "send errors", What::SendErrors, errors),
-        ("disconnects", "disconnects", What::Disconnects, disconnects),
-        ("timeouts", "time-outs", What::Timeouts, timeouts),
+        ("send_errors", "send errors", CountKind::SendErrors, errors),
+        (
+            "disconnects",
+            "disconnects",
+            CountKind::Disconnects,
+            disconnects,
+        ),
+        ("timeouts", "time-outs", CountKind::Timeouts, timeouts),
     ];
     for (id, title, what, traffic) in kinds {
         if let Some(exposure) = traffic {
@@ -126,29 +131,30 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
         measures.push(rate(before, after, (id, title, what), time, counts));
         measures.extend(of_errnos(before, after, what, traffic.unwrap_or(time)));
     }
-    let counted = of(segments, What::Resent).map(|exposure| host_rate(before, after, exposure));
-    let resent = ("segments_resent", "segments sent again", What::Resent);
+    let counted =
+        of(segments, CountKind::Resent).map(|exposure| host_rate(before, after, exposure));
+    let resent = ("segments_resent", "segments sent again", CountKind::Resent);
     measures.push(rate(before, after, resent, time, counted.is_none()));
     measures.extend(counted);
-    type Get = fn(&Intake) -> &Values;
-    let distributions: [(&str, &str, Get, What); 3] = [
+    type Get = fn(&DiffCollector) -> &Values;
+    let distributions: [(&str, &str, Get, CountKind); 3] = [
         (
             "stall_us",
             "stall of a connection",
             |i| &i.stalls.lengths_us,
-            What::Timeouts,
+            CountKind::Timeouts,
         ),
         (
             "rto_us",
             "longest RTO of a stall",
             |i| &i.stalls.rtos_us,
-            What::Timeouts,
+            CountKind::Timeouts,
         ),
         (
             "blocked_us",
             "blocked time of a failed send",
             |i| &i.blocked_us,
-            What::SendErrors,
+            CountKind::SendErrors,
         ),
     ];
     for (id, title, get, what) in distributions {
@@ -160,8 +166,9 @@ pub fn all(before: &Side, after: &Side, narrow: bool) -> Vec<Measure> {
 /// Sends, failed ones too, where both recordings have all of them.
 fn sends(before: &Side, after: &Side) -> Option<Exposure> {
     let of = |side: &Side| {
-        let has = side.has(What::Sends) && side.has(What::SendErrors);
-        let tried = side.intake.count(What::Sends).all + side.intake.count(What::SendErrors).all;
+        let has = side.has(CountKind::Sends) && side.has(CountKind::SendErrors);
+        let tried = side.collector.count(CountKind::Sends).all
+            + side.collector.count(CountKind::SendErrors).all;
         (has && tried > 0).then_some(tried as f64)
     };
     Some(Exposure {
@@ -173,18 +180,20 @@ fn sends(before: &Side, after: &Side) -> Option<Exposure> {
     })
 }
 
-fn of_errnos(before: &Side, after: &Side, what: What, exposure: Exposure) -> Vec<Measure> {
-    let (id, title, of): (&str, &str, fn(u32) -> What) = match what {
-        What::SendErrors => ("send_errors", "send errors", What::SendError),
-        What::Disconnects => ("disconnects", "disconnects", What::Disconnect),
+fn of_errnos(before: &Side, after: &Side, what: CountKind, exposure: Exposure) -> Vec<Measure> {
+    let (id, title, of): (&str, &str, fn(u32) -> CountKind) = match what {
+        CountKind::SendErrors => ("send_errors", "send errors", CountKind::SendError),
+        CountKind::Disconnects => ("disconnects", "disconnects", CountKind::Disconnect),
         _ => return Vec::new(),
     };
     let kinds = [before, after]
         .into_iter()
-        .flat_map(|side| side.intake.counts.keys());
+        .flat_map(|side| side.collector.counts.keys());
     let mut errnos: Vec<u32> = kinds
         .filter_map(|kind| match kind {
-            What::SendError(errno) | What::Disconnect(errno) if of(*errno) == *kind => Some(*errno),
+            CountKind::SendError(errno) | CountKind::Disconnect(errno) if of(*errno) == *kind => {
+                Some(*errno)
+            }
             _ => None,
         })
         .collect();
@@ -203,11 +212,11 @@ fn of_errnos(before: &Side, after: &Side, what: What, exposure: Exposure) -> Vec
 fn rate(
     before: &Side,
     after: &Side,
-    (id, title, what): (&str, &str, What),
+    (id, title, what): (&str, &str, CountKind),
     exposure: Exposure,
     counts: bool,
 ) -> Measure {
-    let (of_before, of_after) = (before.intake.count(what), after.intake.count(what));
+    let (of_before, of_after) = (before.collector.count(what), after.collector.count(what));
     let count = |count: &Count| {
         // The counters are those of one namespace.
         if exposure.suffix.ends_with("segments") || exposure.suffix.ends_with("packets") {
@@ -252,7 +261,7 @@ fn rate(
 
 /// The host's own count of segments sent again.
 fn host_rate(before: &Side, after: &Side, exposure: Exposure) -> Measure {
-    let [one, other] = [before, after].map(|side| &side.intake.traffic);
+    let [one, other] = [before, after].map(|side| &side.collector.traffic);
     let dispersion = statistics::dispersion(&[&grouped(&one.cells), &grouped(&other.cells)]);
     let dispersion = dispersion.unwrap_or(FLIGHTS);
     let counts = Counts {
@@ -292,23 +301,23 @@ fn grouped(cells: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// What speaks against any comparison of a kind.
-fn unrecorded(before: &Side, after: &Side, what: What) -> Option<String> {
-    let signal = Intake::signal(what);
+fn unrecorded(before: &Side, after: &Side, what: CountKind) -> Option<String> {
+    let event_kind = DiffCollector::event_kind(what);
     match (before.has(what), after.has(what)) {
         (true, true) => None,
-        (false, true) => Some(format!("{signal} was not recorded before")),
-        (true, false) => Some(format!("{signal} was not recorded after")),
-        (false, false) => Some(format!("{signal} was not recorded")),
+        (false, true) => Some(format!("{event_kind} was not recorded before")),
+        (true, false) => Some(format!("{event_kind} was not recorded after")),
+        (false, false) => Some(format!("{event_kind} was not recorded")),
     }
 }
 
 fn times(
     before: &Side,
     after: &Side,
-    (id, title, what): (&str, &str, What),
-    get: fn(&Intake) -> &Values,
+    (id, title, what): (&str, &str, CountKind),
+    get: fn(&DiffCollector) -> &Values,
 ) -> Measure {
-    let (of_before, of_after) = (get(&before.intake), get(&after.intake));
+    let (of_before, of_after) = (get(&before.collector), get(&after.collector));
     let (one, other) = (of_before.sorted(), of_after.sorted());
     let summary = |values: &Values, sorted: &[f64]| Times {
         count: values.seen(),

@@ -1,11 +1,11 @@
 //! The same observation before and after one change, normalised for time and traffic. Pure: no clock, no I/O.
 //!
-//! Each side is what a diagnosis observes ([`crate`]) and an [`Intake`], which keeps every count with its
+//! Each side is what a diagnosis observes ([`crate`]) and an [`DiffCollector`], which keeps every count with its
 //! times and every stall with its length. [`measures`] compares them, and names what it compared with;
 //! [`Setup`] says what else was different; [`Overall`] is the verdict, in which fewer errors that were bought with
 //! longer stalls are worse. Why these statistics: docs/diff.md.
 
-mod intake;
+mod collector;
 mod judge;
 mod matched;
 mod measures;
@@ -17,11 +17,11 @@ mod tests;
 mod values;
 mod verdict;
 
-pub use intake::{Count, Intake, Traffic, What};
+pub use collector::{Count, CountKind, DiffCollector, Traffic};
 pub use judge::{DELTA, NONE, P, RATIO, VALUES, judge_rate, judge_times};
-pub use matched::{Became, Pair, pairs};
+pub use matched::{FindingChange, Pair, pairs};
 pub use measures::{Measure, Measured, Times};
-pub use setup::{Capture, Setting, Setup};
+pub use setup::{RecordedFilters, Setting, Setup};
 pub use stall::Stalls;
 pub use values::{Cells, Values};
 pub use verdict::Overall;
@@ -56,20 +56,25 @@ pub struct Side {
     pub name: String,
     pub observed: Observed,
     pub findings: Vec<Finding>,
-    pub intake: Intake,
-    pub capture: Capture,
+    pub collector: DiffCollector,
+    pub recorded_filters: RecordedFilters,
 }
 
 impl Side {
-    /// Judges what was observed; `intake` is at its end.
-    pub fn new(name: String, observed: Observed, mut intake: Intake, capture: Capture) -> Self {
-        intake.finish();
+    /// Judges what was observed; `collector` is at its end.
+    pub fn new(
+        name: String,
+        observed: Observed,
+        mut collector: DiffCollector,
+        recorded_filters: RecordedFilters,
+    ) -> Self {
+        collector.finish();
         Self {
             name,
             findings: findings(&observed),
             observed,
-            intake,
-            capture,
+            collector,
+            recorded_filters,
         }
     }
 
@@ -84,8 +89,8 @@ impl Side {
     }
 
     /// Were events of this kind recorded?
-    fn has(&self, what: What) -> bool {
-        self.observed.coverage.has(Intake::signal(what))
+    fn has(&self, what: CountKind) -> bool {
+        self.observed.coverage.has(DiffCollector::event_kind(what))
     }
 }
 
@@ -103,12 +108,12 @@ pub struct Diff {
 impl Diff {
     /// Compares; `narrow`: only part of both is looked at, by a filter of this run.
     pub fn new(before: Side, after: Side, narrow: bool) -> Self {
-        let narrow = narrow || before.capture.narrow || after.capture.narrow;
+        let narrow = narrow || before.recorded_filters.narrow || after.recorded_filters.narrow;
         let measures = measures::all(&before, &after, narrow);
         let setup = Setup::new(&before, &after);
         let overall = verdict::overall(&before, &after, &measures);
         let new = pairs(&before.findings, &after.findings);
-        let new = new.iter().filter(|pair| pair.became == Became::New);
+        let new = new.iter().filter(|pair| pair.became == FindingChange::New);
         let sure = new.filter(|pair| {
             pair.after
                 .is_some_and(|finding| finding.confidence == Confidence::High)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Side;
 use crate::TimedChange;
-use tracer_model::samples::{Action, InterfaceFacts, Once, Route, What};
+use tracer_model::samples::{Action, ChangeKind, InterfaceFacts, Inventory, Route};
 
 /// Recordings that differ by more than this in length or traffic are hardly comparable.
 const FACTOR: f64 = 4.0;
@@ -20,7 +20,7 @@ pub struct Setting {
     pub what: String,
     /// `None`: it was not there.
     pub before: Option<String>,
-    /// See above.
+    /// `None`: it is not there any more.
     pub after: Option<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct Setup {
 
 /// How a recording was made: what was listed at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capture {
+pub struct RecordedFilters {
     /// For people: the filters as they are typed; empty for none.
     pub filters: String,
     /// Was part of what the host does left out by process, address, port, protocol or errno?
@@ -91,7 +91,7 @@ impl Setup {
                     "{lost} events were lost {name}: there were more than it shows"
                 ));
             }
-            let totals = side.observed.coverage.totals.signals.iter();
+            let totals = side.observed.coverage.totals.events.iter();
             let missed: u64 = totals.filter_map(|(_, totals)| totals.missed).sum();
             if missed > 0 {
                 warnings.push(format!("the kernel skipped {missed} runs of hooks {name}"));
@@ -101,7 +101,7 @@ impl Setup {
     }
 }
 
-fn once(side: &Side) -> Option<&Once> {
+fn once(side: &Side) -> Option<&Inventory> {
     side.observed.hosts.first().map(|host| &host.once)
 }
 
@@ -121,8 +121,8 @@ fn hosts(before: &Side, after: &Side, warnings: &mut Vec<String>) {
 }
 
 fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
-    let signals = |side: &Side| side.observed.coverage.signals.clone();
-    if let (Some(one), Some(other)) = (signals(before), signals(after))
+    let event_kinds = |side: &Side| side.observed.coverage.event_kinds.clone();
+    if let (Some(one), Some(other)) = (event_kinds(before), event_kinds(after))
         && one != other
     {
         let list = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
@@ -137,12 +137,12 @@ fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
             }
         }
         warnings.push(format!(
-            "different signals were recorded: {}",
+            "different event kinds were recorded: {}",
             parts.join("; ")
         ));
     }
-    if before.capture.filters != after.capture.filters {
-        let words = |side: &Side| match side.capture.filters.as_str() {
+    if before.recorded_filters.filters != after.recorded_filters.filters {
+        let words = |side: &Side| match side.recorded_filters.filters.as_str() {
             "" => "none".to_owned(),
             filters => filters.to_owned(),
         };
@@ -152,7 +152,7 @@ fn recordings(before: &Side, after: &Side, warnings: &mut Vec<String>) {
             words(after)
         ));
     }
-    if before.capture.would_block != after.capture.would_block {
+    if before.recorded_filters.would_block != after.recorded_filters.would_block {
         warnings.push("sends that would block were listed in one of them only".to_owned());
     }
     let not_seen = |side: &Side| -> BTreeSet<String> {
@@ -175,7 +175,7 @@ fn extent(before: &Side, after: &Side, warnings: &mut Vec<String>) {
         ));
     }
     let packets = |side: &Side| {
-        let traffic = &side.intake.traffic;
+        let traffic = &side.collector.traffic;
         let sampled = traffic.sampled_ns as f64 / 1e9;
         (sampled > 0.0).then(|| traffic.packets() as f64 / sampled)
     };
@@ -200,7 +200,7 @@ fn extent(before: &Side, after: &Side, warnings: &mut Vec<String>) {
 }
 
 /// The settings that differ.
-fn settings(before: &Once, after: &Once) -> Vec<Setting> {
+fn settings(before: &Inventory, after: &Inventory) -> Vec<Setting> {
     let mut all = Vec::new();
     let mut compare = |what: String, before: Option<String>, after: Option<String>| {
         if before != after {
@@ -222,7 +222,8 @@ fn settings(before: &Once, after: &Once) -> Vec<Setting> {
         let (one, other) = (text(&before.kernel_version), text(&after.kernel_version));
         compare("kernel version".to_owned(), one, other);
     }
-    let version = |once: &Once| (!once.tool_version.is_empty()).then(|| once.tool_version.clone());
+    let version =
+        |once: &Inventory| (!once.tool_version.is_empty()).then(|| once.tool_version.clone());
     compare(
         "version of sendtrace".to_owned(),
         version(before),
@@ -346,17 +347,17 @@ fn fields(facts: &InterfaceFacts) -> Vec<(&'static str, Option<String>)> {
 /// Changes that somebody made, not what links and neighbours do by themselves.
 fn is_setup(change: &TimedChange) -> bool {
     match &change.change.what {
-        What::Route(change) => change.route.protocol != "kernel",
-        What::Address(address) => {
+        ChangeKind::Route(change) => change.route.protocol != "kernel",
+        ChangeKind::Address(address) => {
             address.action != Action::Changed && !address.address.starts_with("fe80:")
         }
-        What::Link(link) => match link.action {
+        ChangeKind::Link(link) => match link.action {
             Action::Changed => link
                 .changed
                 .iter()
                 .any(|field| matches!(field.as_str(), "mtu" | "qdisc" | "master" | "link_address")),
             Action::New | Action::Del => true,
         },
-        What::Neighbour(_) | What::Lost(_) | What::Unknown(_) => false,
+        ChangeKind::Neighbour(_) | ChangeKind::Lost(_) | ChangeKind::Unknown(_) => false,
     }
 }

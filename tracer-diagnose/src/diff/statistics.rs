@@ -7,9 +7,9 @@
 pub struct Counts {
     pub before: f64,
     pub after: f64,
-    /// What the counts are divided by: time, segments.
+    /// What the count before is divided by: time, segments.
     pub exposure_before: f64,
-    /// See above.
+    /// What the count after is divided by: time, segments.
     pub exposure_after: f64,
 }
 

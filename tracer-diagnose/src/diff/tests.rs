@@ -61,8 +61,8 @@ fn made(header: Value, made: Made) -> Side {
         panic!("an object");
     };
     let mut observer = Observer::default();
-    let mut intake = Intake::default();
-    intake.header(&header);
+    let mut collector = DiffCollector::default();
+    collector.header(&header);
     observer.host(HostFacts::new("a".into(), TimeZone::UTC, &header), &header);
     let length = made.seconds * SECOND;
     let mut events = Vec::new();
@@ -104,18 +104,23 @@ fn made(header: Value, made: Made) -> Side {
     events.sort_by_key(|(at, _)| *at);
     for (at, event) in &events {
         observer.event(0, *at, event);
-        intake.event(*at, event);
+        collector.event(*at, event);
     }
     for second in 0..made.seconds {
         let sample = json!({
             "boot_ns": second * SECOND, "interval_ns": SECOND,
             "counters": {"Tcp.OutSegs": made.segments, "Tcp.RetransSegs": made.resent},
         });
-        intake.sample(&serde_json::from_value(sample).unwrap());
+        collector.sample(&serde_json::from_value(sample).unwrap());
     }
     observer.covered(0, length);
     let (observed, _) = observer.finish(Totals::default());
-    Side::new("made".into(), observed, intake, Capture::default())
+    Side::new(
+        "made".into(),
+        observed,
+        collector,
+        RecordedFilters::default(),
+    )
 }
 
 fn header() -> Value {
@@ -297,7 +302,7 @@ fn errors_in_one_burst_are_too_little_data() {
             blocked_us: None,
         });
         let (at, event) = event(50 * SECOND + number * 1_000_000, 1, error, None);
-        burst.intake.event(at, &event);
+        burst.collector.event(at, &event);
     }
     let diff = Diff::new(burst, made(header(), QUIET), false);
     assert_eq!(
@@ -310,7 +315,7 @@ fn errors_in_one_burst_are_too_little_data() {
 #[test]
 fn what_was_not_recorded_is_not_compared() {
     let mut only = header();
-    only["signals"] = json!(["send_error"]);
+    only["events"] = json!(["send_error"]);
     let many = Made {
         errors: 400,
         stalls: 40,

@@ -120,7 +120,7 @@ fn may_be_longer(measure: &Measure) -> Option<String> {
     })
 }
 
-/// What else has to be said: a verdict says nothing about what no measure heeds.
+/// What else has to be said: a verdict says nothing about what no measure covers.
 pub fn notes(overall: &Overall, new_and_sure: usize, setup: &Setup) -> Vec<String> {
     let mut notes = Vec::new();
     if new_and_sure > 0 && overall.verdict != Verdict::Worse {

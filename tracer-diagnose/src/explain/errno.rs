@@ -32,7 +32,7 @@ fn returned_by_nobody(name: &'static str) -> Entry {
     let means = if name.is_empty() {
         "This number has no name, and no send is known to return it."
     } else if name.starts_with("ERESTART") {
-        "Internal to the kernel: a signal interrupted the call. Sends use ERESTARTSYS, which see."
+        "Internal to the kernel: a signal interrupted the call. Sends use ERESTARTSYS."
     } else {
         "No send is known to return it: not TCP, UDP, raw, unix, packet or netlink."
     };

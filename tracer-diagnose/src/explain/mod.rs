@@ -14,10 +14,10 @@ mod errno;
 mod errno_caller;
 mod errno_path;
 mod errno_room;
+mod event_kind;
 mod owner;
 mod reset;
 mod retransmit;
-mod signal;
 mod tcp_state;
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ pub fn all() -> Vec<Entry> {
         reset::TABLE,
         tcp_state::TABLE,
         owner::TABLE,
-        signal::TABLE,
+        event_kind::TABLE,
         verdict::TABLE,
     ];
     let errnos = errno::entries().map(|entry| Entry {
@@ -51,7 +51,7 @@ pub fn all() -> Vec<Entry> {
     all
 }
 
-/// Everything that a word means; empty when it means nothing. Case does not matter, nor does `-` for `_`.
+/// Everything that a word means; empty when it means nothing. Upper and lower case are alike, and so are `-` and `_`.
 pub fn of(word: &str) -> Vec<Entry> {
     let asked = normal(word);
     let mut found = all();

@@ -3,7 +3,7 @@
 use super::entry::{Entry, Kind};
 
 const fn grade(word: &'static str, means: &'static str) -> Entry {
-    Entry::new(Kind::Grade, word, means)
+    Entry::new(Kind::Attribution, word, means)
 }
 
 pub static TABLE: &[Entry] = &[

@@ -1,4 +1,4 @@
-//! Retransmits: causes, outcomes, triggers. What tells them apart is in docs/signals.md.
+//! Retransmits: causes, outcomes, triggers. What tells them apart is in docs/events.md.
 
 use super::entry::{Entry, Kind};
 use crate::rule::Layer;
@@ -75,7 +75,7 @@ pub static TABLE: &[Entry] = &[
         .next("Over and over towards one destination: two paths with different MTUs, or a tunnel. ip route get ADDRESS shows the MTU that is kept.")
         .worse("Filtering ICMP: without the message large segments vanish, and that is a black hole."),
     cause("unknown", "The socket's state fits none of the known ways to a retransmit.")
-        .from("For one, data of a fast open SYN that the peer did not take. The table of states is in docs/signals.md.")
+        .from("For one, data of a fast open SYN that the peer did not take. The table of states is in docs/events.md.")
         .not("No layer: it is not guessed.")
         .next("The other retransmits of the flow; a few unknown among many known ones do not matter."),
     outcome("sent", "It went to the device or its queue. Whether it reached the wire is up to the driver.")

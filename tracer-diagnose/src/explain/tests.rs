@@ -10,8 +10,8 @@ use super::{Entry, Kind, all, close, errno, of};
 use crate::rule::{Confidence, Layer, Symptom};
 use crate::rules;
 use tracer_model::event::{
-    CaState, Cause, CountedKind, Device, Direction, Grade, LostAt, Outcome, Signal, TcpState,
-    Trigger, transmit_code_name,
+    Attribution, CaState, Cause, CountedKind, Device, Direction, EventKind, LostAt, Outcome,
+    TcpState, Trigger, transmit_code_name,
 };
 
 fn assert_explained(kind: Kind, words: impl IntoIterator<Item = impl AsRef<str>>) {
@@ -34,7 +34,7 @@ fn kinds(word: &str) -> Vec<Kind> {
 
 #[test]
 fn every_word_of_the_output_has_an_entry() {
-    assert_explained(Kind::Signal, Signal::ALL.map(Signal::name));
+    assert_explained(Kind::Event, EventKind::ALL.map(EventKind::name));
     assert_explained(Kind::RetransmitCause, Cause::ALL.map(Cause::name));
     assert_explained(
         Kind::RetransmitTrigger,
@@ -45,7 +45,7 @@ fn every_word_of_the_output_has_an_entry() {
         [Direction::Sent, Direction::Received].map(Direction::name),
     );
     assert_explained(Kind::TcpState, TcpState::ALL.map(TcpState::name));
-    assert_explained(Kind::Grade, Grade::ALL.map(Grade::name));
+    assert_explained(Kind::Attribution, Attribution::ALL.map(Attribution::name));
     assert_explained(Kind::CountedKind, CountedKind::ALL.map(CountedKind::name));
     assert_explained(Kind::LostWhere, LostAt::ALL.map(LostAt::name));
     assert_explained(Kind::Symptom, Symptom::ALL.map(Symptom::name));
@@ -232,10 +232,10 @@ fn case_spelling_and_numbers_lead_to_the_same_entry() {
 fn an_ambiguous_word_has_all_its_meanings() {
     assert_eq!(
         kinds("unknown"),
-        [Kind::Diagnosis, Kind::RetransmitCause, Kind::Grade]
+        [Kind::Diagnosis, Kind::RetransmitCause, Kind::Attribution]
     );
-    assert_eq!(kinds("drop"), [Kind::Symptom, Kind::Signal]);
-    assert_eq!(kinds("kernel"), [Kind::Layer, Kind::Grade]);
+    assert_eq!(kinds("drop"), [Kind::Symptom, Kind::Event]);
+    assert_eq!(kinds("kernel"), [Kind::Layer, Kind::Attribution]);
     assert_eq!(kinds("EBUSY"), [Kind::Errno, Kind::RetransmitOutcome]);
     assert_eq!(kinds("TCP_CLOSE"), [Kind::DropReason, Kind::TcpState]);
     assert_eq!(kinds("TCP_CSUM"), [Kind::DropReason]);

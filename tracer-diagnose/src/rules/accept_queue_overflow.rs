@@ -1,9 +1,9 @@
 //! A local server does not accept fast enough.
 
 use super::common::{resent, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Direction, Signal};
+use tracer_model::event::{Cause, Direction, EventKind};
 
 const LEAST: u64 = 3;
 
@@ -17,18 +17,18 @@ pub static RULE: Rule = Rule {
              backlog is too short.",
     rests_on: "tcp_v4_syn_recv_sock() and tcp_conn_request() count TcpExt.ListenOverflows and drop with \
                TCP_LISTEN_OVERFLOW; the length is the lesser of listen()'s backlog and net.core.somaxconn.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: true,
     refuted_by: "ListenDrops that grow without ListenOverflows (no memory, or no route back).",
     next_step: "ss -ltn: Recv-Q at Send-Q means full. What keeps the server from calling accept() (one thread, a lock, the \
                 garbage collector)? Then raise its backlog, and somaxconn if that is the limit.",
     do_not: "Do not set tcp_abort_on_overflow: clients would get RST instead of a delay. Do not look at the network.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.role != Role::Server {
             continue;
@@ -52,7 +52,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let concerned = sockets(observed, conversation, |socket| {
             overflow(socket).count > 0 || socket.resent(Cause::SynAck) > 0
         });
-        let mut case = Case::of(observed, index, concerned.clone(), confidence)
+        let mut matched = Match::of(observed, index, concerned.clone(), confidence)
             .shown_by(
                 "packets of complete connections dropped (TCP_LISTEN_OVERFLOW)",
                 &sum,
@@ -62,15 +62,15 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 &resent(observed, &concerned, &[Cause::SynAck]),
             );
         if let Some(counted) = counted {
-            case = case.with(format!("TcpExt.ListenOverflows grew by {counted}"));
+            matched = matched.with(format!("TcpExt.ListenOverflows grew by {counted}"));
         }
         if let Some(longest) = observed.hosts[conversation.host].sysctl("net.core.somaxconn") {
-            case = case.with(format!("net.core.somaxconn is {longest}"));
+            matched = matched.with(format!("net.core.somaxconn is {longest}"));
         }
-        case.explains = case.explains.max(sum.count);
-        cases.push(case.timed());
+        matched.explains = matched.explains.max(sum.count);
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }
 
 fn overflow(socket: &Socket) -> Sum {

@@ -1,9 +1,9 @@
 //! A queue on the way that is long and full.
 
 use super::common::{of_host, resent, seconds};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// Growth that no delayed ACK explains, microseconds (delayed ACKs: at most 200 ms, usually 40).
 const GROWN_US: u64 = 250_000;
@@ -22,14 +22,14 @@ pub static RULE: Rule = Rule {
     reason: "The round-trip time grew to many times its least value while much was in flight: the packets are not \
              lost, they wait in a queue in front of a slow link, and everybody who shares it waits with them.",
     rests_on: "srtt and min_rtt of tcp_info (tcp_ack_update_rtt(), RFC 6298); Gettys and Nichols, Bufferbloat.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Round-trip times that grow on connections without much in flight alone (a slow peer), or loss \
                  without growth.",
     next_step: "Find the slowest link of the path and limit the bulk sender a little below its rate, or put fq_codel or \
                 CAKE on it; BBR on the bulk sender keeps queues short as well.",
     do_not: "Do not raise buffers, queue lengths or time-outs anywhere: the queue only grows, and with it every wait.",
-    over: &[
+    supersedes: &[
         "path_loss",
         "destination_loss",
         "spurious_retransmits",
@@ -38,8 +38,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for host in 0..observed.hosts.len() {
         let (conversations, sockets) = of_host(observed, host, |socket| grown(socket).is_some());
         let all = || sockets.iter().map(|index| &observed.sockets[*index]);
@@ -66,8 +66,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .max()
             .unwrap_or(0);
         let sum = resent(observed, &sockets, &[Cause::Fast, Cause::Rto, Cause::Tlp]);
-        cases.push(
-            Case::of_many(observed, conversations, sockets.clone(), confidence)
+        matches.push(
+            Match::of_many(observed, conversations, sockets.clone(), confidence)
                 .with(format!(
                     "the round-trip time grew from {} to {}",
                     seconds(least),
@@ -80,7 +80,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 ),
         );
     }
-    cases
+    matches
 }
 
 fn grown(socket: &Socket) -> Option<(u64, u64)> {

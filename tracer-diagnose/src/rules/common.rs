@@ -1,6 +1,6 @@
 //! What several rules ask.
 
-use crate::rule::Case;
+use crate::rule::Match;
 use crate::{Conversation, Observed, Socket, Sum};
 use tracer_model::event::Cause;
 
@@ -100,22 +100,22 @@ pub fn seconds(us: u64) -> String {
 }
 
 /// Cases about one process and one address become one: which port it was does not matter to them.
-pub fn by_address(observed: &Observed, cases: Vec<Case>) -> Vec<Case> {
-    let mut joined: Vec<Case> = Vec::new();
-    let whose = |case: &Case| {
-        let conversation = &observed.conversations[*case.conversations.first()?];
+pub fn by_address(observed: &Observed, matches: Vec<Match>) -> Vec<Match> {
+    let mut joined: Vec<Match> = Vec::new();
+    let whose = |matched: &Match| {
+        let conversation = &observed.conversations[*matched.conversations.first()?];
         let owner = &conversation.owner;
         let address = conversation.peer.address()?;
-        Some((case.host, owner.pid, owner.started_boot_ns, address))
+        Some((matched.host, owner.pid, owner.started_boot_ns, address))
     };
-    for case in cases {
-        let key = whose(&case);
+    for matched in matches {
+        let key = whose(&matched);
         match joined
             .iter_mut()
             .find(|known| key.is_some() && whose(known) == key)
         {
-            Some(known) => known.join(case),
-            None => joined.push(case),
+            Some(known) => known.join(matched),
+            None => joined.push(matched),
         }
     }
     joined

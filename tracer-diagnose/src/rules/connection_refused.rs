@@ -1,8 +1,8 @@
 //! Nobody listens there, or somebody answers for it with RST.
 
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Signal, TcpState};
+use tracer_model::event::{Cause, EventKind, TcpState};
 use tracer_model::linux;
 
 /// Health checks: refused at a steady pace, at most once a second, and never taken.
@@ -18,19 +18,19 @@ pub static RULE: Rule = Rule {
              (or a firewall there answers in its place).",
     rests_on: "tcp_rcv_synsent_state_process() ends with ECONNREFUSED on RST; RFC 9293 section 3.10.7.1: a closed \
                port answers with RST. For UDP it is an ICMP port unreachable (RFC 1122, 4.1.3.1).",
-    needs: &[Signal::Connection],
+    needs: &[EventKind::Connection],
     needs_samples: false,
     refuted_by: "SYNs that were sent again before the answer (the packets get lost), or refusals by this host's own \
                  firewall.",
     next_step: "On the destination: is the service running and listening on this address and port (ss -ltn)? If it \
                 is, capture the RST there: without one leaving, a firewall in between makes it.",
     do_not: "Do not raise retry counts or time-outs: every attempt is answered at once, and more attempts only add load.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.role == Role::Server {
             continue;
@@ -59,8 +59,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
             (_, 0) => Confidence::Medium,
             _ => Confidence::Low,
         };
-        cases.push(
-            Case::of(observed, index, refused.clone(), confidence)
+        matches.push(
+            Match::of(observed, index, refused.clone(), confidence)
                 .shown_by("connections were refused (ECONNREFUSED)", &sum)
                 .but(
                     again.count > 0,
@@ -72,7 +72,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 ),
         );
     }
-    cases
+    matches
 }
 
 /// The kernel ended the request with ECONNREFUSED, or a send on a connected datagram socket was told so.

@@ -3,8 +3,8 @@
 use super::common::{resent, times};
 use super::loss::{Losses, Lossy, losses};
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{Cause, Signal};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::{Cause, EventKind};
 
 /// So many segments sent again were to be expected elsewhere, and did not come.
 const SURELY: f64 = 30.0;
@@ -19,29 +19,29 @@ pub static RULE: Rule = Rule {
              this host.",
     rests_on: "tcp_xmit_retransmit_queue(), as for path_loss; Tcp.OutSegs of the host minus what this destination \
                acknowledged is what went elsewhere.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Loss to other destinations too; duplicates that the peer reports; drops on this host.",
     next_step: "Trace the route to this destination and to a healthy one, and look where they part; ask for the port \
                 counters there, and on the destination's own interface.",
     do_not: "Do not change this host's settings: its other connections show that they are right.",
-    over: &["path_loss", "unknown"],
+    supersedes: &["path_loss", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for host in 0..observed.hosts.len() {
         let losses = losses(observed, host);
         if losses.are_apart() {
             let lossy = losses.lossy.iter();
-            cases.extend(lossy.map(|one| case(observed, &losses, one)));
+            matches.extend(lossy.map(|one| matched(observed, &losses, one)));
         }
     }
-    cases
+    matches
 }
 
-fn case(observed: &Observed, losses: &Losses, one: &Lossy) -> Case {
+fn matched(observed: &Observed, losses: &Losses, one: &Lossy) -> Match {
     let sum = resent(
         observed,
         &one.sockets,
@@ -52,7 +52,7 @@ fn case(observed: &Observed, losses: &Losses, one: &Lossy) -> Case {
     } else {
         Confidence::Medium
     };
-    Case::of_many(
+    Match::of_many(
         observed,
         one.conversations.clone(),
         one.sockets.clone(),

@@ -2,9 +2,9 @@
 
 use super::common::sockets;
 use super::link::downs;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 const LEAST: u64 = 3;
 
@@ -17,19 +17,19 @@ pub static RULE: Rule = Rule {
              never got to the wire. TCP sees loss; UDP sees nothing.",
     rests_on: "dev_hard_start_xmit() and the tracepoint net_dev_xmit with rc other than NETDEV_TX_OK; \
                netif_tx_timeout for a device that does not finish; tx_errors and tx_dropped of the interface.",
-    needs: &[Signal::Device],
+    needs: &[EventKind::Device],
     needs_samples: false,
     refuted_by: "A link that was down at the time; NETDEV_TX_BUSY alone, which is sent again by the kernel.",
     next_step: "ethtool -S INTERFACE, dmesg for the driver, and its version and firmware: does it happen with one queue, \
                 one size, one offload? Switch off one offload (ethtool -K) to learn which.",
     do_not: "Do not raise queue lengths: the packets did leave the queue. Do not blame the switch before this host's own \
              counters are explained.",
-    over: &["path_loss", "destination_loss", "path_blackhole", "unknown"],
+    supersedes: &["path_loss", "destination_loss", "path_blackhole", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     let downs: Vec<_> = observed.hosts.iter().map(downs).collect();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         // A device without a link refuses everything, the kernel's own packets too.
@@ -71,18 +71,18 @@ fn judge(observed: &Observed) -> Vec<Case> {
             })
             .map(|((interface, name), count)| format!("{interface} {name} +{count}"))
             .collect();
-        let mut case = Case::of(observed, index, refused, Confidence::High)
+        let mut matched = Match::of(observed, index, refused, Confidence::High)
             .shown_by(format!("packets that {} refused", names.join(", ")), &sum);
         if !counters.is_empty() {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "counters of the interface: {}",
                 counters.join(", ")
             ));
         }
-        case.about = None;
-        cases.push(case.timed());
+        matched.about = None;
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }
 
 fn refusals(socket: &Socket) -> Sum {

@@ -1,8 +1,8 @@
 //! The network delivers packets twice.
 
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::EventKind;
 
 const LEAST: u64 = 10;
 
@@ -15,18 +15,18 @@ pub static RULE: Rule = Rule {
              makes copies (a mirror port that leads back, a loop, a doubled link).",
     rests_on: "TcpExt.TCPDSACKRecv counts what peers report (RFC 2883), Tcp.RetransSegs what was sent again; for copies \
                that come in, TcpExt.TCPDSACKOldSent.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "About as many retransmits as reported duplicates: then they were sent twice by this host.",
     next_step: "Capture on this host and on the peer at the same time: where does the copy appear first? Look for \
                 mirror sessions, switching loops and doubled links between the two.",
     do_not: "Do not tune TCP: it handles duplicates. Applications on UDP may not: look at those first.",
-    over: &[],
+    supersedes: &[],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (host, facts) in observed.hosts.iter().enumerate() {
         let grew = |name: &str| facts.grew(name).unwrap_or(0);
         let twice = grew("TcpExt.TCPDSACKRecv").max(grew("TcpExt.TCPDSACKRecvSegs"));
@@ -43,14 +43,14 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
-        let mut case = Case::of_host(host, confidence, first, last).with(format!(
+        let mut matched = Match::of_host(host, confidence, first, last).with(format!(
             "peers reported {twice} segments that came twice; only {resent} had been sent again"
         ));
-        case.explains = twice;
+        matched.explains = twice;
         if came >= LEAST {
-            case = case.with(format!("{came} segments came twice to this host"));
+            matched = matched.with(format!("{came} segments came twice to this host"));
         }
-        cases.push(case);
+        matches.push(matched);
     }
-    cases
+    matches
 }

@@ -2,8 +2,8 @@
 
 use super::common::{errors, sockets};
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -16,18 +16,18 @@ pub static RULE: Rule = Rule {
              protocols have it: CAN ISO-TP when no flow control comes, Bluetooth L2CAP in reliable mode, DCCP.",
     rests_on: "net/can/isotp.c, net/bluetooth/l2cap_core.c, net/dccp; cgroup/sendmsg4 and sendmsg6 with \
                bpf_set_retval(), fmod_ret and BPF LSM may return any errno, seccomp too (SECCOMP_RET_ERRNO).",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "Nothing in the network can cause it: retransmits or drops at the same time are another matter.",
     next_step: "bpftool cgroup tree and bpftool prog show: which program is attached to the cgroup of this process, and \
                 who loaded it, when? For CAN: is the receiving node there?",
     do_not: "Do not raise the retry count: the same rule refuses each retry, and the retries become the load.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let refused = sockets(observed, conversation, |socket| {
             socket.failed(linux::ECOMM) > 0
@@ -36,12 +36,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let sum = errors(observed, &refused, &[linux::ECOMM]);
-        let mut case = Case::of(observed, index, refused.clone(), Confidence::High)
+        let mut matched = Match::of(observed, index, refused.clone(), Confidence::High)
             .shown_by("sends failed with ECOMM", &sum);
         if let Some(cgroup) = &conversation.owner.cgroup {
-            case = case.with(format!("the process is in the cgroup {cgroup}"));
+            matched = matched.with(format!("the process is in the cgroup {cgroup}"));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }

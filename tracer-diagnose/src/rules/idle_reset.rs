@@ -3,9 +3,9 @@
 use super::common::{errors, sockets};
 use super::idle_timeout::IDLE_US;
 use super::peer_crashed::idle_before_reset_us;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Sum};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -17,19 +17,19 @@ pub static RULE: Rule = Rule {
              idle (a stateful firewall or load balancer that rejects), or the peer restarted and did not say so.",
     rests_on: "The age of the last ACK (rcv_tstamp) when the RST came in, tcp_reset(); RFC 9293 3.5.2: RST answers a \
                segment of a connection that does not exist.",
-    needs: &[Signal::Reset, Signal::Connection],
+    needs: &[EventKind::Reset, EventKind::Connection],
     needs_samples: false,
     refuted_by: "RST on busy connections at the same time (the peer went down); RST in the middle of a pause, with \
                  nothing sent (the peer closed it on purpose).",
     next_step: "Find the shortest pause after which it happens: is it a round number (60 s, 300 s, 350 s, 3600 s), it is \
                 somebody's setting. Set keepalive below it, or let the pool close idle connections earlier.",
     do_not: "Do not retry on the same connection, and do not raise time-outs: open a new one.",
-    over: &["peer_crashed", "unknown"],
+    supersedes: &["peer_crashed", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let idle = |us: Option<i64>| us.is_some_and(|us| us.unsigned_abs() >= IDLE_US);
         let reset = sockets(observed, conversation, |socket| {
@@ -50,8 +50,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
             (_, 0) => Confidence::Medium,
             _ => Confidence::Low,
         };
-        cases.push(
-            Case::of(observed, index, reset.clone(), confidence)
+        matches.push(
+            Match::of(observed, index, reset.clone(), confidence)
                 .shown_by("RST received for the first data after a pause", &sum)
                 .with(format!(
                     "the shortest pause was {:.1} s",
@@ -68,5 +68,5 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 .but(true, "a peer that restarted without a word looks the same"),
         );
     }
-    cases
+    matches
 }

@@ -2,9 +2,9 @@
 
 use super::common::{ended, many, resent, seconds, sockets};
 use super::path_blackhole::went_silent;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
 
 /// Shorter pauses are part of any conversation, microseconds.
@@ -20,7 +20,7 @@ pub static RULE: Rule = Rule {
              was idle, and drops what it no longer knows.",
     rests_on: "The age of the last ACK (rcv_tstamp) at the first time-out tells how long the connection was idle; \
                nf_conntrack and its like drop entries after an idle time (RFC 5382 asks for 2 h 4 min of NATs).",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: true,
     refuted_by: "Connections to the same destination that were busy and died at the same moment: then the path or the \
                  peer died, and idleness was chance.",
@@ -28,12 +28,12 @@ pub static RULE: Rule = Rule {
                 application, or net.ipv4.tcp_keepalive_time), or let the pool close idle connections earlier.",
     do_not: "Do not raise time-outs or retries of the application: the connection is dead from the first byte. Do not \
              change tcp_retries2 for the whole host.",
-    over: &["path_blackhole", "path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_blackhole", "path_loss", "destination_loss", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let dead = sockets(observed, conversation, |socket| {
             went_silent(socket) && idle_us(socket).is_some_and(|us| us >= IDLE_US)
@@ -54,7 +54,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let timeouts = resent(observed, &dead, &[Cause::Rto]);
         let shortest = all().filter_map(idle_us).min().unwrap_or(0);
         let timed_out = ended(observed, &dead, &[linux::ETIMEDOUT]);
-        let mut case = Case::of(observed, index, dead.clone(), confidence)
+        let mut matched = Match::of(observed, index, dead.clone(), confidence)
             .with(format!(
                 "{} connections went silent with the first data after a pause of at least {}",
                 dead.len(),
@@ -73,19 +73,19 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 "no other traffic of this host is known to have been acknowledged meanwhile",
             );
         if others > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{others} segments of other connections of this host were acknowledged meanwhile"
             ));
         }
         if timed_out > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{} ended with ETIMEDOUT",
                 many(timed_out, "connection")
             ));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }
 
 /// How long the connection had been idle when the data was sent that got no answer.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{HostFacts, Socket};
-use tracer_model::samples::{LinkChange, What};
+use tracer_model::samples::{ChangeKind, LinkChange};
 
 /// How often an interface went down, when first, and when it came back for good.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,7 @@ fn link_changes(host: &HostFacts) -> impl Iterator<Item = (&String, &LinkChange,
     host.changes
         .iter()
         .filter_map(|one| match &one.change.what {
-            What::Link(change) => Some((change.interface.as_ref()?, change, one.wall_ns)),
+            ChangeKind::Link(change) => Some((change.interface.as_ref()?, change, one.wall_ns)),
             _ => None,
         })
 }

@@ -3,8 +3,8 @@
 use super::common::{of_host, resent, times};
 use super::link::downs;
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{Cause, Signal};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::{Cause, EventKind};
 
 /// More often than this it flaps.
 pub const FLAPS: u64 = 3;
@@ -18,13 +18,13 @@ pub static RULE: Rule = Rule {
              its queue or were thrown away there. Nothing beyond the first cable is needed to explain it.",
     rests_on: "rtnetlink tells changes of operstate and carrier_changes (linkwatch_do_dev()); a queue without carrier \
                is deactivated (dev_deactivate()).",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Trouble that began before the link went down, or on flows that use another interface.",
     next_step: "dmesg and the switch port's log at this minute: who took it down (cable, SFP, switch, driver reset, an \
                 administrator)?",
     do_not: "Do not change TCP settings: connections survived it if the link came back in time.",
-    over: &[
+    supersedes: &[
         "neighbour_failed",
         "path_blackhole",
         "path_loss",
@@ -41,13 +41,13 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    cases(observed, |times| times < FLAPS)
+fn judge(observed: &Observed) -> Vec<Match> {
+    matches(observed, |times| times < FLAPS)
 }
 
 /// A case for each interface that went down so often.
-pub fn cases(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Case> {
-    let mut cases = Vec::new();
+pub fn matches(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (host, facts) in observed.hosts.iter().enumerate() {
         for (interface, down) in downs(facts) {
             if !wanted(down.times) {
@@ -63,21 +63,21 @@ pub fn cases(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Case> {
                 continue;
             }
             let timeouts = resent(observed, &sockets, &[Cause::Rto, Cause::Syn, Cause::Tlp]);
-            let mut case = Case::of_many(observed, conversations, sockets, Confidence::High)
+            let mut matched = Match::of_many(observed, conversations, sockets, Confidence::High)
                 .with(format!("{interface} went down {}", times(down.times)))
                 .shown_by("time-outs meanwhile", &timeouts);
-            case = match down.up_ns {
+            matched = match down.up_ns {
                 Some(up) => {
                     let seconds = (up - down.first_ns) as f64 / 1e9;
-                    case.with(format!("it came back {seconds:.1} s after it first went"))
+                    matched.with(format!("it came back {seconds:.1} s after it first went"))
                 }
-                None => case.with("it had not come back when the recording ended"),
+                None => matched.with("it had not come back when the recording ended"),
             };
-            case.first_ns = down.first_ns;
-            case.last_ns = down.up_ns.unwrap_or(case.last_ns).max(down.last_ns);
-            case.about = Some(interface.clone());
-            cases.push(case);
+            matched.first_ns = down.first_ns;
+            matched.last_ns = down.up_ns.unwrap_or(matched.last_ns).max(down.last_ns);
+            matched.about = Some(interface.clone());
+            matches.push(matched);
         }
     }
-    cases
+    matches
 }

@@ -2,7 +2,7 @@
 
 use super::link_down::{self, FLAPS};
 use crate::rule::{Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 pub static RULE: Rule = Rule {
     cause: "link_flapping",
@@ -12,13 +12,13 @@ pub static RULE: Rule = Rule {
     reason: "The carrier went and came several times in the time of trouble: each time packets are thrown away, and TCP \
              starts from its slowest again.",
     rests_on: "rtnetlink tells changes of operstate (linkwatch_do_dev()); carrier_changes counts both ways.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Trouble that began before the first of these changes, or on flows that use another interface.",
     next_step: "Exchange one part at a time: cable, SFP, port. Compare with the other end's log: do both see the same \
                 times? With bonding, is it one member only?",
     do_not: "Do not tune TCP or the application; do not reset the driver again and again: it looks like the fault.",
-    over: &[
+    supersedes: &[
         "link_down",
         "neighbour_failed",
         "path_blackhole",
@@ -33,5 +33,5 @@ pub static RULE: Rule = Rule {
         "bufferbloat",
         "unknown",
     ],
-    judge: |observed| link_down::cases(observed, |times| times >= FLAPS),
+    judge: |observed| link_down::matches(observed, |times| times >= FLAPS),
 };

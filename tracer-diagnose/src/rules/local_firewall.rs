@@ -1,9 +1,9 @@
 //! This host's own firewall drops or rejects what is sent.
 
 use super::common::{by_address, dropped, ended, errors, many, resent, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Direction, Signal};
+use tracer_model::event::{Cause, Direction, EventKind};
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -15,13 +15,13 @@ pub static RULE: Rule = Rule {
              network. UDP senders see EPERM; TCP only sees that nothing comes back.",
     rests_on: "nf_hook_slow() frees with NETFILTER_DROP and gives EPERM to the sender of the output hook; a rule that \
                rejects drops the packet as well, and answers it.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: false,
     refuted_by: "EPERM without a dropped packet: a security module or a cgroup program refuses, not netfilter.",
     next_step: "nft list ruleset (or iptables-save -c): which output rule's counter grows? Compare with when the rules \
                 were last loaded.",
     do_not: "Do not flush the rules to see whether it helps: it opens the host, and says nothing about which rule it was.",
-    over: &[
+    supersedes: &[
         "syn_blackhole",
         "path_blackhole",
         "connection_refused",
@@ -35,8 +35,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let filtered = sockets(observed, conversation, |socket| {
             !socket.dropped(is_netfilter).is_empty() || !answers(socket).is_empty()
@@ -61,7 +61,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             0..3 => Confidence::Low,
             _ => Confidence::High,
         };
-        let mut case = Case::of(observed, index, filtered.clone(), confidence)
+        let mut matched = Match::of(observed, index, filtered.clone(), confidence)
             .shown_by("packets dropped by netfilter on their way out", &drops)
             .shown_by("answers dropped by netfilter on their way in", &answers)
             .shown_by("sends failed with EPERM", &errors)
@@ -70,11 +70,11 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 &resent(observed, &filtered, &[Cause::Rto, Cause::Syn]),
             );
         if refused > 0 {
-            case = case.with(format!("{} failed with it", many(refused, "connection")));
+            matched = matched.with(format!("{} failed with it", many(refused, "connection")));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    by_address(observed, cases)
+    by_address(observed, matches)
 }
 
 /// Before 5.17 the kernel gave no reason; the function says it.

@@ -1,11 +1,11 @@
 //! The next hop does not answer ARP or neighbour discovery.
 
 use super::common::{by_address, dropped, ended, errors, many, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
-use tracer_model::samples::What;
+use tracer_model::samples::ChangeKind;
 
 pub static RULE: Rule = Rule {
     cause: "neighbour_failed",
@@ -16,14 +16,14 @@ pub static RULE: Rule = Rule {
              this host's own link the destination, or the gateway towards it, is not there.",
     rests_on: "neigh_invalidate() frees what waited (NEIGH_FAILED), ipv4_link_failure() and ip6_link_failure() turn it \
                into EHOSTUNREACH; RFC 826, RFC 4861 7.3.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: false,
     refuted_by: "A neighbour entry that is reachable at the same time; a link that is down (then nobody can answer).",
     next_step: "ip neigh show to ADDRESS, and arping from this host: is the address right, in the right VLAN, and up? Is \
                 it the gateway, everything behind it is gone as well.",
     do_not: "Do not add static neighbour entries before you know why it does not answer: packets would then vanish in \
              silence.",
-    over: &[
+    supersedes: &[
         "syn_blackhole",
         "path_blackhole",
         "no_route",
@@ -34,8 +34,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let failed = sockets(observed, conversation, waited);
         if failed.is_empty() {
@@ -45,13 +45,15 @@ fn judge(observed: &Observed) -> Vec<Case> {
         let unreachable = [linux::EHOSTUNREACH];
         let changes = observed.hosts[conversation.host].changes.iter();
         let failures = changes.filter_map(|one| match &one.change.what {
-            What::Neighbour(change) if change.state == "FAILED" => Some(change.address.clone()),
+            ChangeKind::Neighbour(change) if change.state == "FAILED" => {
+                Some(change.address.clone())
+            }
             _ => None,
         });
         let mut addresses: Vec<_> = failures.collect();
         addresses.sort();
         addresses.dedup();
-        let mut case = Case::of(observed, index, failed.clone(), Confidence::High)
+        let mut matched = Match::of(observed, index, failed.clone(), Confidence::High)
             .shown_by("packets thrown away that waited for the neighbour", &drops)
             .shown_by(
                 "sends failed with EHOSTUNREACH",
@@ -59,18 +61,18 @@ fn judge(observed: &Observed) -> Vec<Case> {
             );
         let ended = ended(observed, &failed, &unreachable);
         if ended > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{} ended with EHOSTUNREACH",
                 many(ended, "connection")
             ));
         }
         if !addresses.is_empty() {
             addresses.truncate(4);
-            case = case.with(format!("neighbours that failed: {}", addresses.join(", ")));
+            matched = matched.with(format!("neighbours that failed: {}", addresses.join(", ")));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    by_address(observed, cases)
+    by_address(observed, matches)
 }
 
 fn waited(socket: &Socket) -> bool {

@@ -1,11 +1,11 @@
 //! This host has no route to the destination.
 
 use super::common::{by_address, dropped, errors, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
-use tracer_model::samples::{Action, What};
+use tracer_model::samples::{Action, ChangeKind};
 
 pub static RULE: Rule = Rule {
     cause: "no_route",
@@ -16,14 +16,14 @@ pub static RULE: Rule = Rule {
              nothing left this host.",
     rests_on: "ip_route_output_flow() and ip6_dst_lookup_flow() return ENETUNREACH (EHOSTUNREACH, EACCES for routes of \
                these types); __ip_queue_xmit() frees with IP_OUTNOROUTES.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "ICMP network unreachable from a router: the same errno on a connection, without packets that this host \
                  dropped.",
     next_step: "ip route get ADDRESS now, and the changes of routes in this report's timeline: who removed it (DHCP, a \
                 routing daemon, an interface that went down)?",
     do_not: "Do not add a default route by hand while a daemon manages them: it hides what removed the other one.",
-    over: &[
+    supersedes: &[
         "path_blackhole",
         "syn_blackhole",
         "path_loss",
@@ -33,8 +33,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let lost = sockets(observed, conversation, without_route);
         if lost.is_empty() {
@@ -45,13 +45,13 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .changes
             .iter()
             .filter_map(|one| match &one.change.what {
-                What::Route(change) if change.action == Action::Del => {
+                ChangeKind::Route(change) if change.action == Action::Del => {
                     Some(change.route.destination.clone())
                 }
                 _ => None,
             })
             .collect::<Vec<_>>();
-        let mut case = Case::of(observed, index, lost.clone(), Confidence::High)
+        let mut matched = Match::of(observed, index, lost.clone(), Confidence::High)
             .shown_by(
                 "sends failed with ENETUNREACH",
                 &errors(observed, &lost, &[linux::ENETUNREACH]),
@@ -61,14 +61,14 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 &dropped(observed, &lost, is_route),
             );
         if let Some(count @ 1..) = host.grew("Ip.OutNoRoutes") {
-            case = case.with(format!("Ip.OutNoRoutes grew by {count}"));
+            matched = matched.with(format!("Ip.OutNoRoutes grew by {count}"));
         }
         if !removed.is_empty() {
-            case = case.with(format!("routes removed meanwhile: {}", removed.join(", ")));
+            matched = matched.with(format!("routes removed meanwhile: {}", removed.join(", ")));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    by_address(observed, cases)
+    by_address(observed, matches)
 }
 
 /// The send was refused at once, or its packet found no way. A soft error of an open connection is a router's word.

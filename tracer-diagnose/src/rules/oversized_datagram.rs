@@ -1,8 +1,8 @@
 //! Datagrams that are too large to be sent.
 
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 /// The largest datagrams that probe: jumbo frames.
@@ -17,18 +17,18 @@ pub static RULE: Rule = Rule {
              than the path allows while fragmenting is forbidden.",
     rests_on: "udp_sendmsg() and ip_append_data(): EMSGSIZE above 65507 bytes (IPv4), or above the path's MTU with \
                IP_PMTUDISC_DO; for IPv6 ipv6_sendmsg() likewise.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "Nothing: the errno says it.",
     next_step: "Compare requested_bytes of the events with the MTU towards the destination (ip route get), and let the \
                 application send smaller datagrams.",
     do_not: "Do not retry: the same datagram fails each time. Do not raise the interface's MTU alone: the path decides.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let errors = observed.errors(conversation, linux::EMSGSIZE);
         if errors.is_empty() {
@@ -50,16 +50,16 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::High
         };
-        let mut case = Case::of(observed, index, sockets, confidence)
+        let mut matched = Match::of(observed, index, sockets, confidence)
             .shown_by("sends failed with EMSGSIZE", &errors)
             .but(
                 probing,
                 "a program that probes for the path's MTU does this on purpose (QUIC, RFC 8899)",
             );
         if let Some(mean) = mean {
-            case = case.with(format!("{mean} bytes each, on average"));
+            matched = matched.with(format!("{mean} bytes each, on average"));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }

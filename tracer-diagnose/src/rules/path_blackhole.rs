@@ -1,9 +1,9 @@
 //! A connection was at work, and from one moment on nothing came back any more.
 
 use super::common::many;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Detail, Outcome, Signal};
+use tracer_model::event::{Cause, Detail, EventKind, Outcome};
 use tracer_model::linux;
 
 /// Time-outs in a row that only silence explains: with 10 % of random loss, three in a row come once in a thousand.
@@ -19,7 +19,7 @@ pub static RULE: Rule = Rule {
              host behind it went silent.",
     rests_on: "tcp_retransmit_timer() doubles icsk_rto and gives up with ETIMEDOUT after tcp_retries2 \
                (tcp_write_timeout(), RFC 1122 4.2.3.5); rcv_tstamp tells when the last ACK came.",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: false,
     refuted_by: "An ACK between the time-outs; RST or ICMP messages; a neighbour that failed; other connections to the \
                  same destination that go on.",
@@ -27,12 +27,12 @@ pub static RULE: Rule = Rule {
                 both ends at the same time. If so, something in between forgot or filters this one connection.",
     do_not: "Do not raise tcp_retries2 or the application's retries: the connection is dead, and waiting longer only \
              hides when.",
-    over: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let sockets = conversation.sockets.iter().copied();
         let silent: Vec<_> = sockets
@@ -52,22 +52,22 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
-        let mut case = Case::of(observed, index, silent.clone(), confidence)
+        let mut matched = Match::of(observed, index, silent.clone(), confidence)
             .shown_by("time-outs in a row, and no ACK in between", &timeouts);
         if let Some(us) = silence {
-            case = case.with(format!("no ACK for {:.1} s", us as f64 / 1e6));
+            matched = matched.with(format!("no ACK for {:.1} s", us as f64 / 1e6));
         }
         if timed_out > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{} ended with ETIMEDOUT",
                 many(timed_out, "connection")
             ));
         }
         // It may still come back.
-        case.symptom = (timed_out == 0).then_some(Symptom::Stall);
-        cases.push(case);
+        matched.symptom = (timed_out == 0).then_some(Symptom::Stall);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// Established, with time-outs in a row that no ACK interrupted, and nothing that explains itself.

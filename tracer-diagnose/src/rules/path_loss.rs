@@ -3,8 +3,8 @@
 use super::common::resent;
 use super::loss::losses;
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{Cause, Signal};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::{Cause, EventKind};
 
 pub static RULE: Rule = Rule {
     cause: "path_loss",
@@ -16,19 +16,19 @@ pub static RULE: Rule = Rule {
              packets (a link near this host, an uplink, a policer).",
     rests_on: "tcp_xmit_retransmit_queue() sends again what SACK (RFC 2018) and RACK (RFC 8985) say is lost; DSACK \
                (RFC 2883) would tell if it had arrived.",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Duplicates that the peers report (the packets did arrive); drops on this host (its own queue or \
                  firewall); growing round-trip times (a queue that is full, not a link that loses).",
     next_step: "Compare counters of interfaces and switch ports from this host outwards (ethtool -S, CRC and discard \
                 counters) over the same minutes; look for a policer or a duplex mismatch on the shared part.",
     do_not: "Do not raise application retries or buffers: lost packets are not slow ones, and more traffic loses more.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for host in 0..observed.hosts.len() {
         let losses = losses(observed, host);
         // Much went elsewhere unharmed: then it is about these destinations.
@@ -48,7 +48,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .iter()
             .map(|one| one.delivered_segments)
             .sum::<Option<u64>>();
-        let mut case = Case::of_many(
+        let mut matched = Match::of_many(
             observed,
             lossy
                 .iter()
@@ -64,12 +64,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
         );
         if let Some(delivered) = delivered.filter(|delivered| *delivered > 0) {
             let part = sum.segments as f64 / (delivered + sum.segments) as f64;
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{:.1} % of what was sent was sent again",
                 part * 100.0
             ));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }

@@ -1,9 +1,9 @@
 //! The process at the other end is gone: its kernel answers data with RST.
 
 use super::common::many;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Detail, Direction, Signal};
+use tracer_model::event::{Cause, Detail, Direction, EventKind};
 use tracer_model::linux;
 
 /// A connection that was at work had an ACK no longer ago than this when the RST came, microseconds.
@@ -19,19 +19,19 @@ pub static RULE: Rule = Rule {
              still coming leaves exactly this.",
     rests_on: "tcp_close() and tcp_rcv_state_process() of the peer send RST for data that nobody will read (RFC 2525 \
                2.17, RFC 9293 3.10.7.4); tcp_reset() here sets ECONNRESET, or EPIPE after its FIN.",
-    needs: &[Signal::Reset, Signal::SendError],
+    needs: &[EventKind::Reset, EventKind::SendError],
     needs_samples: false,
     refuted_by: "RST after a long idle time (a firewall forgot the connection); time-outs before it (the path was \
                  broken first); the same RST on every connection at the same byte (a protocol error).",
     next_step: "On the destination at this time: did the service crash, restart or get killed (journalctl, OOM killer, \
                 deployments)? If it did not, it closed the connection on purpose: read its log.",
     do_not: "Do not tune TCP time-outs or keepalive: the answer came at once. Retry on a new connection, with backoff.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let sockets = conversation.sockets.iter().copied();
         let reset: Vec<_> = sockets
@@ -57,8 +57,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
             (0, 1..) => Confidence::High,
             _ => Confidence::Medium,
         };
-        cases.push(
-            Case::of(observed, index, reset.clone(), confidence)
+        matches.push(
+            Match::of(observed, index, reset.clone(), confidence)
                 .shown_by("RST received on a connection at work", &resets)
                 .shown_by("sends failed with ECONNRESET or EPIPE", &errors)
                 .but(
@@ -68,15 +68,15 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 .but(timeouts > 0, format!("{timeouts} time-outs came before"))
                 .timed(),
         );
-        if let Some(case) = cases.last_mut().filter(|_| refused > 0) {
+        if let Some(matched) = matches.last_mut().filter(|_| refused > 0) {
             let what = format!(
                 "afterwards {} to it met a refusal",
                 many(refused, "connection")
             );
-            case.evidence.push(crate::Evidence::fact(what));
+            matched.evidence.push(crate::Evidence::fact(what));
         }
     }
-    cases
+    matches
 }
 
 fn refused_after(socket: &Socket, at: i64) -> bool {

@@ -3,11 +3,11 @@
 use super::common::{ended, ended_with, errors, resent, sockets};
 use super::neighbour_failed::is_neighbour;
 use super::no_route::is_route;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Conversation, Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
-use tracer_model::samples::What;
+use tracer_model::samples::ChangeKind;
 
 const UNREACHABLE: &[i32] = &[linux::EHOSTUNREACH, linux::EHOSTDOWN, linux::ENETUNREACH];
 
@@ -21,14 +21,14 @@ pub static RULE: Rule = Rule {
              the path leads there, and the host does not answer.",
     rests_on: "ICMP host unreachable is a soft error (tcp_v4_err(), RFC 5461): the kernel goes on until its retries are \
                used up, and then ends the connection with it instead of ETIMEDOUT (tcp_write_err()).",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: false,
     refuted_by: "A neighbour of this host that failed (then it is this host's own link), or other services of the same \
                  address that answer.",
     next_step: "Is the host up (console, management interface, other services)? If it is, is its address still its own \
                 (failover, DHCP, duplicate address)?",
     do_not: "Do not tune retries here: the sooner the application learns of it, the better.",
-    over: &[
+    supersedes: &[
         "neighbour_failed",
         "path_blackhole",
         "idle_timeout",
@@ -39,8 +39,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let on_link = own_neighbour_failed(observed, conversation);
         let gone = sockets(observed, conversation, |socket| {
@@ -50,7 +50,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             continue;
         }
         let icmp = observed.hosts[conversation.host].grew("Icmp.InDestUnreachs");
-        let mut case = Case::of(observed, index, gone.clone(), Confidence::High)
+        let mut matched = Match::of(observed, index, gone.clone(), Confidence::High)
             .shown_by(
                 "time-outs of an established connection",
                 &resent(observed, &gone, &[Cause::Rto]),
@@ -64,13 +64,13 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 ended(observed, &gone, UNREACHABLE)
             ));
         if let Some(icmp @ 1..) = icmp {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{icmp} ICMP messages said unreachable (Icmp.InDestUnreachs)"
             ));
         }
-        cases.push(case);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 fn is_gone(socket: &Socket) -> bool {
@@ -93,7 +93,7 @@ fn own_neighbour_failed(observed: &Observed, conversation: &Conversation) -> boo
     };
     let mut changes = observed.hosts[conversation.host].changes.iter();
     changes.any(|one| match &one.change.what {
-        What::Neighbour(change) => {
+        ChangeKind::Neighbour(change) => {
             change.state == "FAILED" && change.address.parse() == Ok(address)
         }
         _ => false,

@@ -1,9 +1,9 @@
 //! The peer does not read.
 
 use super::common::{seconds, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// A reader that only takes its time opens the window again and again; microseconds.
 const CLOSED_US: i64 = 2_500_000;
@@ -17,7 +17,7 @@ pub static RULE: Rule = Rule {
              works in both directions; the process at the other end does not call recv().",
     rests_on: "snd_wnd of 0 and the persist timer (tcp_probe_timer(), TcpExt.TCPWinProbe; RFC 9293 3.8.6.1); \
                rwnd_limited of tcp_info counts the time.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: true,
     refuted_by: "A window that opens and lets data pass in between (a slow reader), or probes that are not answered (a \
                  dead path).",
@@ -25,12 +25,12 @@ pub static RULE: Rule = Rule {
                 for this connection.",
     do_not: "Do not raise send buffers here or retry on more connections: whatever is sent waits in front of the same \
              reader.",
-    over: &["send_buffer_small", "unknown"],
+    supersedes: &["send_buffer_small", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let closed = sockets(observed, conversation, |socket| closed(socket).is_some());
         if closed.is_empty() {
@@ -49,22 +49,22 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .max();
         let probes = observed.hosts[conversation.host].grew("TcpExt.TCPWinProbe");
         let us = u64::try_from((last - first) / 1000).unwrap_or(0);
-        let mut case = Case::of(observed, index, closed, Confidence::High).with(format!(
+        let mut matched = Match::of(observed, index, closed, Confidence::High).with(format!(
             "the peer's window was 0 for at least {}, and nothing passed",
             seconds(us)
         ));
         if let Some(bytes) = waits {
-            case = case.with(format!("{bytes} bytes wait in the send queue"));
+            matched = matched.with(format!("{bytes} bytes wait in the send queue"));
         }
         if let Some(probes @ 1..) = probes {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "this host sent {probes} window probes (TCPWinProbe)"
             ));
         }
-        (case.first_ns, case.last_ns) = (first, last);
-        cases.push(case);
+        (matched.first_ns, matched.last_ns) = (first, last);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// From when to when the window was seen closed, with nothing acknowledged in between.

@@ -1,9 +1,9 @@
 //! Only large segments get lost, and nobody says so.
 
 use super::common::{resent, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Detail, Signal};
+use tracer_model::event::{Cause, Detail, EventKind};
 
 /// Segments of full size that were sent again without success.
 const LEAST: u64 = 3;
@@ -20,14 +20,14 @@ pub static RULE: Rule = Rule {
              should say so does not arrive.",
     rests_on: "Path MTU discovery needs ICMP fragmentation needed / packet too big (RFC 1191, RFC 8201); RFC 2923 \
                describes this black hole; tcp_mtu_probing() finds a way around (RFC 4821).",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: false,
     refuted_by: "Small segments that are lost as well; ICMP messages that came in (cause mtu); an ACK of a large segment \
                  later on.",
     next_step: "ping -M do -s 1472 DESTINATION (and smaller) finds the size that passes. Let the router in front of the \
                 small link send its ICMP messages, or clamp the MSS there; net.ipv4.tcp_mtu_probing=1 helps one host.",
     do_not: "Do not lower the MTU of all interfaces, and do not raise retries: the same segment is lost each time.",
-    over: &[
+    supersedes: &[
         "path_blackhole",
         "idle_timeout",
         "path_loss",
@@ -37,8 +37,8 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let stuck = sockets(observed, conversation, only_large);
         let proven = sockets(observed, conversation, |socket| {
@@ -58,18 +58,18 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .filter_map(|socket| observed.sockets[*socket].tcp.mss_bytes)
             .map(|(_, most)| most)
             .max();
-        let mut case = Case::of(observed, index, stuck.clone(), confidence)
+        let mut matched = Match::of(observed, index, stuck.clone(), confidence)
             .shown_by(
                 "segments of full size sent again, none of them acknowledged",
                 &sum,
             )
             .with("smaller segments sent after them were acknowledged (SACK)");
         if let Some(mss) = mss {
-            case = case.with(format!("the largest segments carry {mss} bytes"));
+            matched = matched.with(format!("the largest segments carry {mss} bytes"));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }
 
 /// Everything that was sent again is of full size, and it did not help.

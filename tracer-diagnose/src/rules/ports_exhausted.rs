@@ -1,9 +1,9 @@
 //! There is no local port left for another connection.
 
 use super::common::sockets;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Signal, TcpState};
+use tracer_model::event::{Cause, EventKind, TcpState};
 
 pub static RULE: Rule = Rule {
     cause: "ports_exhausted",
@@ -14,18 +14,18 @@ pub static RULE: Rule = Rule {
              destination and found none (connect() gave EADDRNOTAVAIL).",
     rests_on: "inet_hash_connect() fails with EADDRNOTAVAIL, tcp_v4_connect() goes from SYN_SENT back to CLOSE; the range \
                is net.ipv4.ip_local_port_range, and ports in TIME_WAIT count.",
-    needs: &[Signal::Connection],
+    needs: &[EventKind::Connection],
     needs_samples: false,
     refuted_by: "A local port in the event: then the connection was given up for another reason.",
     next_step: "ss -tan state time-wait dst ADDRESS | wc -l: does the application open a connection per request? Let it \
                 keep connections (pool, keep-alive). Then widen ip_local_port_range, or set tcp_tw_reuse=1.",
     do_not: "Do not shorten TIME_WAIT by tricks, and do not retry faster: each attempt walks all ports in vain.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let refused = sockets(observed, conversation, without_port);
         if refused.is_empty() {
@@ -43,22 +43,22 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
-        let mut case = Case::of(observed, index, refused, confidence).shown_by(
+        let mut matched = Match::of(observed, index, refused, confidence).shown_by(
             "connections ended before a SYN left, without a local port",
             &sum,
         );
         if let [low, high] = range[..] {
-            case = case.with(format!("net.ipv4.ip_local_port_range is {low} to {high}"));
+            matched = matched.with(format!("net.ipv4.ip_local_port_range is {low} to {high}"));
         }
         if let Some(waiting) = host.gauge_max("TCP.tw").filter(|waiting| *waiting > 0) {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "up to {waiting} connections of this host were in TIME_WAIT"
             ));
         }
-        case.explains = case.explains.max(sum.count);
-        cases.push(case);
+        matched.explains = matched.explains.max(sum.count);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// From SYN_SENT to CLOSE without an errno, a port, or a SYN that was sent again.

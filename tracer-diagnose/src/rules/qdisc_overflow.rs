@@ -1,9 +1,9 @@
 //! The queue of this host's own interface is full.
 
 use super::common::{dropped, errors, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 /// A few at the start of a transfer are how TCP finds the size of the queue.
@@ -17,13 +17,13 @@ pub static RULE: Rule = Rule {
     reason: "Packets were dropped by the queueing discipline before they reached the device: this host sends faster than \
              its own interface, or the limit set on it, takes. The network has not even seen them.",
     rests_on: "__dev_queue_xmit() frees what enqueue() refused with QDISC_DROP; drops of `tc -s qdisc`.",
-    needs: &[Signal::Drop],
+    needs: &[EventKind::Drop],
     needs_samples: false,
     refuted_by: "A link that is down (then its queue drops as well), or drops on the way in.",
     next_step: "tc -s qdisc show dev INTERFACE: which discipline, which limit, how much backlog? Shape the sender, raise \
                 the limit of a policer that is too small, or use fq_codel.",
     do_not: "Do not raise txqueuelen or socket buffers first: a longer queue makes everybody wait (bufferbloat).",
-    over: &[
+    supersedes: &[
         "path_loss",
         "destination_loss",
         "bufferbloat",
@@ -33,10 +33,10 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        // UDP senders are told of it: that is another finding.
+        // UDP senders get an error for it: that is another finding.
         let full = sockets(observed, conversation, |socket| {
             overflowed(socket) && socket.failed(linux::ENOBUFS) == 0
         });
@@ -76,7 +76,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             Some(part) if part < 0.01 => Confidence::Medium,
             _ => Confidence::High,
         };
-        let mut case = Case::of(observed, index, full.clone(), confidence)
+        let mut matched = Match::of(observed, index, full.clone(), confidence)
             .shown_by(
                 format!("packets dropped by the queue of {}", interfaces.join(", ")),
                 &drops,
@@ -86,11 +86,11 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 &errors(observed, &full, &[linux::ENOBUFS]),
             );
         if counted > 0 {
-            case = case.with(format!("the queue itself counted {counted} drops"));
+            matched = matched.with(format!("the queue itself counted {counted} drops"));
         }
-        cases.push(case.timed());
+        matches.push(matched.timed());
     }
-    cases
+    matches
 }
 
 /// Dropped by a queue on the way out.

@@ -2,8 +2,8 @@
 
 use super::attempts::failed;
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::EventKind;
 
 /// Attempts in vain, and how many per second.
 const LEAST: usize = 20;
@@ -19,18 +19,18 @@ pub static RULE: Rule = Rule {
              from coming back.",
     rests_on: "Steps from SYN_SENT to CLOSE of one process and destination, counted and timed; exponential backoff with \
                jitter is what servers need after a failure.",
-    needs: &[Signal::Connection],
+    needs: &[EventKind::Connection],
     needs_samples: false,
     refuted_by: "Pauses between the attempts that grow.",
     next_step: "Find the retry loop of this process and its delay: let it start at a second and double, with jitter. Then \
                 look at why the destination refuses.",
     do_not: "Do not raise the number of retries, and do not raise limits of the destination to withstand the storm.",
-    over: &["connection_refused", "ports_exhausted", "unknown"],
+    supersedes: &["connection_refused", "ports_exhausted", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let attempts = failed(observed, conversation);
         if attempts.len() < LEAST {
@@ -48,14 +48,14 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
-        let mut case = Case::of(observed, index, sockets, confidence).with(format!(
+        let mut matched = Match::of(observed, index, sockets, confidence).with(format!(
             "{} attempts in vain in {seconds:.1} s: {rate:.0} per second",
             attempts.len()
         ));
-        (case.first_ns, case.last_ns) = (first, last);
-        cases.push(case);
+        (matched.first_ns, matched.last_ns) = (first, last);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// Is the second half of the attempts spread over much more time than the first?

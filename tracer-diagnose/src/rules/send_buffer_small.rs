@@ -1,9 +1,9 @@
 //! The send buffer of a TCP socket is too small for its rate.
 
 use super::common::{errors, seconds, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{CountedKind, Signal};
+use tracer_model::event::{CountedKind, EventKind};
 use tracer_model::linux;
 
 /// Time that the connection was limited by its buffer, microseconds, and as part of the time that it was busy.
@@ -19,19 +19,19 @@ pub static RULE: Rule = Rule {
              neither the peer's window nor congestion limited it, but the buffer, which must hold what is in flight.",
     rests_on: "sndbuf_limited of tcp_info counts the time in TCP_CHRONO_SNDBUF_LIMITED (tcp_chrono_start()); the buffer \
                must be at least rate × round-trip time (RFC 7323, appendix).",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: true,
     refuted_by: "Time limited by the peer's window (rwnd_limited), or retransmits: then the buffer is full because it does \
                  not drain.",
     next_step: "Does the application set SO_SNDBUF? Let it leave that to the kernel (net.ipv4.tcp_wmem grows by itself), \
                 or set it to twice the rate times the round-trip time.",
     do_not: "Do not raise net.core.wmem_max for everybody, and do not look at the network: it waits for data.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let small = sockets(observed, conversation, |socket| limited(socket).is_some());
         if small.is_empty() {
@@ -56,7 +56,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
-        let mut case = Case::of(observed, index, small.clone(), confidence)
+        let mut matched = Match::of(observed, index, small.clone(), confidence)
             .with(format!(
                 "limited by the send buffer for {} of {} busy ({:.0} %)",
                 seconds(us),
@@ -65,17 +65,17 @@ fn judge(observed: &Observed) -> Vec<Case> {
             ))
             .shown_by("sends failed with EAGAIN", &sum);
         if let Some(bytes) = sndbuf {
-            case = case.with(format!("the send buffer is {bytes} bytes"));
+            matched = matched.with(format!("the send buffer is {bytes} bytes"));
         }
         if waits > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{waits} sends were refused or taken in part for want of room"
             ));
         }
-        case.explains = case.explains.max(waits);
-        cases.push(case);
+        matched.explains = matched.explains.max(waits);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// Time limited by the buffer and time busy, microseconds.

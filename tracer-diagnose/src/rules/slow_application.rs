@@ -1,9 +1,9 @@
 //! An application stops sending, and nothing but itself keeps it.
 
 use super::common::{seconds, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Pause, Role, Socket};
-use tracer_model::event::{Detail, Signal};
+use tracer_model::event::{Detail, EventKind};
 
 /// Shorter pauses are nothing, nanoseconds.
 const LEAST_NS: i64 = 2_000_000_000;
@@ -20,22 +20,22 @@ pub static RULE: Rule = Rule {
     reason: "A connection that sends steadily was silent for seconds, while others of the same process to the same \
              destination went on; nothing was lost, blocked or refused on it. Seen from the other end it looks like a \
              stalled network, but no byte waited anywhere: the thread did not call send.",
-    rests_on: "The send signal: every return of sock_sendmsg(); no retransmit, error or full buffer in between.",
-    needs: &[Signal::Send, Signal::Retransmit, Signal::SendError],
+    rests_on: "The send events: every return of sock_sendmsg(); no retransmit, error or full buffer in between.",
+    needs: &[EventKind::Send, EventKind::Retransmit, EventKind::SendError],
     needs_samples: false,
     refuted_by: "Retransmits, a closed window or EAGAIN on the connection in that time; a protocol in which pauses are \
                  usual.",
     next_step: "What did this thread do then: a lock, garbage collection, disk, DNS, another service? Its stack (perf, \
                 gdb -p) or the application's own log at this minute tells.",
     do_not: "Do not tune the network or raise time-outs: it waited for the application.",
-    over: &[],
+    supersedes: &[],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
-    if !observed.coverage.has(Signal::Send) {
-        return cases;
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
+    if !observed.coverage.has(EventKind::Send) {
+        return matches;
     }
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.role == Role::Server {
@@ -55,7 +55,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             }
             let tid = socket.owner.tid;
             let us = u64::try_from(pause.ns() / 1000).unwrap_or(0);
-            let mut case = Case::of(observed, index, vec![one], Confidence::Medium)
+            let mut matched = Match::of(observed, index, vec![one], Confidence::Medium)
                 .with(format!(
                     "no send for {}, after {} sends in steady steps",
                     seconds(us),
@@ -67,13 +67,13 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 ))
                 .but(true, "a pause that the application wants looks the same");
             if let Some(tid) = tid {
-                case = case.with(format!("it sends from the thread {tid}"));
+                matched = matched.with(format!("it sends from the thread {tid}"));
             }
-            (case.first_ns, case.last_ns) = (pause.from_ns, pause.to_ns);
-            cases.push(case);
+            (matched.first_ns, matched.last_ns) = (pause.from_ns, pause.to_ns);
+            matches.push(matched);
         }
     }
-    cases
+    matches
 }
 
 /// The one long pause of a socket that otherwise sends steadily, without trouble in it.

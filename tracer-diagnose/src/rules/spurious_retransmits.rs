@@ -1,9 +1,9 @@
 //! What was sent again had arrived.
 
 use super::common::{of_host, resent, sockets};
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// Of what was sent; below it is the noise of a fast path.
 const LEAST_PART: f64 = 0.02;
@@ -20,19 +20,19 @@ pub static RULE: Rule = Rule {
              order, or so late that TCP gave them up too early, and each time it slows down for nothing.",
     rests_on: "DSACK (RFC 2883), counted in tcp_check_dsack() as dsack_dups of the socket; TCPLossUndo and TCPDSACKUndo \
                count what TCP took back (RFC 4015, F-RTO RFC 5682).",
-    needs: &[Signal::Retransmit],
+    needs: &[EventKind::Retransmit],
     needs_samples: true,
     refuted_by: "Few duplicates reported by the peer, or a peer without SACK.",
     next_step: "By time-out: look for pauses of the path (Wi-Fi, failover, a virtual machine that is not scheduled). By \
                 fast retransmit: look for paths of unequal length that share one flow (per-packet balancing, bonding \
                 in round robin).",
     do_not: "Do not look for a lossy link: there is none in this. Do not switch off SACK or timestamps: they repair it.",
-    over: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for host in 0..observed.hosts.len() {
         // Where the peer answers for several sockets, each must be wrong for itself.
         let (conversations, _) = of_host(observed, host, spurious);
@@ -48,8 +48,8 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 Confidence::Medium
             };
             let timeouts = resent(observed, &found, &[Cause::Rto]).count;
-            cases.push(
-                Case::of(observed, index, found.clone(), confidence)
+            matches.push(
+                Match::of(observed, index, found.clone(), confidence)
                     .shown_by(format!("retransmits of {} segments", sum.segments), &sum)
                     .with(format!(
                         "the peer got {twice} of them twice, as it says itself"
@@ -63,7 +63,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             );
         }
     }
-    cases
+    matches
 }
 
 fn spurious(socket: &Socket) -> bool {

@@ -1,8 +1,8 @@
 //! Connection requests that nobody answers.
 
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -14,7 +14,7 @@ pub static RULE: Rule = Rule {
              drops, a route that leads nowhere, or a host that is gone. A closed port would have answered.",
     rests_on: "tcp_retransmit_timer() in SYN_SENT, net.ipv4.tcp_syn_retries; RFC 9293 3.10.7.1: every SYN to a closed \
                port is answered with RST.",
-    needs: &[Signal::Retransmit, Signal::Connection],
+    needs: &[EventKind::Retransmit, EventKind::Connection],
     needs_samples: false,
     refuted_by: "A connection to the same destination that was established in this time; a neighbour that failed; an \
                  answer that this host dropped itself.",
@@ -22,12 +22,12 @@ pub static RULE: Rule = Rule {
                 filter from a dead path. Then look where the SYN is last seen.",
     do_not: "Do not retry faster: every attempt waits 1 s, 3 s, 7 s… in the kernel, and more of them only fill tables \
              on the way.",
-    over: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.role == Role::Server {
             continue;
@@ -52,20 +52,20 @@ fn judge(observed: &Observed) -> Vec<Case> {
             (0, ..) => Confidence::Medium,
             _ => Confidence::Low,
         };
-        let mut case = Case::of(observed, index, unanswered.clone(), confidence)
+        let mut matched = Match::of(observed, index, unanswered.clone(), confidence)
             .shown_by("SYNs sent again without an answer", &again)
             .but(
                 taken > 0,
                 format!("{taken} other connections to it were established in this time"),
             );
         if timed_out > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{timed_out} connection requests ended with ETIMEDOUT"
             ));
         }
-        cases.push(case);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// Asked again, and never got anywhere.

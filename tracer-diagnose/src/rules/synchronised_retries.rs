@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::attempts::failed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Peer};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// Clients that begin within this time begin together, nanoseconds.
 const TOGETHER_NS: i64 = 200_000_000;
@@ -22,18 +22,18 @@ pub static RULE: Rule = Rule {
              must serve all at once, and fails again.",
     rests_on: "Times of the attempts that came to nothing; the fix (jitter) is old: RFC 8085 3.1.3, RFC 6298 section 5 for \
                why timers must not run in step.",
-    needs: &[Signal::Connection, Signal::Retransmit],
+    needs: &[EventKind::Connection, EventKind::Retransmit],
     needs_samples: false,
     refuted_by: "Attempts that are spread over the time between the bursts.",
     next_step: "Give the retry delay of these clients jitter (a random part as large as the delay itself). Then look at \
                 what made the first attempt fail.",
     do_not: "Do not shorten the delay, and do not raise the number of retries: the bursts grow.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     let peers: BTreeSet<(usize, &Peer)> = observed
         .conversations
         .iter()
@@ -72,7 +72,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
             .iter()
             .flat_map(|burst| burst.iter().map(|one| one.2))
             .collect();
-        let mut case = Case::of_many(
+        let mut matched = Match::of_many(
             observed,
             clients.iter().copied().collect(),
             sockets,
@@ -88,11 +88,11 @@ fn judge(observed: &Observed) -> Vec<Case> {
             large.len(),
             TOGETHER_NS / 1_000_000
         ));
-        case.first_ns = attempts.first().map_or(0, |one| one.0);
-        case.last_ns = attempts.last().map_or(0, |one| one.0);
-        cases.push(case);
+        matched.first_ns = attempts.first().map_or(0, |one| one.0);
+        matched.last_ns = attempts.last().map_or(0, |one| one.0);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// Attempts that begin together, separated by times without any.

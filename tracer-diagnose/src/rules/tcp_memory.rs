@@ -2,8 +2,8 @@
 
 use super::common::{errors, of_host};
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -16,18 +16,18 @@ pub static RULE: Rule = Rule {
              suffers, whoever used the memory.",
     rests_on: "__sk_mem_raise_allocated() and tcp_out_of_memory(); TCP.mem of /proc/net/sockstat against \
                net.ipv4.tcp_mem (pages); TcpExt.TCPMemoryPressures, TCPAbortOnMemory, PruneCalled.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: true,
     refuted_by: "TCP.mem far below the limits while sends failed.",
     next_step: "ss -tm, sorted by what they hold: who has large Recv-Q or Send-Q that do not drain? Fix that reader. Only \
                 then raise tcp_mem.",
     do_not: "Do not raise tcp_wmem and tcp_rmem: larger buffers use the same memory up sooner.",
-    over: &["send_buffer_small", "unknown"],
+    supersedes: &["send_buffer_small", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (host, facts) in observed.hosts.iter().enumerate() {
         let pressures = facts.grew("TcpExt.TCPMemoryPressures").unwrap_or(0);
         let aborts = facts.grew("TcpExt.TCPAbortOnMemory").unwrap_or(0);
@@ -58,7 +58,7 @@ fn judge(observed: &Observed) -> Vec<Case> {
         } else {
             Confidence::Medium
         };
-        let mut case = Case::of_host(host, confidence, first, last)
+        let mut matched = Match::of_host(host, confidence, first, last)
             .shown_by(
                 "sends failed for want of memory or room",
                 &errors(
@@ -71,24 +71,24 @@ fn judge(observed: &Observed) -> Vec<Case> {
                 "TCP came under memory pressure {pressures} times (TCPMemoryPressures)"
             ));
         if let Some((used, middle)) = used.zip(middle) {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "TCP held up to {used} pages; pressure begins at {middle}"
             ));
         }
         if aborts > 0 {
-            case = case.with(format!(
+            matched = matched.with(format!(
                 "{aborts} connections were closed for want of memory"
             ));
         }
-        case.explains = sockets
+        matched.explains = sockets
             .iter()
             .map(|socket| observed.sockets[*socket].trouble())
             .sum::<u64>()
             .max(pressures)
             .max(1);
-        case.conversations = conversations;
-        case.sockets = sockets;
-        cases.push(case);
+        matched.conversations = conversations;
+        matched.sockets = sockets;
+        matches.push(matched);
     }
-    cases
+    matches
 }

@@ -1,10 +1,10 @@
-//! Datagrams that the host's own queue drops, and whose senders are told so.
+//! Datagrams that the host's own queue drops, with an error to their senders.
 
 use super::common::{dropped, errors, sockets};
 use super::qdisc_overflow::is_queue;
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::Signal;
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::EventKind;
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -16,18 +16,18 @@ pub static RULE: Rule = Rule {
              the interface's queue that has no room, not the socket's buffer (that would be EAGAIN, or waiting).",
     rests_on: "net_xmit_errno() turns NET_XMIT_DROP into ENOBUFS; udp_send_skb() reports it only to sockets with \
                IP_RECVERR, and counts Udp.SndbufErrors either way.",
-    needs: &[Signal::SendError, Signal::Drop],
+    needs: &[EventKind::SendError, EventKind::Drop],
     needs_samples: false,
     refuted_by: "ENOBUFS without a drop by the queue: memory of the host or of the protocol is short.",
     next_step: "tc -s qdisc show dev INTERFACE: which limit is reached? Pace the sender (SO_MAX_PACING_RATE with fq), or \
                 raise the limit of the class that it is in.",
     do_not: "Do not raise SO_SNDBUF or wmem_max: the datagrams had left the socket's buffer already.",
-    over: &["qdisc_overflow", "unknown"],
+    supersedes: &["qdisc_overflow", "unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let full = sockets(observed, conversation, |socket| {
             socket.failed(linux::ENOBUFS) > 0
@@ -43,12 +43,12 @@ fn judge(observed: &Observed) -> Vec<Case> {
             count if count * 2 >= sum.count => Confidence::High,
             _ => Confidence::Medium,
         };
-        cases.push(
-            Case::of(observed, index, full.clone(), confidence)
+        matches.push(
+            Match::of(observed, index, full.clone(), confidence)
                 .shown_by("sends failed with ENOBUFS", &sum)
                 .shown_by("packets dropped by the queue of the interface", &drops)
                 .timed(),
         );
     }
-    cases
+    matches
 }

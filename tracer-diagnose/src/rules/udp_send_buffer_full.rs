@@ -3,8 +3,8 @@
 use super::common::{errors, sockets};
 use super::qdisc_overflow::overflowed;
 use crate::Observed;
-use crate::rule::{Case, Confidence, Layer, Rule, Symptom};
-use tracer_model::event::{CountedKind, Signal};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use tracer_model::event::{CountedKind, EventKind};
 use tracer_model::linux;
 
 /// An event loop that fills its buffer now and then is healthy.
@@ -20,18 +20,18 @@ pub static RULE: Rule = Rule {
              its buffer, or faster than the interface takes.",
     rests_on: "sock_alloc_send_pskb() gives EAGAIN while sk_wmem_alloc is above sk_sndbuf; ip_append_data() and \
                udp_sendmsg() count Udp.SndbufErrors.",
-    needs: &[Signal::SendError],
+    needs: &[EventKind::SendError],
     needs_samples: false,
     refuted_by: "Drops by the interface's queue at the same time (then the queue is full, not the buffer).",
     next_step: "Compare the burst of the application with SO_SNDBUF (net.core.wmem_default): let it wait for POLLOUT and \
                 send again, pace it, or raise SO_SNDBUF to the size of a burst.",
     do_not: "Do not drop the datagram silently on EAGAIN, and do not raise wmem_max for the whole host first.",
-    over: &["unknown"],
+    supersedes: &["unknown"],
     judge,
 };
 
-fn judge(observed: &Observed) -> Vec<Case> {
-    let mut cases = Vec::new();
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.proto != "udp" && conversation.proto != "udplite" {
             continue;
@@ -57,16 +57,16 @@ fn judge(observed: &Observed) -> Vec<Case> {
             Some(count) if count >= LEAST => Confidence::High,
             _ => Confidence::Medium,
         };
-        let mut case = Case::of(observed, index, full, confidence)
+        let mut matched = Match::of(observed, index, full, confidence)
             .shown_by("sends failed with EAGAIN", &listed);
         if counted > 0 {
-            case = case.with(format!("{counted} sends were counted as would-block"));
+            matched = matched.with(format!("{counted} sends were counted as would-block"));
         }
-        case.explains = case.explains.max(counted);
+        matched.explains = matched.explains.max(counted);
         if let Some(count @ 1..) = kernel {
-            case = case.with(format!("Udp.SndbufErrors grew by {count}"));
+            matched = matched.with(format!("Udp.SndbufErrors grew by {count}"));
         }
-        cases.push(case);
+        matches.push(matched);
     }
-    cases
+    matches
 }

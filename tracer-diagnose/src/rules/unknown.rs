@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use tracer_model::linux;
 
-use crate::rule::{Case, Confidence, Rule, Symptom};
+use crate::rule::{Confidence, Match, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
 use tracer_model::errno;
-use tracer_model::event::{Cause, Signal};
+use tracer_model::event::{Cause, EventKind};
 
 /// Less trouble than this in a conversation is no finding.
 const LEAST: u64 = 3;
@@ -19,19 +19,23 @@ pub static UNKNOWN: Rule = Rule {
     reason: "There is trouble, and its evidence fits no known cause well enough. A wrong cause would cost more time \
              than none.",
     rests_on: "What is left when all rules have judged.",
-    needs: &[Signal::Retransmit, Signal::SendError, Signal::Connection],
+    needs: &[
+        EventKind::Retransmit,
+        EventKind::SendError,
+        EventKind::Connection,
+    ],
     needs_samples: false,
     refuted_by: "A rule that explains it.",
     next_step: "Look at the events (sendtrace replay, with --since and --until around the first one), and record \
                 longer, with samples, and on the other end as well.",
     do_not: "Do not change several things at once: what helped would stay unknown.",
-    over: &[],
+    supersedes: &[],
     judge: |_| Vec::new(),
 };
 
 /// What of the trouble belongs to no socket that is explained.
-pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Case> {
-    let mut cases = Vec::new();
+pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Match> {
+    let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let left = conversation.sockets.iter().copied();
         let left: Vec<_> = left
@@ -43,7 +47,7 @@ pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Case> {
         }
         let timeouts = Sum::of(all().filter_map(|socket| socket.retransmits.get(&Cause::Rto)));
         let syn = Sum::of(all().filter_map(|socket| socket.retransmits.get(&Cause::Syn)));
-        let mut case = Case::of(observed, index, left.clone(), Confidence::Low)
+        let mut matched = Match::of(observed, index, left.clone(), Confidence::Low)
             .shown_by("time-outs (rto)", &timeouts)
             .shown_by("connection requests sent again (syn)", &syn);
         let errnos: BTreeSet<u32> = all()
@@ -52,11 +56,12 @@ pub fn rest(observed: &Observed, explained: &BTreeSet<usize>) -> Vec<Case> {
             .collect();
         for errno in errnos {
             let sum = Sum::of(all().filter_map(|socket| socket.errors.get(&errno)));
-            case = case.shown_by(format!("sends failed with {}", errno::display(errno)), &sum);
+            matched =
+                matched.shown_by(format!("sends failed with {}", errno::display(errno)), &sum);
         }
-        cases.push(case);
+        matches.push(matched);
     }
-    cases
+    matches
 }
 
 /// Time-outs and errors: drops and fast retransmits alone are no failure of a conversation.

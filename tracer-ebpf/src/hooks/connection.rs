@@ -68,23 +68,23 @@ fn ended(sk: Ptr, from: u32) {
     if socket::protocol(sk) != Some(IPPROTO_TCP) {
         return;
     }
-    let Some((pass, head)) = emit::see(CONNECTION, Place::SetState) else {
+    let Some((slot, head)) = emit::begin(CONNECTION, Place::SetState) else {
         return;
     };
-    if emit::errno_unwanted(errno) {
-        return pass.filtered();
+    if emit::errno_filtered_out(errno) {
+        return slot.count_filtered();
     }
     socket::describe(sk, head);
     let tcp = socket::tcp_sock(sk);
     socket::keep_local_port(tcp, head);
     owner::stored(sk, &mut head.owner);
-    if emit::unwanted(head) {
-        return pass.filtered();
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     head.boot_ns = emit::now();
-    if !pass.within_rate(head.boot_ns) {
+    if !slot.within_rate(head.boot_ns) {
         let code = code::connection(from as u8, TCP_CLOSE, errno as u16);
-        return pass.aggregate(
+        return slot.aggregate(
             head,
             code,
             Weight {
@@ -93,7 +93,7 @@ fn ended(sk: Ptr, from: u32) {
             },
         );
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_CONNECTION,
         #[inline(always)]
         |record: &mut ConnectionRecord| {

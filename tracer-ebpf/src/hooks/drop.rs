@@ -6,7 +6,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{DropRecord, Head, NO_U32, direction, head_flag};
 
 use crate::{
-    emit::{self, DROP, Pass, Weight},
+    emit::{self, DROP, EventSlot, Weight},
     kernel::{Arg, Ptr, arg, copy, load, load_ptr, put},
     maps::{BENIGN_REASONS, EVENTS_DROP, LAST_DROP, Place},
     owner, packet,
@@ -40,7 +40,7 @@ fn dropped(skb: Arg, location: u64, reason: u32, rx_sk: Arg) {
     let Some(skb) = skb.get() else {
         return;
     };
-    let Some((pass, head)) = emit::see(DROP, Place::Drop) else {
+    let Some((slot, head)) = emit::begin(DROP, Place::Drop) else {
         return;
     };
     // Duplicates lose nothing, and neither does an empty packet: the FIN that a closed socket leaves in its
@@ -50,26 +50,26 @@ fn dropped(skb: Arg, location: u64, reason: u32, rx_sk: Arg) {
         load!(skb, skb_len: u32) == Some(0) || unsafe { BENIGN_REASONS.get(reason) }.is_some();
     if let Some(rx_sk) = rx_sk.get() {
         if !benign && socket::is_full(rx_sk) {
-            return of_socket(pass, head, skb, location, reason, rx_sk, true);
+            return of_socket(slot, head, skb, location, reason, rx_sk, true);
         }
     } else if let Some(sk) = load_ptr!(skb, skb_sk)
         && !benign
         && socket::is_full(sk)
     {
-        return of_socket(pass, head, skb, location, reason, sk, false);
+        return of_socket(slot, head, skb, location, reason, sk, false);
     }
     forget(skb);
     if emit::needs_socket() || !emit::wanted(DROP) {
-        pass.filtered();
+        slot.count_filtered();
     } else {
-        pass.count_code(reason);
+        slot.count_code(reason);
     }
 }
 
 /// A packet that belongs to a local socket.
 #[inline(always)]
 fn of_socket(
-    pass: Pass,
+    slot: EventSlot,
     head: &mut Head,
     skb: Ptr,
     location: u64,
@@ -107,12 +107,12 @@ fn of_socket(
     } else {
         forget(skb);
     }
-    if !emit::wanted(DROP) || emit::unwanted(head) {
-        return pass.filtered();
+    if !emit::wanted(DROP) || emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
-    if !pass.within_rate(head.boot_ns) {
-        return pass.aggregate(
+    if !slot.within_rate(head.boot_ns) {
+        return slot.aggregate(
             head,
             reason,
             Weight {
@@ -121,7 +121,7 @@ fn of_socket(
             },
         );
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_DROP,
         #[inline(always)]
         |record: &mut DropRecord| {

@@ -1,4 +1,4 @@
-//! One signal per file; `open_sockets`, `fork`, `accept` and `socket_end` serve the owner.
+//! One event kind per file; `open_sockets`, `fork`, `accept` and `socket_end` serve the owner.
 
 mod accept;
 mod connection;

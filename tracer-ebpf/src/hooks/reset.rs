@@ -4,7 +4,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{Head, NO_U32, ResetRecord, code, direction, head_flag};
 
 use crate::{
-    emit::{self, Pass, RESET, Weight},
+    emit::{self, EventSlot, RESET, Weight},
     kernel::{Arg, Ptr, arg, copy},
     maps::{EVENTS_RESET, Place},
     owner, packet,
@@ -32,18 +32,18 @@ pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
     let Some(sk) = arg::<Arg>(&ctx, 0).get() else {
         return 0;
     };
-    let Some((pass, head)) = emit::see(RESET, Place::ResetReceived) else {
+    let Some((slot, head)) = emit::begin(RESET, Place::ResetReceived) else {
         return 0;
     };
     socket::describe(sk, head);
     owner::stored(sk, &mut head.owner);
-    deliver(pass, head, sk, direction::RECEIVED, NO_U32);
+    deliver(slot, head, sk, direction::RECEIVED, NO_U32);
     0
 }
 
 #[inline(always)]
 fn sent(sk: Arg, skb: Arg, reason: u32) {
-    let Some((pass, head)) = emit::see(RESET, Place::ResetSent) else {
+    let Some((slot, head)) = emit::begin(RESET, Place::ResetSent) else {
         return;
     };
     let mut of_socket = core::ptr::null();
@@ -68,18 +68,18 @@ fn sent(sk: Arg, skb: Arg, reason: u32) {
             packet::complete(&mut head.flow, &answered, direction::RECEIVED as u32);
         }
     }
-    deliver(pass, head, of_socket, direction::SENT, reason);
+    deliver(slot, head, of_socket, direction::SENT, reason);
 }
 
 #[inline(always)]
-fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
-    if emit::unwanted(head) {
-        return pass.filtered();
+fn deliver(slot: EventSlot, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     head.boot_ns = emit::now();
-    if !pass.within_rate(head.boot_ns) {
+    if !slot.within_rate(head.boot_ns) {
         let code = code::reset(direction, reason);
-        return pass.aggregate(
+        return slot.aggregate(
             head,
             code,
             Weight {
@@ -88,7 +88,7 @@ fn deliver(pass: Pass, head: &mut Head, sk: Ptr, direction: u8, reason: u32) {
             },
         );
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_RESET,
         #[inline(always)]
         |record: &mut ResetRecord| {

@@ -76,13 +76,13 @@ fn retransmitted(sk: Arg, skb: Arg, err: i32) {
     if !emit::wanted(RETRANSMIT) {
         return;
     }
-    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Retransmit) else {
+    let Some((slot, head)) = emit::begin(RETRANSMIT, Place::Retransmit) else {
         return;
     };
     socket::describe(sk, head);
     owner::stored(sk, &mut head.owner);
-    if emit::unwanted(head) {
-        return pass.filtered();
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     let tcp = socket::tcp_sock(sk);
     let (cause, timer) = if tcp.is_null() {
@@ -93,14 +93,14 @@ fn retransmitted(sk: Arg, skb: Arg, err: i32) {
     let bytes = load!(skb, skb_len: u32).unwrap_or(NO_U32);
     let segments = segments(skb);
     head.boot_ns = emit::now();
-    if !pass.within_rate(head.boot_ns) {
+    if !slot.within_rate(head.boot_ns) {
         let weight = Weight {
             bytes: bytes as u64,
             segments: segments as u64,
         };
-        return pass.aggregate(head, code::retransmit(cause, timer, err), weight);
+        return slot.aggregate(head, code::retransmit(cause, timer, err), weight);
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_RETRANSMIT,
         #[inline(always)]
         |record: &mut RetransmitRecord| {
@@ -161,29 +161,29 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
     let (Some(sk), Some(req)) = (sk.get(), req.get()) else {
         return 0;
     };
-    let Some((pass, head)) = emit::see(RETRANSMIT, Place::Synack) else {
+    let Some((slot, head)) = emit::begin(RETRANSMIT, Place::Synack) else {
         return 0;
     };
     socket::describe(sk, head);
     describe_request(req, head);
     owner::stored(sk, &mut head.owner);
-    if emit::unwanted(head) {
-        pass.filtered();
+    if emit::filtered_out(head) {
+        slot.count_filtered();
         return 0;
     }
     // `reqsk_timer_handler` runs with its timer taken out; a SYN that came again (`tcp_check_req`) finds it
     // armed.
     let timer = load!(req, req_timer_pprev: u64).unwrap_or(0) == 0;
     head.boot_ns = emit::now();
-    if !pass.within_rate(head.boot_ns) {
+    if !slot.within_rate(head.boot_ns) {
         let weight = Weight {
             bytes: 0,
             segments: 1,
         };
-        pass.aggregate(head, code::retransmit(cause::SYNACK, timer, 0), weight);
+        slot.aggregate(head, code::retransmit(cause::SYNACK, timer, 0), weight);
         return 0;
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_RETRANSMIT,
         #[inline(always)]
         |record: &mut RetransmitRecord| {

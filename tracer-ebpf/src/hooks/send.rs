@@ -4,9 +4,9 @@
 
 mod length;
 mod name;
+mod perf_tracepoint;
 mod refusal;
 mod returns;
-mod steady;
 
 use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag};
 
@@ -49,9 +49,9 @@ impl Asked {
         in_kernel: false,
     };
 
-    /// As the registers of the system call tell it.
+    /// As the registers of the system call have it.
     #[inline(always)]
-    fn by_caller(request: Request) -> Self {
+    fn from_caller(request: Request) -> Self {
         Self {
             visible: request.visible,
             bytes: request.bytes,
@@ -61,9 +61,9 @@ impl Asked {
         }
     }
 
-    /// As a `struct msghdr` of the kernel tells it, after the name was copied in.
+    /// As a `struct msghdr` of the kernel has it, after the name was copied in.
     #[inline(always)]
-    fn by_message(msg: Ptr, bytes: u64) -> Self {
+    fn from_msghdr(msg: Ptr, bytes: u64) -> Self {
         let name = load!(msg, msghdr_name: u64).unwrap_or(0);
         let len = load!(msg, msghdr_namelen: u32).unwrap_or(0);
         Self {
@@ -82,43 +82,43 @@ fn partial<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, pla
     if asked.bytes == NO_U64 || asked.bytes <= sent {
         return;
     }
-    let Some((pass, head)) = emit::see(SEND_ERROR, place) else {
+    let Some((slot, head)) = emit::begin(SEND_ERROR, place) else {
         return;
     };
-    if emit::errno_unwanted(0) {
-        return pass.filtered();
+    if emit::errno_filtered_out(0) {
+        return slot.count_filtered();
     }
     describe::<TRUSTED>(sk, task, asked, head);
-    if emit::unwanted(head) {
-        return pass.filtered();
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     head.boot_ns = emit::now();
     let weight = Weight {
         bytes: asked.bytes - sent,
         segments: 0,
     };
-    pass.aggregate(head, code::PARTIAL_SEND, weight);
+    slot.aggregate(head, code::PARTIAL_SEND, weight);
 }
 
 /// One send that succeeded.
 #[inline(always)]
 fn sent<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place: Place) {
-    let Some((pass, head)) = emit::see(SEND, place) else {
+    let Some((slot, head)) = emit::begin(SEND, place) else {
         return;
     };
     describe::<TRUSTED>(sk, task, asked, head);
-    if emit::unwanted(head) {
-        return pass.filtered();
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     head.boot_ns = emit::now();
-    if !pass.within_rate(head.boot_ns) {
+    if !slot.within_rate(head.boot_ns) {
         let weight = Weight {
             bytes: sent,
             segments: 0,
         };
-        return pass.aggregate(head, code::SENT, weight);
+        return slot.aggregate(head, code::SENT, weight);
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_SEND,
         #[inline(always)]
         |record: &mut SendRecord| {
@@ -145,23 +145,23 @@ fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Asked, pla
     if errno > MAX_ERRNO {
         return;
     }
-    let Some((pass, head)) = emit::see(SEND_ERROR, place) else {
+    let Some((slot, head)) = emit::begin(SEND_ERROR, place) else {
         return;
     };
-    if emit::errno_unwanted(errno) {
-        return pass.filtered();
+    if emit::errno_filtered_out(errno) {
+        return slot.count_filtered();
     }
     describe::<TRUSTED>(sk, task, asked, head);
-    if emit::unwanted(head) {
-        return pass.filtered();
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     head.boot_ns = emit::now();
     let requested = asked.bytes;
-    if would_block(errno) || !pass.within_rate(head.boot_ns) {
+    if would_block(errno) || !slot.within_rate(head.boot_ns) {
         let bytes = if requested == NO_U64 { 0 } else { requested };
-        return pass.aggregate(head, errno, Weight { bytes, segments: 0 });
+        return slot.aggregate(head, errno, Weight { bytes, segments: 0 });
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_SEND_ERROR,
         #[inline(always)]
         |record: &mut SendErrorRecord| {
@@ -189,7 +189,7 @@ fn tcp_sock<const TRUSTED: bool>(sk: Ptr) -> Ptr {
     if TRUSTED {
         socket::tcp_sock(sk)
     } else {
-        steady::tcp_sock(sk)
+        perf_tracepoint::tcp_sock(sk)
     }
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{DeviceRecord, Head, NO_U32, head_flag};
 
 use crate::{
-    emit::{self, DEVICE, Pass, Weight},
+    emit::{self, DEVICE, EventSlot, Weight},
     kernel::{Arg, Ptr, arg, clear, copy, load, load_ptr, put},
     maps::{EVENTS_DEVICE, LAST_DROP, Place},
     owner, packet, socket,
@@ -34,7 +34,7 @@ fn refused(skb: Arg, rc: i32, dev: Arg, bytes: u32) -> i32 {
     let Some(dev) = dev.get() else {
         return 0;
     };
-    let Some((pass, head)) = emit::see(DEVICE, Place::Xmit) else {
+    let Some((slot, head)) = emit::begin(DEVICE, Place::Xmit) else {
         return 0;
     };
     head.flags |= head_flag::NO_SOCKET;
@@ -52,7 +52,7 @@ fn refused(skb: Arg, rc: i32, dev: Arg, bytes: u32) -> i32 {
     } else {
         recall(skb.address(), head);
     }
-    deliver(pass, head, rc, dev, bytes, NO_U32);
+    deliver(slot, head, rc, dev, bytes, NO_U32);
     0
 }
 
@@ -95,12 +95,12 @@ pub fn xmit_timeout(ctx: BtfTracePointContext) -> i32 {
     let Some(dev) = arg::<Arg>(&ctx, 0).get() else {
         return 0;
     };
-    let Some((pass, head)) = emit::see(DEVICE, Place::XmitTimeout) else {
+    let Some((slot, head)) = emit::begin(DEVICE, Place::XmitTimeout) else {
         return 0;
     };
     head.flags |= head_flag::NO_SOCKET;
     head.flow.netns = netns(dev);
-    deliver(pass, head, -ETIMEDOUT, dev, NO_U32, queue);
+    deliver(slot, head, -ETIMEDOUT, dev, NO_U32, queue);
     0
 }
 
@@ -113,14 +113,14 @@ fn netns(dev: Ptr) -> u32 {
 }
 
 #[inline(always)]
-fn deliver(pass: Pass, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u32) {
-    if emit::unwanted(head) {
-        return pass.filtered();
+fn deliver(slot: EventSlot, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u32) {
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
     }
     head.boot_ns = emit::now();
-    if !pass.within_rate(head.boot_ns) {
+    if !slot.within_rate(head.boot_ns) {
         let weight = if bytes == NO_U32 { 0 } else { bytes as u64 };
-        return pass.aggregate(
+        return slot.aggregate(
             head,
             rc as u32,
             Weight {
@@ -129,7 +129,7 @@ fn deliver(pass: Pass, head: &mut Head, rc: i32, dev: Ptr, bytes: u32, queue: u3
             },
         );
     }
-    pass.emit(
+    slot.emit(
         &EVENTS_DEVICE,
         #[inline(always)]
         |record: &mut DeviceRecord| {

@@ -7,9 +7,10 @@
 //! others read them, and the map gives their places to other keys: a digest over all of the entry tells a
 //! mixture of two.
 
-use core::{mem::MaybeUninit, ptr::read_volatile};
+use core::mem::MaybeUninit;
 use tracer_common::{Owner, OwnerByAddress, grade, owner_end, owner_flag};
 
+use super::digest_of;
 use crate::{
     kernel::{Ptr, clear, copy, load, load_ptr, probe},
     maps::{OWNER_ENDS, OWNERS_BY_ADDRESS},
@@ -18,7 +19,7 @@ use crate::{
 
 const WORDS: usize = size_of::<OwnerByAddress>() / 8 - 1;
 
-/// What tells one socket from the next at the same address.
+/// Identifies a socket among those that use one address in turn.
 #[derive(Clone, Copy)]
 pub struct Identity {
     /// Address of the `struct sock`. To the verifier it may be a pointer: nothing can be computed with it.
@@ -80,7 +81,7 @@ pub fn read(id: &Identity, to: &mut Owner) {
         copy(&mut *place.as_mut_ptr(), entry);
         &*place.as_ptr()
     };
-    if digest(found) == found.digest && is_of(found, id) {
+    if entry_digest(found) == found.digest && is_of(found, id) {
         copy(to, &raw const found.owner);
     }
 }
@@ -96,20 +97,11 @@ fn is_of(entry: &OwnerByAddress, id: &Identity) -> bool {
     entry.address == id.address && same_cookie && same_file
 }
 
-/// Mixes all of an entry but the digest itself.
+/// Of all of an entry but the digest itself.
 #[inline(always)]
-fn digest(entry: &OwnerByAddress) -> u64 {
-    let words = core::ptr::from_ref(entry).cast::<u64>();
-    let mut mixed = 0u64;
-    let mut index = 0;
-    while index < WORDS {
-        // SAFETY: inside the entry.
-        mixed = (mixed ^ unsafe { read_volatile(words.add(index)) })
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed ^= mixed >> 29;
-        index += 1;
-    }
-    mixed
+fn entry_digest(entry: &OwnerByAddress) -> u64 {
+    // SAFETY: the words before the last one.
+    unsafe { digest_of(core::ptr::from_ref(entry).cast(), WORDS) }
 }
 
 /// Writes `owner` for the socket: overwrites who is there when `overwrite`, else only fills an empty place.
@@ -146,7 +138,7 @@ pub fn write(id: &Identity, owner: &Owner, overwrite: bool) -> i32 {
     entry.address = id.address;
     // Read back as a number: the verifier does not compute with pointers.
     entry.address = probe::<u64>(&raw const entry.address as u64).unwrap_or(0);
-    entry.digest = digest(entry);
+    entry.digest = entry_digest(entry);
     // Where the map is full, whoever was asked about longest ago makes room.
     let _ = OWNERS_BY_ADDRESS.insert(&id.address, &*entry, 0);
     0

@@ -1,8 +1,8 @@
 use super::*;
 use crate::layout::flag;
 use crate::note::Gap;
-use tracer_model::event::{CountedKind, Signal};
-use tracer_model::made::{self, Dice};
+use tracer_model::event::{CountedKind, EventKind};
+use tracer_model::testing::{self, Rng};
 
 fn opened(bytes: &[u8]) -> Block {
     let (header, payload) = bytes.split_first_chunk().expect("longer than a header");
@@ -33,9 +33,9 @@ fn every_event_comes_back_as_it_was() {
     let mut builder = Builder::new().expect("memory");
     // The builder is used again: nothing of a block may reach into the next.
     for seed in 0..200 {
-        let mut dice = Dice::new(seed);
-        let count = dice.below(300);
-        let written: Vec<Event> = (0..count).map(|_| made::event(&mut dice)).collect();
+        let mut rng = Rng::new(seed);
+        let count = rng.below(300);
+        let written: Vec<Event> = (0..count).map(|_| testing::event(&mut rng)).collect();
         written.iter().for_each(|event| builder.event(event));
         let Sealed { header, bytes, .. } = builder.seal(&seal());
         let block = opened(&bytes);
@@ -49,16 +49,16 @@ fn every_event_comes_back_as_it_was() {
 
 #[test]
 fn rows_agree_with_events() {
-    let mut dice = Dice::new(42);
+    let mut rng = Rng::new(42);
     let mut builder = Builder::new().expect("memory");
-    let written: Vec<Event> = (0..500).map(|_| made::event(&mut dice)).collect();
+    let written: Vec<Event> = (0..500).map(|_| testing::event(&mut rng)).collect();
     written.iter().for_each(|event| builder.event(event));
     let bytes = builder.seal(&seal()).bytes;
     let block = opened(&bytes);
     let mut rows = block.rows().expect("columns");
     for event in &written {
         let row = rows.next().expect("a row").expect("not the end");
-        assert_eq!((row.signal, row.boot_ns), (event.signal(), event.boot_ns));
+        assert_eq!((row.event_kind, row.boot_ns), (event.kind(), event.boot_ns));
         assert_eq!(row.count, event.count);
         assert_eq!(block.owners[row.owner], event.owner);
         assert_eq!(row.flow.map(|flow| &block.flows[flow]), event.flow.as_ref());
@@ -68,16 +68,16 @@ fn rows_agree_with_events() {
 
 #[test]
 fn notes_keep_their_place_among_the_events() {
-    let mut dice = Dice::new(1);
+    let mut rng = Rng::new(1);
     let mut builder = Builder::new().expect("memory");
     let gap = Note::Gap(Gap {
         blocks: 2,
         why: "no space left".to_owned(),
         ..Gap::default()
     });
-    builder.event(&made::event(&mut dice));
+    builder.event(&testing::event(&mut rng));
     builder.note(&gap);
-    builder.event(&made::event(&mut dice));
+    builder.event(&testing::event(&mut rng));
     let bytes = builder.seal(&seal()).bytes;
     assert_eq!(opened(&bytes).notes, [(1, gap)]);
 }
@@ -92,10 +92,10 @@ fn a_note_of_a_newer_tool_is_known_as_such() {
 
 #[test]
 fn what_was_counted_comes_back_with_its_owner_and_flow() {
-    let mut dice = Dice::new(9);
-    let event = made::event(&mut dice);
+    let mut rng = Rng::new(9);
+    let event = testing::event(&mut rng);
     let counted = Counted {
-        signal: Signal::SendError,
+        event_kind: EventKind::SendError,
         kind: CountedKind::WouldBlock,
         code: Some("EAGAIN".to_owned()),
         count: 12,
@@ -106,7 +106,7 @@ fn what_was_counted_comes_back_with_its_owner_and_flow() {
         flow: event.flow,
     };
     let mut builder = Builder::new().expect("memory");
-    builder.event(&made::event(&mut dice));
+    builder.event(&testing::event(&mut rng));
     builder.counted(&counted);
     let bytes = builder.seal(&seal()).bytes;
     let block = opened(&bytes);
@@ -119,15 +119,15 @@ fn what_was_counted_comes_back_with_its_owner_and_flow() {
 #[test]
 fn a_payload_that_was_altered_behind_its_checksum_never_panics() {
     let mut builder = Builder::new().expect("memory");
-    let mut dice = Dice::new(5);
-    (0..50).for_each(|_| builder.event(&made::event(&mut dice)));
+    let mut rng = Rng::new(5);
+    (0..50).for_each(|_| builder.event(&testing::event(&mut rng)));
     let Sealed { header, bytes, .. } = builder.seal(&seal());
     let payload = &bytes[HEADER_BYTES..];
     for _ in 0..20_000 {
         let mut spoiled = payload.to_vec();
-        for _ in 0..=dice.below(4) {
-            let at = dice.below(spoiled.len() as u64) as usize;
-            spoiled[at] = dice.any() as u8;
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(spoiled.len() as u64) as usize;
+            spoiled[at] = rng.any() as u8;
         }
         let Ok(block) = Block::decode(header, spoiled) else {
             continue;

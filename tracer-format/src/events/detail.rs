@@ -1,14 +1,14 @@
-//! What each signal has of its own.
+//! What each event kind has of its own.
 
 use std::borrow::Cow;
 
 use crate::column::{Column, Columns, Unpacked, Writer, optional, small};
-use crate::events::{signal_number, signal_of};
+use crate::events::{kind_number, kind_of};
 use crate::tables::{Interner, Texts};
 use crate::wire::{Malformed, unzigzag};
 use tracer_model::event::{
-    Cause, Connection, Detail, Device, Direction, Drop, Lost, LostAt, Outcome, RawName, Reset,
-    Retransmit, Send, SendError, Signal, TcpState, Trigger, transmit_code_name,
+    Cause, Connection, Detail, Device, Direction, EventKind, Lost, LostAt, Outcome, PacketDrop,
+    RawName, Reset, Retransmit, SendError, SendOk, TcpState, Trigger, transmit_code_name,
 };
 
 /// The numbers are the format.
@@ -109,7 +109,7 @@ pub fn write(out: &mut Writer, tables: &mut Interner, detail: &Detail) {
         }
         Detail::Lost(l) => {
             out.number(Column::LostAt, number(&PLACES, &l.at));
-            out.optional(Column::LostSignal, l.signal.map(signal_number));
+            out.optional(Column::LostEvent, l.event_kind.map(kind_number));
             out.number(Column::LostCount, l.count);
         }
     }
@@ -160,25 +160,25 @@ reader! {
     send_requested: SendRequested,
     send_sent: SendSent,
     lost_at: LostAt,
-    lost_signal: LostSignal,
+    lost_event: LostEvent,
     lost_count: LostCount,
 }
 
 impl Reader {
-    /// The detail of the next event, which is of this signal.
+    /// The detail of the next event, which is of this kind.
     ///
     /// # Errors
     /// When a column ends too early or holds what cannot be.
-    pub fn next(&mut self, signal: Signal, texts: &Texts) -> Result<Detail, Malformed> {
-        Ok(match signal {
-            Signal::Retransmit => Detail::Retransmit(self.retransmit()?),
-            Signal::SendError => Detail::SendError(SendError {
+    pub fn next(&mut self, event_kind: EventKind, texts: &Texts) -> Result<Detail, Malformed> {
+        Ok(match event_kind {
+            EventKind::Retransmit => Detail::Retransmit(self.retransmit()?),
+            EventKind::SendError => Detail::SendError(SendError {
                 errno: small(self.send_errno.number()?)?,
                 requested_bytes: self.send_error_requested.optional()?,
                 sent_bytes: self.send_error_sent.optional()?,
                 blocked_us: self.send_error_blocked.optional()?,
             }),
-            Signal::Drop => Detail::Drop(Drop {
+            EventKind::Drop => Detail::Drop(PacketDrop {
                 reason: string(&mut self.drop_reason, texts)?,
                 location: string(&mut self.drop_location, texts)?,
                 interface: name(&mut self.drop_interface, texts)?,
@@ -186,7 +186,7 @@ impl Reader {
                 direction: direction(&mut self.drop_direction)?,
                 ifindex: self.drop_ifindex.optional_u32()?,
             }),
-            Signal::Device => {
+            EventKind::Device => {
                 let queue = self.device_queue.number()?;
                 Detail::Device(Device {
                     code: code(&mut self.device_code)?,
@@ -197,11 +197,11 @@ impl Reader {
                     timeout: queue & 1 != 0,
                 })
             }
-            Signal::Reset => Detail::Reset(Reset {
+            EventKind::Reset => Detail::Reset(Reset {
                 direction: direction(&mut self.reset_direction)?,
                 reason: string(&mut self.reset_reason, texts)?,
             }),
-            Signal::Connection => {
+            EventKind::Connection => {
                 let states = self.connection_states.number()?;
                 let state = |number: u64| TcpState::from_number(u32::try_from(number).ok()?);
                 Detail::Connection(Connection {
@@ -210,13 +210,13 @@ impl Reader {
                     errno: self.connection_errno.optional_u32()?,
                 })
             }
-            Signal::Send => Detail::Send(Send {
+            EventKind::Send => Detail::Send(SendOk {
                 requested_bytes: self.send_requested.optional()?,
                 sent_bytes: self.send_sent.number()?,
             }),
-            Signal::Lost => Detail::Lost(Lost {
+            EventKind::Lost => Detail::Lost(Lost {
                 at: pick(&PLACES, self.lost_at.number()?)?,
-                signal: self.lost_signal.optional()?.map(signal_of).transpose()?,
+                event_kind: self.lost_event.optional()?.map(kind_of).transpose()?,
                 count: self.lost_count.number()?,
             }),
         })
@@ -247,27 +247,27 @@ impl Reader {
 /// # Errors
 /// When it is not one.
 pub fn code_name(
-    signal: Signal,
+    event_kind: EventKind,
     code: u64,
     texts: &Texts,
 ) -> Result<Option<Cow<'static, str>>, Malformed> {
     let errno = |number: u64| small(number).map(tracer_model::errno::display);
-    Ok(match signal {
-        Signal::Retransmit => Some(pick(&CAUSES, code)?.name().into()),
-        Signal::SendError => Some(errno(code)?),
-        Signal::Connection => code.checked_sub(1).map(errno).transpose()?,
-        Signal::Drop | Signal::Reset => {
+    Ok(match event_kind {
+        EventKind::Retransmit => Some(pick(&CAUSES, code)?.name().into()),
+        EventKind::SendError => Some(errno(code)?),
+        EventKind::Connection => code.checked_sub(1).map(errno).transpose()?,
+        EventKind::Drop | EventKind::Reset => {
             let text = code
                 .checked_sub(1)
                 .map(|text| texts.copy(text))
                 .transpose()?;
             text.map(Cow::Owned)
         }
-        Signal::Device => {
+        EventKind::Device => {
             let code = i32::try_from(unzigzag(code)).map_err(|_| TOO_LARGE)?;
             Some(transmit_code_name(code))
         }
-        Signal::Send | Signal::Lost => None,
+        EventKind::Send | EventKind::Lost => None,
     })
 }
 

@@ -129,11 +129,11 @@ fn allocated(flight: &Flight) -> usize {
         .iter()
         .filter(|entry| seen.insert(Arc::as_ptr(entry)))
         .map(|entry| {
-            let names = entry.counters.signals.iter();
+            let names = entry.counters.events.iter();
             size_of::<Entry>()
                 + entry.sealed.bytes.capacity()
-                + entry.counters.signals.capacity() * size_of::<SignalCounters>()
-                + names.map(|s| s.signal.capacity()).sum::<usize>()
+                + entry.counters.events.capacity() * size_of::<EventCounters>()
+                + names.map(|s| s.event.capacity()).sum::<usize>()
                 + entry.lost_before.as_ref().map_or(0, |loss| loss.memory())
         })
         .sum();

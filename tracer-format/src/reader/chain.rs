@@ -9,7 +9,7 @@ use crate::note::Note;
 
 /// What comes out of a trace.
 #[derive(Debug)]
-pub enum Item {
+pub enum ReadItem {
     Block(Box<Block>),
     Notice(Notice),
 }
@@ -17,15 +17,15 @@ pub enum Item {
 /// What is wrong with a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    pub what: What,
+    pub what: NoticeKind,
     /// The last block before and the first after it, nanoseconds of CLOCK_BOOTTIME, where there are such.
     pub after_boot_ns: Option<u64>,
     pub before_boot_ns: Option<u64>,
 }
 
-/// See [`Notice`].
+/// The kind of a [`Notice`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum NoticeKind {
     /// Bytes that are no block.
     Damage(Span),
     /// A block that is not what the format says, although its checksum is right.
@@ -41,28 +41,30 @@ pub enum What {
 impl Notice {
     /// Is this how a recording ends whose recorder was killed? All else is damage.
     pub fn is_torn_tail(&self) -> bool {
-        matches!(self.what, What::Torn(_))
+        matches!(self.what, NoticeKind::Torn(_))
     }
 }
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
-            What::Damage(span) => {
+            NoticeKind::Damage(span) => {
                 write!(
                     f,
                     "{} damaged bytes at {} are skipped",
                     span.bytes, span.offset
                 )?;
             }
-            What::Malformed(offset, why) => write!(f, "the block at {offset} is skipped: {why}")?,
-            What::Missing(1) => f.write_str("one block is missing")?,
-            What::Missing(blocks) => write!(f, "{blocks} blocks are missing")?,
-            What::Foreign(offset) => write!(
+            NoticeKind::Malformed(offset, why) => {
+                write!(f, "the block at {offset} is skipped: {why}")?
+            }
+            NoticeKind::Missing(1) => f.write_str("one block is missing")?,
+            NoticeKind::Missing(blocks) => write!(f, "{blocks} blocks are missing")?,
+            NoticeKind::Foreign(offset) => write!(
                 f,
                 "the block at {offset} is skipped: it came already, or is of another recording"
             )?,
-            What::Torn(span) => write!(
+            NoticeKind::Torn(span) => write!(
                 f,
                 "the last {} bytes, from {} on, are no whole block: the recorder was ended in the middle",
                 span.bytes, span.offset
@@ -92,7 +94,7 @@ struct Last {
 pub struct Chain {
     last: Option<Last>,
     /// Damage whose end in time is not known yet.
-    open: Vec<What>,
+    open: Vec<NoticeKind>,
     /// The next block is the first after a jump: numbers say nothing.
     jumped: bool,
 }
@@ -104,39 +106,39 @@ impl Chain {
     }
 
     /// Takes what a scan found; gives what there is to say and the block, if it is one to be used.
-    pub fn add(&mut self, found: Found, out: &mut Vec<Item>) {
+    pub fn add(&mut self, found: Found, out: &mut Vec<ReadItem>) {
         match found {
-            Found::Damage(span) => self.open.push(What::Damage(span)),
+            Found::Damage(span) => self.open.push(NoticeKind::Damage(span)),
             Found::Block(raw) => self.block(raw, out),
         }
     }
 
     /// The end; `rest` is what was left behind the last block, and whether it is a block that was cut off.
-    pub fn finish(&mut self, rest: Option<(Span, bool)>, out: &mut Vec<Item>) {
+    pub fn finish(&mut self, rest: Option<(Span, bool)>, out: &mut Vec<ReadItem>) {
         self.open.extend(rest.map(|(span, torn)| match torn {
-            true => What::Torn(span),
-            false => What::Damage(span),
+            true => NoticeKind::Torn(span),
+            false => NoticeKind::Damage(span),
         }));
         self.say(None, out);
     }
 
-    fn block(&mut self, raw: Raw, out: &mut Vec<Item>) {
+    fn block(&mut self, raw: Raw, out: &mut Vec<ReadItem>) {
         let Raw {
             offset,
             header,
             payload,
         } = raw;
         if self.is_foreign(&header) {
-            self.open.push(What::Foreign(offset));
+            self.open.push(NoticeKind::Foreign(offset));
             return;
         }
         let block = match Block::decode(header, payload) {
             Ok(block) => block,
-            Err(malformed) => return self.open.push(What::Malformed(offset, malformed.0)),
+            Err(malformed) => return self.open.push(NoticeKind::Malformed(offset, malformed.0)),
         };
         let missing = self.missing(&block);
         if missing > 0 {
-            self.open.push(What::Missing(missing));
+            self.open.push(NoticeKind::Missing(missing));
         }
         self.say(Some(&header), out);
         self.jumped = false;
@@ -145,7 +147,7 @@ impl Chain {
             seq: header.seq,
             sealed_boot_ns: header.sealed_boot_ns,
         });
-        out.push(Item::Block(Box::new(block)));
+        out.push(ReadItem::Block(Box::new(block)));
     }
 
     /// A block that came already must not count twice; one of another recording without a beginning of its own
@@ -159,7 +161,7 @@ impl Chain {
         header.seq < last.seq || (header.seq == last.seq && !header.starts())
     }
 
-    /// How many blocks are missing before this one; gaps that the recorder knew of are told by its own note.
+    /// How many blocks are missing before this one; gaps that the recorder knew of have a note of their own.
     fn missing(&self, block: &Block) -> u64 {
         let Some(last) = self.last.filter(|_| !self.jumped) else {
             return 0;
@@ -180,9 +182,9 @@ impl Chain {
         jump.saturating_sub(told.sum())
     }
 
-    fn say(&mut self, next: Option<&Header>, out: &mut Vec<Item>) {
+    fn say(&mut self, next: Option<&Header>, out: &mut Vec<ReadItem>) {
         for what in self.open.drain(..) {
-            out.push(Item::Notice(Notice {
+            out.push(ReadItem::Notice(Notice {
                 what,
                 after_boot_ns: self.last.map(|last| last.sealed_boot_ns),
                 before_boot_ns: next.map(|header| header.first_boot_ns),

@@ -6,7 +6,7 @@ pub mod recording;
 pub mod scan;
 pub mod segment;
 
-pub use chain::{Chain, Item, Notice};
+pub use chain::{Chain, Notice, ReadItem};
 pub use recording::Recording;
 
 #[cfg(test)]

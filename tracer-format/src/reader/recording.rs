@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::chain::{Chain, Item};
+use super::chain::{Chain, ReadItem};
 use super::scan::Scanner;
 use super::segment::{self, FileInput};
 
@@ -27,7 +27,7 @@ pub struct Recording {
     latest: Option<PathBuf>,
     scanner: Option<Scanner<Box<dyn Read>>>,
     chain: Chain,
-    ready: VecDeque<Item>,
+    ready: VecDeque<ReadItem>,
     follow: bool,
     ended: bool,
     /// All blocks that were there so far were whole.
@@ -36,10 +36,10 @@ pub struct Recording {
     done: u64,
 }
 
-/// See [`Recording::next`].
+/// What [`Recording::next`] found.
 #[derive(Debug)]
-pub enum Step {
-    Item(Item),
+pub enum ReadStep {
+    Item(ReadItem),
     /// Nothing for now: the recorder is at work.
     Wait,
     End,
@@ -201,18 +201,18 @@ impl Recording {
     /// # Errors
     /// When reading fails, or the trace is of a newer format.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
-    pub fn next(&mut self) -> Result<Step> {
+    pub fn next(&mut self) -> Result<ReadStep> {
         loop {
             if let Some(item) = self.ready.pop_front() {
-                return Ok(Step::Item(item));
+                return Ok(ReadStep::Item(item));
             }
             if self.ended {
-                return Ok(Step::End);
+                return Ok(ReadStep::End);
             }
             let Some(scanner) = &mut self.scanner else {
                 if !self.open_next()? {
                     if self.follow && self.is_being_written()? {
-                        return Ok(Step::Wait);
+                        return Ok(ReadStep::Wait);
                     }
                     self.ended = true;
                 }
@@ -225,7 +225,7 @@ impl Recording {
                 continue;
             }
             if self.follow && !self.has_next_segment()? && self.is_being_written()? {
-                return Ok(Step::Wait);
+                return Ok(ReadStep::Wait);
             }
             self.end_segment()?;
         }
@@ -238,15 +238,15 @@ impl Recording {
     pub fn take_first(&mut self) -> Result<()> {
         while self.ready.is_empty() {
             match self.next()? {
-                Step::Item(item) => self.ready.push_front(item),
-                Step::Wait | Step::End => break,
+                ReadStep::Item(item) => self.ready.push_front(item),
+                ReadStep::Wait | ReadStep::End => break,
             }
         }
         Ok(())
     }
 
     /// What has been read and not been given out yet.
-    pub fn waiting(&self) -> impl Iterator<Item = &Item> {
+    pub fn waiting(&self) -> impl Iterator<Item = &ReadItem> {
         self.ready.iter()
     }
 

@@ -1,11 +1,11 @@
 //! What a reader makes of files that were cut, flipped, smeared, doubled and mixed.
 
-use super::chain::{Chain, Item, Notice, What};
+use super::chain::{Chain, Notice, NoticeKind, ReadItem};
 use super::scan::Scanner;
 use crate::block::{Builder, Seal};
 use crate::layout::flag;
 use tracer_model::event::Event;
-use tracer_model::made::{self, Dice};
+use tracer_model::testing::{self, Rng};
 
 /// What a file holds, as a reader sees it.
 #[derive(Debug, Default)]
@@ -32,8 +32,8 @@ fn read(bytes: &[u8]) -> Read {
     let mut read = Read::default();
     for item in items {
         match item {
-            Item::Notice(notice) => read.notices.push(notice),
-            Item::Block(block) => {
+            ReadItem::Notice(notice) => read.notices.push(notice),
+            ReadItem::Block(block) => {
                 read.blocks += 1;
                 let mut events = block.events().expect("a block that passed its checksum");
                 while let Some(event) = events.next().expect("an event") {
@@ -53,7 +53,7 @@ struct Made {
 }
 
 fn made(blocks: u64, events: u64, trace_id: u8) -> Made {
-    let mut dice = Dice::new(blocks + events);
+    let mut rng = Rng::new(blocks + events);
     let mut builder = Builder::new().expect("memory");
     let mut made = Made {
         bytes: Vec::new(),
@@ -61,7 +61,7 @@ fn made(blocks: u64, events: u64, trace_id: u8) -> Made {
         events: Vec::new(),
     };
     for seq in 0..blocks {
-        let events: Vec<_> = (0..events).map(|_| made::event(&mut dice)).collect();
+        let events: Vec<_> = (0..events).map(|_| testing::event(&mut rng)).collect();
         events.iter().for_each(|event| builder.event(event));
         let sealed = builder.seal(&Seal {
             flags: if seq == 0 { flag::START } else { 0 },
@@ -108,23 +108,23 @@ fn every_suffix_yields_all_its_whole_blocks() {
 #[test]
 fn no_altered_event_is_ever_accepted_and_all_damage_is_reported() {
     let made = made(6, 8, 1);
-    let mut dice = Dice::new(77);
+    let mut rng = Rng::new(77);
     // Longer runs: SENDTRACE_SMEARS=1000000.
     let rounds = std::env::var("SENDTRACE_SMEARS")
         .ok()
         .and_then(|text| text.parse().ok());
     for _ in 0..rounds.unwrap_or(1_000) {
         let mut spoiled = made.bytes.clone();
-        let at = dice.below(spoiled.len() as u64) as usize;
-        let length = 1 + dice.below(64) as usize;
+        let at = rng.below(spoiled.len() as u64) as usize;
+        let length = 1 + rng.below(64) as usize;
         let end = spoiled.len().min(at + length);
-        match dice.below(4) {
-            0 => spoiled[at] ^= 1 << dice.below(8),
-            1 => spoiled[at..end].fill(dice.any() as u8),
+        match rng.below(4) {
+            0 => spoiled[at] ^= 1 << rng.below(8),
+            1 => spoiled[at..end].fill(rng.any() as u8),
             2 => drop(spoiled.drain(at..end)),
             _ => spoiled[at..end]
                 .iter_mut()
-                .for_each(|byte| *byte = dice.any() as u8),
+                .for_each(|byte| *byte = rng.any() as u8),
         }
         let same = spoiled == made.bytes;
         let read = read(&spoiled);
@@ -151,7 +151,7 @@ fn a_block_that_comes_twice_counts_once() {
     assert!(matches!(
         read.notices[..],
         [Notice {
-            what: What::Foreign(_),
+            what: NoticeKind::Foreign(_),
             ..
         }]
     ));
@@ -166,7 +166,7 @@ fn a_lost_block_is_missed_by_its_number() {
     assert!(matches!(
         read.notices[..],
         [Notice {
-            what: What::Missing(2),
+            what: NoticeKind::Missing(2),
             ..
         }]
     ));
@@ -188,7 +188,7 @@ fn zeros_at_the_end_are_a_torn_tail_but_in_the_middle_damage() {
     let made = made(3, 5, 1);
     let behind = [&made.bytes[..], &[0; 5000]].concat();
     assert!(
-        matches!(read(&behind).notices[..], [Notice { what: What::Torn(span), .. }] if span.bytes == 5000)
+        matches!(read(&behind).notices[..], [Notice { what: NoticeKind::Torn(span), .. }] if span.bytes == 5000)
     );
     let between = [
         &made.bytes[..made.ends[0]],
@@ -197,7 +197,7 @@ fn zeros_at_the_end_are_a_torn_tail_but_in_the_middle_damage() {
     ]
     .concat();
     assert!(
-        matches!(read(&between).notices[..], [Notice { what: What::Damage(span), .. }] if span.bytes == 5000)
+        matches!(read(&between).notices[..], [Notice { what: NoticeKind::Damage(span), .. }] if span.bytes == 5000)
     );
     assert_eq!(read(&between).blocks, 3);
 }

@@ -9,7 +9,7 @@ use std::io;
 use crate::block::{Builder, Seal, Sealed};
 use crate::layout::Header;
 use crate::note::{Gap, Note};
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// No more reasons than these are listed for one gap: each is different from the others.
 const MOST_REASONS: usize = 4;
@@ -23,8 +23,8 @@ pub struct Loss {
     pub last: Header,
     /// Blocks.
     pub blocks: u64,
-    /// Events, in the order of [`Signal::ALL`].
-    pub events: [u64; Signal::ALL.len()],
+    /// Events, in the order of [`EventKind::ALL`].
+    pub events: [u64; EventKind::ALL.len()],
     first_boot_ns: u64,
     last_boot_ns: u64,
     why: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Loss {
 
 impl Loss {
     /// One block.
-    pub fn of(header: Header, events: [u64; Signal::ALL.len()], why: &str) -> Self {
+    pub fn of(header: Header, events: [u64; EventKind::ALL.len()], why: &str) -> Self {
         Self {
             first: header,
             last: header,
@@ -68,7 +68,7 @@ impl Loss {
         }
     }
 
-    /// Events of all signals.
+    /// Events of all kinds.
     pub fn all_events(&self) -> u64 {
         self.events.iter().sum()
     }
@@ -82,14 +82,14 @@ impl Loss {
 
     /// As a note.
     pub fn note(&self) -> Gap {
-        let events = Signal::ALL.into_iter().zip(self.events);
+        let events = EventKind::ALL.into_iter().zip(self.events);
         Gap {
             first_boot_ns: self.first_boot_ns,
             last_boot_ns: self.last_boot_ns,
             blocks: self.blocks,
             events: events
                 .filter(|(_, count)| *count > 0)
-                .map(|(signal, count)| (signal.name().to_owned(), count))
+                .map(|(event_kind, count)| (event_kind.name().to_owned(), count))
                 .collect(),
             why: self.why.join("; "),
         }

@@ -9,7 +9,7 @@ use super::gap::Loss;
 use super::status::{Notice, Status, add};
 use crate::block::Sealed;
 use crate::note::Counters;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// An empty queue has room for no more than these: memory is bounded.
 pub const IDLE_ITEMS: usize = 64;
@@ -26,7 +26,7 @@ pub struct Entry {
     pub _charge: Charge,
 }
 
-/// What the thread is told.
+/// What the writer's thread is asked to do.
 #[derive(Debug)]
 pub enum Item {
     Block(Arc<Entry>),
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// A block is not going to come.
-    pub fn dropped(&self, events: &[u64; Signal::ALL.len()]) {
+    pub fn dropped(&self, events: &[u64; EventKind::ALL.len()]) {
         locked(&self.queue).dropped.lose(events);
     }
 

@@ -9,7 +9,7 @@ use super::names::{Name, PART};
 
 /// How much of what was recorded stays.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Keep {
+pub struct RetentionLimits {
     /// All segments together are no longer than this, bytes; the one being written counts.
     pub size: Option<u64>,
     /// Segments that ended longer ago than this are deleted.
@@ -47,7 +47,7 @@ pub struct Now {
 /// The segments of a folder.
 #[derive(Debug, Default)]
 pub struct Retention {
-    keep: Keep,
+    keep: RetentionLimits,
     /// In the order of their numbers.
     closed: Vec<Closed>,
     last: Option<Name>,
@@ -58,7 +58,7 @@ impl Retention {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub fn new(disk: &mut dyn Disk, keep: Keep) -> io::Result<Self> {
+    pub fn new(disk: &mut dyn Disk, keep: RetentionLimits) -> io::Result<Self> {
         let mut closed = Vec::new();
         let mut numbers = Vec::new();
         for entry in disk.list()? {
@@ -88,7 +88,7 @@ impl Retention {
     }
 
     /// For a file that is not one of several: nothing is ever deleted.
-    pub fn alone(keep: Keep) -> Self {
+    pub fn alone(keep: RetentionLimits) -> Self {
         Self {
             keep,
             ..Self::default()
@@ -117,7 +117,7 @@ impl Retention {
     /// Makes room for `bytes` more in a segment that has `current`. Gives what to warn of.
     ///
     /// # Errors
-    /// When less than [`Keep::free`] would be left, whatever is deleted: says it in words.
+    /// When less than [`RetentionLimits::free`] would be left, whatever is deleted: says it in words.
     pub fn make_room(
         &mut self,
         disk: &mut dyn Disk,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// The same warning is not repeated within this time, nanoseconds.
 const QUIET_NS: u64 = 60_000_000_000;
@@ -17,14 +17,14 @@ pub struct Status {
     pub bytes: u64,
     /// Of those that were submitted, written.
     pub blocks: u64,
-    /// Written, in the order of [`Signal::ALL`].
-    pub events: [u64; Signal::ALL.len()],
+    /// Written, in the order of [`EventKind::ALL`].
+    pub events: [u64; EventKind::ALL.len()],
     /// Files that were begun.
     pub files: u64,
     /// Blocks that were dropped.
     pub lost_blocks: u64,
-    /// Events that were dropped with them, in the order of [`Signal::ALL`].
-    pub lost_events: [u64; Signal::ALL.len()],
+    /// Events that were dropped with them, in the order of [`EventKind::ALL`].
+    pub lost_events: [u64; EventKind::ALL.len()],
     /// The file that is being written, or was last. `None` for standard output, and before the first.
     pub path: Option<PathBuf>,
     /// Why nothing is written at the moment.
@@ -34,31 +34,31 @@ pub struct Status {
 }
 
 impl Status {
-    /// Events of all signals that were written.
+    /// Events of all kinds that were written.
     pub fn all_events(&self) -> u64 {
         self.events.iter().sum()
     }
 
-    /// Events of all signals that were dropped.
+    /// Events of all kinds that were dropped.
     pub fn all_lost_events(&self) -> u64 {
         self.lost_events.iter().sum()
     }
 
     /// Counts a block that was dropped.
-    pub(super) fn lose(&mut self, events: &[u64; Signal::ALL.len()]) {
+    pub(super) fn lose(&mut self, events: &[u64; EventKind::ALL.len()]) {
         self.lost_blocks += 1;
         add(&mut self.lost_events, events);
     }
 }
 
-/// Adds numbers per signal.
-pub(super) fn add(sums: &mut [u64; Signal::ALL.len()], events: &[u64; Signal::ALL.len()]) {
+/// Adds numbers per event kind.
+pub(super) fn add(sums: &mut [u64; EventKind::ALL.len()], events: &[u64; EventKind::ALL.len()]) {
     for (sum, events) in sums.iter_mut().zip(events) {
         *sum += events;
     }
 }
 
-/// Something that the user should hear of.
+/// A message for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// One line.

@@ -1,36 +1,36 @@
-//! What happened: the fields that each signal has of its own.
+//! What happened: the fields that each event kind has of its own.
 
 use std::borrow::Cow;
 
-use super::{RawName, Signal, TcpState};
+use super::{EventKind, RawName, TcpState};
 use crate::errno;
 
-/// What happened, one variant per signal.
+/// What happened, one variant per event kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Detail {
     Retransmit(Retransmit),
     SendError(SendError),
-    Drop(Drop),
+    Drop(PacketDrop),
     Device(Device),
     Reset(Reset),
     Connection(Connection),
-    Send(Send),
+    Send(SendOk),
     Lost(Lost),
 }
 
 impl Detail {
-    /// The signal that these fields belong to.
-    pub const fn signal(&self) -> Signal {
+    /// The kind of event that has these fields.
+    pub const fn kind(&self) -> EventKind {
         match self {
-            Self::Retransmit(_) => Signal::Retransmit,
-            Self::SendError(_) => Signal::SendError,
-            Self::Drop(_) => Signal::Drop,
-            Self::Device(_) => Signal::Device,
-            Self::Reset(_) => Signal::Reset,
-            Self::Connection(_) => Signal::Connection,
-            Self::Send(_) => Signal::Send,
-            Self::Lost(_) => Signal::Lost,
+            Self::Retransmit(_) => EventKind::Retransmit,
+            Self::SendError(_) => EventKind::SendError,
+            Self::Drop(_) => EventKind::Drop,
+            Self::Device(_) => EventKind::Device,
+            Self::Reset(_) => EventKind::Reset,
+            Self::Connection(_) => EventKind::Connection,
+            Self::Send(_) => EventKind::Send,
+            Self::Lost(_) => EventKind::Lost,
         }
     }
 }
@@ -180,7 +180,7 @@ impl Direction {
 
 /// A packet that was freed undelivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drop {
+pub struct PacketDrop {
     /// The running kernel's name of the reason; `reason_N` for a number without a name.
     pub reason: Option<String>,
     /// `function+0xoffset` in the kernel, or the address.
@@ -253,7 +253,7 @@ pub struct Connection {
 
 /// A send that took some bytes, or all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+pub struct SendOk {
     /// What the caller asked to send.
     pub requested_bytes: Option<u64>,
     /// What the kernel took; the sum when several events were aggregated.
@@ -293,8 +293,8 @@ impl LostAt {
 pub struct Lost {
     /// Where.
     pub at: LostAt,
-    /// Of which signal, where that is known.
-    pub signal: Option<Signal>,
+    /// Of which event kind, where that is known.
+    pub event_kind: Option<EventKind>,
     /// How many.
     pub count: u64,
 }

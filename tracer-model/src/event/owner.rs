@@ -55,7 +55,7 @@ impl From<String> for RawName {
 
 /// How the owner is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Grade {
+pub enum Attribution {
     /// The process that sent.
     AtSend,
     /// The process that called connect(2).
@@ -77,7 +77,7 @@ pub enum Grade {
     Unknown,
 }
 
-impl Grade {
+impl Attribution {
     /// All of them.
     pub const ALL: [Self; 9] = [
         Self::AtSend,
@@ -124,7 +124,7 @@ pub struct Holder {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Owner {
     /// How we know.
-    pub grade: Grade,
+    pub grade: Attribution,
     /// Process id (`tgid`).
     pub pid: Option<u32>,
     /// Thread id.

@@ -1,6 +1,6 @@
 //! What is counted instead of listed, and the totals of a run.
 
-use super::{Flow, Owner, Signal};
+use super::{EventKind, Flow, Owner};
 
 /// Why something was counted and not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +46,8 @@ impl CountedKind {
 /// A count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// The signal that it would have been an event of.
-    pub signal: Signal,
+    /// The kind that its events would have had.
+    pub event_kind: EventKind,
     /// Why it was counted.
     pub kind: CountedKind,
     /// Name of the errno, drop reason, cause…; `None` when the kind says it all.
@@ -66,9 +66,9 @@ pub struct Counted {
     pub flow: Option<Flow>,
 }
 
-/// The counters of one signal over a run.
+/// The counters of one event kind over a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct SignalTotals {
+pub struct EventTotals {
     /// Events that the hooks saw.
     pub seen: u64,
     /// Events that a filter removed.
@@ -85,7 +85,7 @@ pub struct SignalTotals {
     pub missed: Option<u64>,
 }
 
-impl SignalTotals {
+impl EventTotals {
     /// `seen = filtered + emitted + aggregated`.
     pub fn seen_holds(&self) -> bool {
         u128::from(self.seen)
@@ -113,6 +113,6 @@ impl SignalTotals {
 /// The totals of a run, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// One entry per signal.
-    pub signals: Vec<(Signal, SignalTotals)>,
+    /// One entry per event kind.
+    pub events: Vec<(EventKind, EventTotals)>,
 }

@@ -4,38 +4,38 @@ use std::net::IpAddr;
 
 use tracer_common::filter as bit;
 
-use super::{Proto, Resolved, TICK_NS};
-use crate::event::{Counted, Detail, Endpoint, Event, Flow, Owner, RawName, Signal};
+use super::{FilterSpec, Proto, TICK_NS};
+use crate::event::{Counted, Detail, Endpoint, Event, EventKind, Flow, Owner, RawName};
 
-impl Resolved {
+impl FilterSpec {
     /// Whether the user wants this event. What is not known does not match; lost events always do, since a
     /// loss is never hidden.
     pub fn matches(&self, event: &Event) -> bool {
-        let Some(number) = event.signal().number() else {
-            return event.signal() == Signal::Lost;
+        let Some(number) = event.kind().number() else {
+            return event.kind() == EventKind::Lost;
         };
-        self.config.signals >> number & 1 == 1
+        self.config.event_kinds >> number & 1 == 1
             && self.matches_errno(&event.detail)
             && self.matches_flow(event.flow.as_ref())
             && self.matches_owner(&event.owner)
     }
 
-    /// Is the signal one that is wanted?
-    pub fn wants_signal(&self, signal: Signal) -> bool {
-        let number = signal.number();
-        number.is_none_or(|number| self.config.signals >> number & 1 == 1)
+    /// Is the event kind one that is wanted?
+    pub fn wants_kind(&self, event_kind: EventKind) -> bool {
+        let number = event_kind.number();
+        number.is_none_or(|number| self.config.event_kinds >> number & 1 == 1)
     }
 
     /// [`Self::matches`] for an event of which only this is known.
     pub fn matches_parts(
         &self,
-        signal: Signal,
+        event_kind: EventKind,
         errno: Option<u32>,
         owner: &Owner,
         flow: Option<&Flow>,
     ) -> bool {
-        signal == Signal::Lost
-            || (self.wants_signal(signal)
+        event_kind == EventKind::Lost
+            || (self.wants_kind(event_kind)
                 && self.wants_errno(errno)
                 && self.matches_flow(flow)
                 && self.matches_owner(owner))
@@ -44,7 +44,7 @@ impl Resolved {
     /// The same filter for what was counted instead of listed; `--errno` takes none of it.
     pub fn matches_counted(&self, counted: &Counted) -> bool {
         let nobody = Owner::default();
-        self.wants_signal(counted.signal)
+        self.wants_kind(counted.event_kind)
             && !self.on(bit::ERRNO)
             && self.matches_flow(counted.flow.as_ref())
             && self.matches_owner(counted.owner.as_ref().unwrap_or(&nobody))

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
 use crate::event::{
-    Cause, Connection, Detail, Endpoint, Event, Flow, Grade, Holder, Lost, LostAt, Outcome, Owner,
-    Retransmit, SendError, Trigger,
+    Attribution, Cause, Connection, Detail, Endpoint, Event, Flow, Holder, Lost, LostAt, Outcome,
+    Owner, Retransmit, SendError, Trigger,
 };
 
 use super::*;
@@ -36,7 +36,7 @@ impl Host for TestHost {
     }
 }
 
-fn resolved(filters: &Filters) -> Resolved {
+fn resolved(filters: &Filters) -> FilterSpec {
     resolve(filters, SETTINGS, &TestHost).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn event(detail: Detail) -> Event {
         boot_ns: START + 1,
         count: 1,
         owner: Owner {
-            grade: Grade::AtSend,
+            grade: Attribution::AtSend,
             pid: Some(4242),
             comm: Some("batchd".into()),
             cgroup: Some("/system.slice/batch.service".into()),
@@ -102,7 +102,7 @@ fn connection(errno: Option<u32>) -> Event {
     }))
 }
 
-fn errnos(resolved: &Resolved) -> Vec<u32> {
+fn errnos(resolved: &FilterSpec) -> Vec<u32> {
     (0..576)
         .filter(|errno| resolved.config.errnos[*errno as usize / 64] >> (errno % 64) & 1 == 1)
         .collect()
@@ -123,7 +123,7 @@ fn remote(net: &str) -> Filters {
 }
 
 /// Does the kernel's longest-prefix match find the address?
-fn found(resolved: &Resolved, address: &str) -> bool {
+fn found(resolved: &FilterSpec, address: &str) -> bool {
     let mut event = retransmit();
     event.flow.as_mut().unwrap().remote = Some(Endpoint::Address(address.parse().unwrap()));
     resolved.matches(&event)
@@ -135,7 +135,7 @@ fn without_filters_everything_is_wanted() {
     assert_eq!(
         resolved.config,
         Config {
-            signals: 0b11_1111,
+            event_kinds: 0b11_1111,
             rate: 5000,
             ..Config::default()
         }
@@ -199,7 +199,7 @@ fn each_filter_sets_its_own_bit() {
         ),
         (
             Filters {
-                signal: vec![Signal::Drop],
+                event: vec![EventKind::Drop],
                 ..none()
             },
             0,
@@ -313,48 +313,54 @@ fn more_values_than_the_kernel_half_takes_are_refused() {
 
 #[test]
 fn sends_that_succeed_are_traced_only_when_named() {
-    let named = |signal| Filters {
-        signal,
+    let named = |event| Filters {
+        event,
         ..Filters::default()
     };
-    assert_eq!(resolved(&named(vec![])).config.signals, number::FAILURES);
+    assert_eq!(
+        resolved(&named(vec![])).config.event_kinds,
+        number::FAILURES
+    );
     assert_eq!(number::FAILURES >> number::SEND & 1, 0);
-    let both = named(vec![Signal::Send, Signal::SendError]);
+    let both = named(vec![EventKind::Send, EventKind::SendError]);
     let bits = 1 << number::SEND | 1 << number::SEND_ERROR;
-    assert_eq!(resolved(&both).config.signals, bits);
+    assert_eq!(resolved(&both).config.event_kinds, bits);
     // A send that succeeds has no errno.
     let filters = Filters {
         errno: vec![70],
         ..both
     };
-    assert_eq!(resolved(&filters).config.signals, 1 << number::SEND_ERROR);
+    assert_eq!(
+        resolved(&filters).config.event_kinds,
+        1 << number::SEND_ERROR
+    );
     let filters = Filters {
         errno: vec![70],
-        ..named(vec![Signal::Send])
+        ..named(vec![EventKind::Send])
     };
     assert!(resolve(&filters, SETTINGS, &TestHost).is_err());
 }
 
 #[test]
-fn an_errno_restricts_the_signals_to_those_that_carry_one() {
+fn an_errno_restricts_the_event_kinds_to_those_that_carry_one() {
     let both = 1 << number::SEND_ERROR | 1 << number::CONNECTION;
-    for (signal, signals) in [
+    for (event_kind, event_kinds) in [
         (vec![], both),
-        (vec![Signal::SendError], 1 << number::SEND_ERROR),
+        (vec![EventKind::SendError], 1 << number::SEND_ERROR),
         (
-            vec![Signal::Retransmit, Signal::Connection],
+            vec![EventKind::Retransmit, EventKind::Connection],
             1 << number::CONNECTION,
         ),
     ] {
         let filters = Filters {
-            signal,
+            event: event_kind,
             errno: vec![70],
             ..Filters::default()
         };
-        assert_eq!(resolved(&filters).config.signals, signals);
+        assert_eq!(resolved(&filters).config.event_kinds, event_kinds);
     }
     let filters = Filters {
-        signal: vec![Signal::Retransmit],
+        event: vec![EventKind::Retransmit],
         errno: vec![70],
         ..Filters::default()
     };
@@ -363,7 +369,7 @@ fn an_errno_restricts_the_signals_to_those_that_carry_one() {
     assert!(
         error
             .to_string()
-            .starts_with("--errno needs a signal that carries an errno"),
+            .starts_with("--errno needs an event kind that carries an errno"),
         "{error}"
     );
 }
@@ -486,7 +492,7 @@ fn any_holder_of_a_shared_socket_counts_but_one_must_match_all() {
     };
     let mut event = retransmit();
     event.owner = Owner {
-        grade: Grade::Shared,
+        grade: Attribution::Shared,
         holders: vec![holder(1, "init", 0), holder(4242, "batchd", START)],
         ..Owner::default()
     };
@@ -633,7 +639,7 @@ fn protocols_cover_their_variants() {
 }
 
 #[test]
-fn errnos_and_signals_are_compared() {
+fn errnos_and_event_kinds_are_compared() {
     let ecomm = resolved(&Filters {
         errno: vec![70],
         ..Filters::default()
@@ -644,7 +650,7 @@ fn errnos_and_signals_are_compared() {
     assert!(!ecomm.matches(&connection(None)));
     assert!(!ecomm.matches(&retransmit()));
     let retransmits = resolved(&Filters {
-        signal: vec![Signal::Retransmit],
+        event: vec![EventKind::Retransmit],
         ..Filters::default()
     });
     assert!(retransmits.matches(&retransmit()));
@@ -658,7 +664,7 @@ fn a_loss_is_never_hidden() {
         flow: None,
         ..event(Detail::Lost(Lost {
             at: LostAt::Ring,
-            signal: None,
+            event_kind: None,
             count: 3,
         }))
     };

@@ -11,13 +11,13 @@ pub struct Change {
     /// When it was read, CLOCK_BOOTTIME: the announcement carries no time of its own.
     pub boot_ns: u64,
     #[serde(flatten)]
-    pub what: What,
+    pub what: ChangeKind,
 }
 
 /// What changed, with its fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum What {
+pub enum ChangeKind {
     Link(LinkChange),
     Address(AddressChange),
     Route(RouteChange),
@@ -29,7 +29,7 @@ pub enum What {
     Unknown(Map<String, Value>),
 }
 
-impl What {
+impl ChangeKind {
     /// As `kind` says it.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -263,18 +263,18 @@ mod tests {
     #[test]
     fn changes_come_back_from_json_as_they_were() {
         let all = [
-            What::Link(LinkChange::default()),
-            What::Address(AddressChange {
+            ChangeKind::Link(LinkChange::default()),
+            ChangeKind::Address(AddressChange {
                 action: Action::Del,
                 flags: vec!["tentative".to_owned()],
                 ..AddressChange::default()
             }),
-            What::Route(RouteChange {
+            ChangeKind::Route(RouteChange {
                 action: Action::Changed,
                 ..RouteChange::default()
             }),
-            What::Neighbour(NeighbourChange::default()),
-            What::Lost(LostChanges::default()),
+            ChangeKind::Neighbour(NeighbourChange::default()),
+            ChangeKind::Lost(LostChanges::default()),
         ];
         for what in all {
             let change = Change {

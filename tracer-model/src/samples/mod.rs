@@ -4,7 +4,7 @@
 
 mod change;
 mod interface;
-mod once;
+mod inventory;
 mod qdisc;
 mod socket;
 mod softnet;
@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use change::{
-    Action, AddressChange, Change, LinkChange, LostChanges, NeighbourChange, Route, RouteChange,
-    What, neighbour_state,
+    Action, AddressChange, Change, ChangeKind, LinkChange, LostChanges, NeighbourChange, Route,
+    RouteChange, neighbour_state,
 };
 pub use interface::{InterfaceSample, is_harm};
-pub use once::{InterfaceFacts, Once};
+pub use inventory::{InterfaceFacts, Inventory};
 pub use qdisc::QdiscSample;
 pub use socket::{Found, Memory, SocketKey, SocketProto, SocketSample, Timer};
 pub use softnet::{CpuSoftnet, Softnet};

@@ -52,7 +52,7 @@ pub struct TcpInfo {
     pub reordering_segments: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivered_segments: Option<u32>,
-    /// As above, with the mark of congestion (ECN).
+    /// Segments that were delivered with the mark of congestion (ECN).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivered_ce_segments: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::{
-    Connection, Drop, Endpoint, Flow, Grade, Lost, LostAt, Outcome, Owner, Retransmit, SendError,
+    Attribution, Connection, Endpoint, Flow, Lost, LostAt, Outcome, Owner, PacketDrop, Retransmit,
+    SendError,
 };
 use crate::linux;
 
@@ -11,7 +12,7 @@ fn event(boot_ns: u64, detail: Detail) -> Event {
         boot_ns,
         count: 1,
         owner: Owner {
-            grade: Grade::AtSend,
+            grade: Attribution::AtSend,
             pid: Some(4242),
             comm: Some("Web Content".into()),
             cgroup: Some("/system.slice/web.service".into()),
@@ -59,7 +60,7 @@ fn send_error(errno: i32) -> Event {
 fn drop(reason: Option<&str>) -> Event {
     event(
         1,
-        Detail::Drop(Drop {
+        Detail::Drop(PacketDrop {
             reason: reason.map(str::to_owned),
             location: None,
             interface: None,
@@ -84,7 +85,7 @@ fn the_words_are_those_of_the_filters() {
     for expression in [
         "retransmit",
         "Retransmit",
-        "signal=drop,retransmit",
+        "event=drop,retransmit",
         "remote=10.0.0.0/8",
         "remote=192.168.0.0/16,10.0.0.12",
         "port=80,443",
@@ -102,7 +103,7 @@ fn the_words_are_those_of_the_filters() {
     }
     for expression in [
         "drop",
-        "signal=drop,reset",
+        "event=drop,reset",
         "remote=10.1.0.0/16",
         "port=80",
         "proto=udp",
@@ -155,7 +156,7 @@ fn lost_events_set_nothing_off() {
         1,
         Lost {
             at: LostAt::Ring,
-            signal: None,
+            event_kind: None,
             count: 1000,
         },
     );
@@ -226,14 +227,14 @@ fn a_wrong_word_is_named_with_what_was_expected() {
         ("  ", "for example errno=ECOMM"),
         (
             "retransmits",
-            "\"retransmits\": expected a signal (retransmit, send_error,",
+            "\"retransmits\": expected an event kind (retransmit, send_error,",
         ),
-        ("lost", "\"lost\": expected a signal (retransmit,"),
-        ("signal=lost", "\"signal=lost\": lost events are no trigger"),
-        ("signal=", "\"signal=\": expected one of retransmit"),
+        ("lost", "\"lost\": expected an event kind (retransmit,"),
+        ("event=lost", "\"event=lost\": lost events are no trigger"),
+        ("event=", "\"event=\": expected one of retransmit"),
         (
             "retransmit drop",
-            "\"drop\": no event has two signals; for either of them: signal=A,B",
+            "\"drop\": no event is of two kinds; for either of them: event=A,B",
         ),
         (
             "port=80 port=443",
@@ -241,7 +242,7 @@ fn a_wrong_word_is_named_with_what_was_expected() {
         ),
         (
             "ports=80",
-            "\"ports=80\": expected a signal, rate>N/T, or one of signal, errno,",
+            "\"ports=80\": expected an event kind, rate>N/T, or one of event, errno,",
         ),
         (
             "port=http",
@@ -291,9 +292,9 @@ fn a_wrong_word_is_named_with_what_was_expected() {
         ("cause=rto reason=A", "reason= is of drop alone"),
         (
             "drop errno=ECOMM",
-            "errno= needs a signal that carries an errno: add send_error or connection to signal=",
+            "errno= needs an event kind that carries an errno: add send_error or connection to event=",
         ),
-        ("\u{1b}[31m", "\"\\u{1b}[31m\": expected a signal"),
+        ("\u{1b}[31m", "\"\\u{1b}[31m\": expected an event kind"),
     ] {
         let error = Trigger::parse(expression).expect_err(expression);
         assert!(error.contains(expected), "{expression}: {error}");

@@ -1,12 +1,12 @@
 //! The words of a trigger, read with the parsers of the filters.
 
 use super::{Limit, Trigger, Window};
-use crate::event::{Cause, Signal};
+use crate::event::{Cause, EventKind};
 use crate::filter::{self, Filters};
 use crate::values;
 
 /// Words that stand before `=`.
-const KEYS: &str = "signal, errno, remote, port, proto, comm, pid, cgroup, cause, reason";
+const KEYS: &str = "event, errno, remote, port, proto, comm, pid, cgroup, cause, reason";
 
 const CAUSES: [Cause; 7] = [
     Cause::Rto,
@@ -53,18 +53,18 @@ impl Reader {
         }
         let Some((key, value)) = word.split_once('=') else {
             self.once(
-                "signal",
-                "no event has two signals; for either of them: signal=A,B",
+                "event",
+                "no event is of two kinds; for either of them: event=A,B",
             )?;
-            self.filters.signal = vec![bare(word)?];
+            self.filters.event = vec![bare(word)?];
             return Ok(());
         };
         let again = format!("all terms must hold, so each comes once; for alternatives: {key}=A,B");
         let filters = &mut self.filters;
         let kind = match key {
-            "signal" => {
-                filters.signal = list(value, signal)?;
-                "signal"
+            "event" => {
+                filters.event = list(value, event_kind)?;
+                "event"
             }
             "errno" => {
                 filters.errno = list(value, values::errno)?;
@@ -107,7 +107,7 @@ impl Reader {
             }
             _ => {
                 return Err(format!(
-                    "expected a signal, rate>N/T, or one of {KEYS} with = behind it"
+                    "expected an event kind, rate>N/T, or one of {KEYS} with = behind it"
                 ));
             }
         };
@@ -122,10 +122,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Terms that belong to one signal say which one; those of two signals can never both hold.
+    /// Terms that belong to one event kind say which one; those of two event kinds can never both hold.
     fn finish(mut self, expression: &str) -> Result<Trigger, String> {
-        self.belongs("cause", Signal::Retransmit, self.causes.is_empty())?;
-        self.belongs("reason", Signal::Drop, self.reasons.is_empty())?;
+        self.belongs("cause", EventKind::Retransmit, self.causes.is_empty())?;
+        self.belongs("reason", EventKind::Drop, self.reasons.is_empty())?;
         let wanted = filter::resolve_offline(&self.filters)
             .map_err(|error| without_flags(&error.to_string()))?;
         Ok(Trigger {
@@ -137,41 +137,42 @@ impl Reader {
         })
     }
 
-    fn belongs(&mut self, term: &str, to: Signal, absent: bool) -> Result<(), String> {
+    fn belongs(&mut self, term: &str, to: EventKind, absent: bool) -> Result<(), String> {
         if absent {
             return Ok(());
         }
-        let signals = &mut self.filters.signal;
-        if (!signals.is_empty() && !signals.contains(&to)) || !self.filters.errno.is_empty() {
+        let event_kinds = &mut self.filters.event;
+        if (!event_kinds.is_empty() && !event_kinds.contains(&to)) || !self.filters.errno.is_empty()
+        {
             return Err(format!(
                 "{term}= is of {to} alone, and the other terms leave that out: it would never fire"
             ));
         }
-        *signals = vec![to];
+        *event_kinds = vec![to];
         Ok(())
     }
 }
 
-/// A word without `=`: a signal.
-fn bare(word: &str) -> Result<Signal, String> {
-    signal(word).map_err(|_| {
-        let names: Vec<_> = Signal::ALL
+/// A word without `=`: an event kind.
+fn bare(word: &str) -> Result<EventKind, String> {
+    event_kind(word).map_err(|_| {
+        let names: Vec<_> = EventKind::ALL
             .iter()
-            .filter(|signal| **signal != Signal::Lost)
-            .map(|signal| signal.name())
+            .filter(|event_kind| **event_kind != EventKind::Lost)
+            .map(|event_kind| event_kind.name())
             .collect();
         format!(
-            "expected a signal ({}), rate>N/T, or one of {KEYS} with = behind it",
+            "expected an event kind ({}), rate>N/T, or one of {KEYS} with = behind it",
             names.join(", ")
         )
     })
 }
 
-fn signal(name: &str) -> Result<Signal, String> {
-    if name == Signal::Lost.name() {
+fn event_kind(name: &str) -> Result<EventKind, String> {
+    if name == EventKind::Lost.name() {
         return Err("lost events are no trigger".to_string());
     }
-    values::signal(name)
+    values::event_kind(name)
 }
 
 fn cause(name: &str) -> Result<Cause, String> {

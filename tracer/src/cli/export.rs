@@ -18,7 +18,7 @@ Examples:
       For DuckDB, pandas and Spark.
   sendtrace export night.trace --to pcapng -o night.pcapng --since 03:10 --until 03:20
       For Wireshark: headers rebuilt from the flow, the facts as comments of the packets.
-  sendtrace export /var/log/sendtrace --to csv -o - --signal send_error | less";
+  sendtrace export /var/log/sendtrace --to csv -o - --event send_error | less";
 
 /// `sendtrace export`.
 #[derive(Args, Clone, Debug)]

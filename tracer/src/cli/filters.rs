@@ -3,7 +3,7 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, Args};
 use ipnet::IpNet;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::filter::{self, Comm, Proto};
 
 use super::values;
@@ -33,10 +33,10 @@ pub struct Filters {
     /// Protocols
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::proto_parser())]
     pub proto: Vec<Proto>,
-    /// Signals: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
+    /// Event kinds: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
     /// which is off unless named here
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::signal)]
-    pub signal: Vec<Signal>,
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',', value_parser = values::event_kind)]
+    pub event: Vec<EventKind>,
     /// Errors of sends and connections, by name or number, for example ECOMM or 70
     #[arg(long, value_name = "ERRNO", value_delimiter = ',', value_parser = values::errno)]
     pub errno: Vec<u32>,
@@ -52,7 +52,7 @@ impl From<&Filters> for filter::Filters {
             port: typed.port.clone(),
             remote: typed.remote.clone(),
             proto: typed.proto.clone(),
-            signal: typed.signal.clone(),
+            event: typed.event.clone(),
             errno: typed.errno.clone(),
         }
     }
@@ -80,8 +80,8 @@ pub(super) fn of_a_trace(arg: Arg) -> Arg {
             "Processes in a cgroup or below it, by the path that events show as owner.cgroup"
         }
         "netns" => "Network namespace, by the inode number that events show as flow.netns",
-        "signal" => {
-            "Signals: retransmit, send_error, drop, device, reset, connection, send; all of the trace unless \
+        "event" => {
+            "Event kinds: retransmit, send_error, drop, device, reset, connection, send; all of the trace unless \
              named here"
         }
         _ => return arg,

@@ -10,7 +10,7 @@ use super::replay::standard_input_once;
 const HELP: &str = "\
 Examples:
   sendtrace info night.trace
-      Host, time span, counts per signal, loss, gaps and damage.
+      Host, time span, counts per event kind, loss, gaps and damage.
   sendtrace info /var/log/sendtrace --strict --format json
       For a script: exit status 1 when anything in there is damaged.";
 

@@ -17,7 +17,7 @@ Units:
   times      of the host's zone with milliseconds; --format json has nine digits and boot_ns beside
 
 Examples:
-  sendtrace live --comm batchd --signal send_error --would-block
+  sendtrace live --comm batchd --event send_error --would-block
   sendtrace live --report --duration 5m
   sendtrace live --netns pid:4242 --remote 2001:db8::/32 --count 100
   sendtrace live --cgroup /system.slice/batch.service --errno ECOMM,ENOBUFS";
@@ -28,7 +28,7 @@ Examples:
 pub struct Live {
     /// How much is listed, and for how long.
     #[command(flatten)]
-    pub capture: Capture,
+    pub capture: CaptureArgs,
     /// At the end, say what was wrong, in which layer, and what to try first, as sendtrace report does
     #[arg(long)]
     pub report: bool,
@@ -42,14 +42,14 @@ pub struct Live {
 
 /// How much of what happens on the host is listed, and for how long.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct Capture {
+pub struct CaptureArgs {
     /// Stop after this time, for example 30s, 5m or 1h30m
     #[arg(long, value_name = "T", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Stop after this many events
     #[arg(long, value_name = "N", value_parser = positive)]
     pub count: Option<u64>,
-    /// Events listed per signal and second; those beyond are counted per flow
+    /// Events listed per event kind and second; those beyond are counted per flow
     #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = positive)]
     pub rate: u64,
     /// Memory of all rings together, in bytes or with K, M, G; each ring's part is a power of two

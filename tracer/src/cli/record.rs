@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 
 use super::values::{duration, interval, is_standard, large_size, size};
-use super::{Capture, Color, Format, LiveFilters, Printed};
+use super::{CaptureArgs, Color, Format, LiveFilters, Printed};
 use tracer_model::trigger::Trigger;
 
 const HELP: &str = "\
@@ -18,8 +18,8 @@ not stop the recorder: what could not be written is counted, and the trace says 
 
 With --rotate-size, --rotate-every or --trigger, PATH is a folder, made if it is not there.
 
-Triggers are words of the filters, separated by blanks; all of one trigger must hold. A signal may stand alone:
-  signal=A,B  errno=A,B  remote=CIDR,…  port=N,…  proto=NAME,…  comm=NAME,…  pid=N,…  cgroup=PATH
+Triggers are words of the filters, separated by blanks; all of one trigger must hold. An event kind may stand alone:
+  event=A,B  errno=A,B  remote=CIDR,…  port=N,…  proto=NAME,…  comm=NAME,…  pid=N,…  cgroup=PATH
   cause=rto,…  why a segment was retransmitted: rto, fast, tlp, syn, synack, mtu, unknown
   reason=NAME,…  why a packet was dropped, as the output names it
   rate>N/T  more than N such events within T (s, m, h, 10s, 5m); rate>=N/T for N and more
@@ -36,7 +36,7 @@ Examples:
       For good: 10 GiB at most, and 2 GiB of the disk are left to others.
   sendtrace record -w /var/log/sendtrace --trigger errno=ECOMM --trigger 'retransmit rate>200/s'
       Only the minutes around what matters: 5 before, 2 after.
-  sendtrace record -w - --signal send_error | ssh collector 'cat > host.trace'
+  sendtrace record -w - --event send_error | ssh collector 'cat > host.trace'
       Nothing on this disk.";
 
 /// `sendtrace record`.
@@ -54,7 +54,7 @@ pub struct Record {
     pub stray: Option<OsString>,
     /// How much is recorded, and for how long.
     #[command(flatten)]
-    pub capture: Capture,
+    pub capture: CaptureArgs,
     /// Start a new segment when one is this large
     #[arg(long, value_name = "SIZE", value_parser = large_size, help_heading = "Disk")]
     pub rotate_size: Option<u64>,

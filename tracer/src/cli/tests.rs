@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::values::{comm, remote, size};
 use super::*;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 use tracer_model::filter::Proto;
 
 mod traces;
@@ -78,8 +78,8 @@ fn filters_can_be_repeated_and_separated_by_commas() {
     assert_eq!(filters("--port 80,443").port, [80, 443]);
     assert_eq!(filters("--proto tcp,unix").proto, [Proto::Tcp, Proto::Unix]);
     assert_eq!(
-        filters("--signal retransmit,send_error").signal,
-        [Signal::Retransmit, Signal::SendError]
+        filters("--event retransmit,send_error").event,
+        [EventKind::Retransmit, EventKind::SendError]
     );
     assert_eq!(filters("--errno ECOMM,32").errno, [70, 32]);
     assert_eq!(filters("--comm a --comm b,c").comm.len(), 3);
@@ -163,13 +163,10 @@ fn wrong_values_say_in_one_line_what_was_expected() {
             "[possible values: tcp, udp, udplite, sctp, icmp, raw, unix, packet, netlink, can]",
         ),
         (
-            "--signal retransmits",
+            "--event retransmits",
             "expected one of retransmit, send_error, drop, device, reset, connection",
         ),
-        (
-            "--signal lost",
-            "lost events are always shown: leave it out",
-        ),
+        ("--event lost", "lost events are always shown: leave it out"),
         ("--errno ECOM", "did you mean ECOMM"),
         ("--errno 0", "range"),
         ("--errno 576", "range"),
@@ -219,7 +216,7 @@ fn a_combination_that_makes_no_sense_ends_like_any_wrong_usage() {
 }
 
 #[test]
-fn the_help_names_units_examples_and_every_signal() {
+fn the_help_names_units_examples_and_every_event_kind() {
     let error = live("--help").unwrap_err();
     assert_eq!(error.exit_code(), 0);
     let help = error.to_string();
@@ -233,11 +230,11 @@ fn the_help_names_units_examples_and_every_signal() {
     ] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    for signal in Signal::ALL
+    for event_kind in EventKind::ALL
         .into_iter()
-        .filter(|signal| *signal != Signal::Lost)
+        .filter(|event_kind| *event_kind != EventKind::Lost)
     {
-        assert!(help.contains(signal.name()), "{signal}");
+        assert!(help.contains(event_kind.name()), "{event_kind}");
     }
     assert!(
         help.lines().all(|line| line.chars().count() <= 100),

@@ -9,9 +9,11 @@ use jiff::SignedDuration;
 #[cfg(feature = "capture")]
 use tracer_capture::kernel::plan::programs;
 use tracer_model::filter::{Comm, Proto};
-pub(crate) use tracer_model::values::{comm, duration, errno, pid, port, proto, remote, signal};
+pub(crate) use tracer_model::values::{
+    comm, duration, errno, event_kind, pid, port, proto, remote,
+};
 
-/// Default of `--rate`, events per second and signal.
+/// Default of `--rate`, events per second and event kind.
 pub const DEFAULT_RATE: u64 = 5000;
 /// Least `--ring`, bytes.
 pub const RING_MIN: u64 = 64 << 10;

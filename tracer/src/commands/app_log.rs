@@ -40,7 +40,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use tracer_diagnose::applog::{AppLog, Fields, Ledger};
+    use tracer_diagnose::applog::{AppLog, Fields, SocketIndex};
 
     #[test]
     fn a_line_that_is_too_long_is_skipped_and_the_next_one_is_read() {
@@ -49,7 +49,7 @@ mod tests {
         bytes.extend(b"\nts=1 retry=2\n\nts=1 a=b");
         let mut lines = Lines::new(Fields::default(), TimeZone::UTC);
         take(bytes.as_slice(), &mut lines).unwrap();
-        let log = AppLog::new(String::new(), lines, Ledger::default(), None, None);
+        let log = AppLog::new(String::new(), lines, SocketIndex::default(), None, None);
         let counts = &log.counts;
         assert_eq!(
             (counts.lines, counts.bad, counts.without_failure),

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use caps::Capability;
-use tracer_common::{filter as bit, signal as number};
+use tracer_common::{event_kind as number, filter as bit};
 
 use super::{Failure, warn};
-use crate::cli::{Capture, LiveFilters};
+use crate::cli::{CaptureArgs, LiveFilters};
 use tracer_capture::host::ThisHost;
 use tracer_capture::kernel::facts::{self, Facts};
 use tracer_capture::kernel::load::{self, Loaded};
@@ -17,17 +17,17 @@ use tracer_capture::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_capture::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
 use tracer_capture::sys;
-use tracer_model::event::Signal;
-use tracer_model::filter::{self, Resolved, Settings};
+use tracer_model::event::EventKind;
+use tracer_model::filter::{self, FilterSpec, Settings};
 
 /// Hooks that are attached, with all privileges still there.
 pub struct Attached {
     pub loaded: Loaded,
     pub names: KernelNames,
-    pub resolved: Resolved,
+    pub filter: FilterSpec,
     pub facts: Facts,
-    /// Names of the signals that are seen.
-    pub signals: Vec<&'static str>,
+    /// Names of the event kinds that are seen.
+    pub event_kinds: Vec<&'static str>,
     /// What this host does not give, one line each.
     pub losses: Vec<String>,
 }
@@ -36,7 +36,7 @@ pub struct Attached {
 ///
 /// # Errors
 /// When arguments contradict each other or the host, or nothing can be attached; the text says what to do.
-pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Failure> {
+pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, Failure> {
     let root = Path::new("/");
     let mut facts = Facts::probe(root);
     facts.verdicts.withhold(&capture.without_program);
@@ -56,7 +56,7 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
         follow,
     };
     let host = ThisHost::new(root, &facts);
-    let resolved =
+    let filter =
         filter::resolve(&filters.into(), settings, &host).map_err(|error| match error {
             filter::Error::Usage(message) => Failure::Usage(message),
             filter::Error::Host(error) => Failure::Failed(error),
@@ -64,15 +64,15 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let wanted = Wanted {
-        signals: resolved.config.signals,
-        follow: resolved.config.filters & bit::FOLLOW != 0,
+        event_kinds: filter.config.event_kinds,
+        follow: filter.config.filters & bit::FOLLOW != 0,
     };
     let names = KernelNames::open(root, &facts);
     let benign = names.benign_reasons();
-    let mut loaded = load::load(&mut facts, wanted, &resolved, capture.ring, &benign)?;
+    let mut loaded = load::load(&mut facts, wanted, &filter, capture.ring, &benign)?;
     let losses = losses(&loaded.plan);
     losses.iter().for_each(|loss| warn(loss));
-    let signals = seen(&loaded.plan, &facts, &resolved)?;
+    let event_kinds = seen(&loaded.plan, &facts, &filter)?;
     if wanted.follow {
         // Children that are older than we are; later ones are found by the program `fork`.
         loaded.want(&Processes::new(root).descendants(&filters.pid))?;
@@ -80,9 +80,9 @@ pub fn attach(capture: &Capture, filters: &LiveFilters) -> Result<Attached, Fail
     Ok(Attached {
         loaded,
         names,
-        resolved,
+        filter,
         facts,
-        signals,
+        event_kinds,
         losses,
     })
 }
@@ -138,12 +138,14 @@ fn losses(plan: &Plan) -> Vec<String> {
     .collect()
 }
 
-/// The signals that are seen; fails when there is none.
-fn seen(plan: &Plan, facts: &Facts, resolved: &Resolved) -> anyhow::Result<Vec<&'static str>> {
+/// The event kinds that are seen; fails when there is none.
+fn seen(plan: &Plan, facts: &Facts, filter: &FilterSpec) -> anyhow::Result<Vec<&'static str>> {
     let seen: Vec<_> = (0..number::COUNT as u32)
-        .filter(|&signal| resolved.config.signals >> signal & 1 != 0 && plan.sees(signal))
-        .filter_map(Signal::from_number)
-        .map(Signal::name)
+        .filter(|&event_kind| {
+            filter.config.event_kinds >> event_kind & 1 != 0 && plan.sees(event_kind)
+        })
+        .filter_map(EventKind::from_number)
+        .map(EventKind::name)
         .collect();
     if seen.is_empty() {
         let why = facts.verdicts.refusals().next();

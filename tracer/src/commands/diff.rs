@@ -8,13 +8,13 @@ use clap::Parser as _;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use super::playback::{Play, Playback, Wanted};
+use super::merged_reader::{Item, MergedReader, Wanted};
 use super::renderer;
 use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
-use tracer_diagnose::diff::{Capture, Diff, Intake, Side, Verdict};
+use tracer_diagnose::diff::{Diff, DiffCollector, RecordedFilters, Side, Verdict};
 use tracer_format::note::Note;
 use tracer_model::errno;
 use tracer_model::filter::{Comm, Proto};
@@ -73,7 +73,7 @@ fn side(
     until: Option<When>,
     interrupt: &Interrupt,
 ) -> Result<Side, Failure> {
-    let mut playback = Playback::open(&Wanted {
+    let mut reader = MergedReader::open(&Wanted {
         paths: std::slice::from_ref(path),
         filters: &args.filters,
         since,
@@ -82,30 +82,30 @@ fn side(
         strict: args.strict,
         utc: args.printed.utc,
     })?;
-    let mut intake = Intake::default();
-    let mut recorded = Capture::default();
-    for track in playback.tracks() {
-        intake.header(&track.facts);
-        recorded = capture(&track.facts);
+    let mut collector = DiffCollector::default();
+    let mut recorded = RecordedFilters::default();
+    for trace in reader.traces() {
+        collector.header(&trace.facts);
+        recorded = recorded_filters(&trace.facts);
     }
-    let (observed, _) = observe(&mut playback, interrupt, |_, wall_ns, play| match play {
-        Play::Event(event) => intake.event(wall_ns, event),
-        Play::Note(note) => {
+    let (observed, _) = observe(&mut reader, interrupt, |_, wall_ns, item| match item {
+        Item::Event(event) => collector.event(wall_ns, event),
+        Item::Note(note) => {
             if let Note::Sample(sample) = &**note {
-                intake.sample(sample);
+                collector.sample(sample);
             }
         }
     })?;
     Ok(Side::new(
         path.display().to_string(),
         observed,
-        intake,
+        collector,
         recorded,
     ))
 }
 
 /// How it was recorded, as the header of the trace has it: the arguments of the recorder.
-fn capture(facts: &Map<String, Value>) -> Capture {
+fn recorded_filters(facts: &Map<String, Value>) -> RecordedFilters {
     let arguments = facts.get("arguments").and_then(Value::as_array);
     let arguments = arguments.into_iter().flatten().filter_map(Value::as_str);
     // What another version was called with may mean nothing here.
@@ -113,10 +113,10 @@ fn capture(facts: &Map<String, Value>) -> Capture {
         command: Command::Record(record),
     }) = Cli::try_parse_from(arguments)
     else {
-        return Capture::default();
+        return RecordedFilters::default();
     };
     let filters = &record.filters.filters;
-    Capture {
+    RecordedFilters {
         filters: words(filters),
         narrow: is_narrow(filters),
         would_block: record.capture.would_block,
@@ -125,9 +125,9 @@ fn capture(facts: &Map<String, Value>) -> Capture {
 
 /// Does a filter leave out part of what the host's counters count?
 fn is_narrow(filters: &Filters) -> bool {
-    // Which signals are looked at says nothing about which traffic.
+    // Which event kinds are looked at says nothing about which traffic.
     let all = Filters {
-        signal: filters.signal.clone(),
+        event: filters.event.clone(),
         netns: filters.netns.clone(),
         ..Filters::default()
     };
@@ -164,8 +164,8 @@ fn words(filters: &Filters) -> String {
     let proto = |proto: &Proto| proto.name().to_owned();
     add("proto", filters.proto.iter().map(proto).collect());
     add(
-        "signal",
-        filters.signal.iter().map(ToString::to_string).collect(),
+        "event",
+        filters.event.iter().map(ToString::to_string).collect(),
     );
     let errno = |errno: &u32| errno::display(*errno).into_owned();
     add("errno", filters.errno.iter().map(errno).collect());

@@ -1,4 +1,4 @@
-//! `sendtrace doctor`: what this host offers, which hook serves each signal, and what is missing.
+//! `sendtrace doctor`: what this host offers, which hook serves each event kind, and what is missing.
 //!
 //! Its job is to say so, and that needs no root: it ends with 0 whatever it finds.
 
@@ -9,14 +9,14 @@ mod text;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use super::Failure;
 use crate::cli::{Color, Doctor, Format};
 use tracer_capture::kernel::facts::{Facts, ProgramVerdict, recorded};
 use tracer_capture::kernel::load;
 use tracer_capture::kernel::plan::{
-    self, Choice, Hook, Plan, PlanError, Privileges, Serves, Wanted,
+    self, Choice, Hook, Plan, PlanError, Privileges, Purpose, Wanted,
 };
 use tracer_capture::sys;
 
@@ -35,9 +35,9 @@ pub struct Examination<'a> {
 /// The answer to the first question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Summary {
-    /// Every signal is seen.
+    /// Every event kind is seen.
     Yes,
-    /// These signals are not seen.
+    /// These event kinds are not seen.
     Partly(Vec<&'static str>),
     /// The host would do, this user may not; the text says what to do.
     NeedsPrivileges(String),
@@ -58,13 +58,15 @@ impl Examination<'_> {
         if let Some(error) = self.load_error {
             return Summary::No(error.to_owned());
         }
-        let blind: Vec<_> = (0..signal::COUNT as u32)
-            .filter(|&signal| !plan.sees(signal))
-            .map(|signal| Serves::Signal(signal).name())
+        let blind: Vec<_> = (0..event_kind::COUNT as u32)
+            .filter(|&event_kind| !plan.sees(event_kind))
+            .map(|event_kind| Purpose::Event(event_kind).name())
             .collect();
         match blind.len() {
             0 => Summary::Yes,
-            signal::COUNT => Summary::No("the kernel refuses the hooks of every signal".to_owned()),
+            event_kind::COUNT => {
+                Summary::No("the kernel refuses the hooks of every event kind".to_owned())
+            }
             _ => Summary::Partly(blind),
         }
     }

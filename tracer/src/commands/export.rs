@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::{Map, json};
 
 use super::Failure;
-use super::playback::{Play, Playback, Step, Track, Wanted};
+use super::merged_reader::{Item, MergedReader, NextItem, TraceReader, Wanted};
 use super::warn;
 use crate::cli::{Export, Target};
 use crate::export::Source;
@@ -30,7 +30,7 @@ const BUFFER: usize = 256 << 10;
 /// Runs the command.
 pub fn run(args: &Export) -> Result<(), Failure> {
     args.check().map_err(Failure::Usage)?;
-    let playback = Playback::open(&Wanted {
+    let reader = MergedReader::open(&Wanted {
         paths: &args.paths,
         filters: &args.filters,
         since: args.since,
@@ -52,7 +52,7 @@ pub fn run(args: &Export) -> Result<(), Failure> {
         )
         .into());
     }
-    match export(playback, args.to, &mut out, &interrupt) {
+    match export(reader, args.to, &mut out, &interrupt) {
         // Whoever read has what was wanted.
         Err(_) if out.reader_is_gone() => Ok(()),
         Err(error) => Err(error.into()),
@@ -61,7 +61,7 @@ pub fn run(args: &Export) -> Result<(), Failure> {
 }
 
 fn export(
-    mut playback: Playback,
+    mut reader: MergedReader,
     to: Target,
     out: &mut Output,
     interrupt: &Interrupt,
@@ -75,31 +75,31 @@ fn export(
         #[cfg(feature = "parquet")]
         Target::Parquet => Writer::Parquet(Box::new(Parquet::new(&mut sink)?)),
         Target::Pcapng => {
-            let origin = origin(playback.tracks());
+            let origin = origin(reader.traces());
             Writer::Pcapng(Pcapng::new(&mut sink, &origin)?)
         }
     };
     let mut progress = Progress::on_terminal(escaped);
     let mut events: u64 = 0;
     loop {
-        let step = playback.next()?;
+        let step = reader.next()?;
         // Standard input ends then, too.
         if interrupt.came() {
             bail!("interrupted: the export is not complete{}", removed(&name));
         }
-        let (track, play) = match step {
-            Step::Play(track, play) => (track, play),
+        let (trace, item) = match step {
+            NextItem::Item(trace, item) => (trace, item),
             // Nobody waits: what is there now is exported.
-            Step::Wait | Step::End => break,
+            NextItem::Wait | NextItem::End => break,
         };
-        events += u64::from(matches!(play, Play::Event(_)));
-        writer.play(&playback, track, &play).context(name.clone())?;
+        events += u64::from(matches!(item, Item::Event(_)));
+        writer.item(&reader, trace, &item).context(name.clone())?;
         if let Some(progress) = &mut progress {
-            progress.step(events, &playback);
+            progress.step(events, &reader);
         }
     }
     drop(progress);
-    writer.finish(&mut playback).context(name.clone())?;
+    writer.finish(&mut reader).context(name.clone())?;
     sink.flush().context(name)?;
     Ok(())
 }
@@ -122,19 +122,19 @@ enum Writer<'a, W: std::io::Write + Send> {
 }
 
 impl<W: std::io::Write + Send> Writer<'_, W> {
-    fn play(&mut self, playback: &Playback, track: usize, play: &Play) -> anyhow::Result<()> {
+    fn item(&mut self, reader: &MergedReader, trace: usize, item: &Item) -> anyhow::Result<()> {
         if let Self::Jsonl(out) = self {
-            let line = playback.line(&Renderer::Json, track, play);
+            let line = reader.line(&Renderer::Json, trace, item);
             return Ok(out.write_all(line.as_bytes())?);
         }
         // Tables and packets are of events only.
-        let Play::Event(event) = play else {
+        let Item::Event(event) = item else {
             return Ok(());
         };
         let source = Source {
             event,
-            clock: playback.clock(track),
-            host: playback.tracks()[track].host.as_deref(),
+            clock: reader.clock(trace),
+            host: reader.traces()[trace].host.as_deref(),
         };
         match self {
             Self::Jsonl(_) => {}
@@ -146,14 +146,14 @@ impl<W: std::io::Write + Send> Writer<'_, W> {
         Ok(())
     }
 
-    fn finish(self, playback: &mut Playback) -> anyhow::Result<()> {
+    fn finish(self, reader: &mut MergedReader) -> anyhow::Result<()> {
         match self {
-            Self::Jsonl(out) => playback.write_end(&Renderer::Json, out)?,
+            Self::Jsonl(out) => reader.write_end(&Renderer::Json, out)?,
             Self::Csv(mut csv) => csv.finish()?,
             #[cfg(feature = "parquet")]
             Self::Parquet(parquet) => {
-                let traces: Value = playback.tracks().iter().map(about).collect();
-                let totals = Renderer::Json.totals(&playback.totals());
+                let traces: Value = reader.traces().iter().map(about).collect();
+                let totals = Renderer::Json.totals(&reader.totals());
                 parquet.finish(&[
                     ("sendtrace.traces", traces.to_string()),
                     ("sendtrace.totals", totals.trim_end().to_owned()),
@@ -176,8 +176,8 @@ impl<W: std::io::Write + Send> Writer<'_, W> {
 
 /// Where a trace is from.
 #[cfg(feature = "parquet")]
-fn about(track: &Track) -> Value {
-    let facts = &track.facts;
+fn about(trace: &TraceReader) -> Value {
+    let facts = &trace.facts;
     let keys = [
         "host",
         "kernel_release",
@@ -190,22 +190,22 @@ fn about(track: &Track) -> Value {
         .into_iter()
         .filter_map(|key| Some((key.to_owned(), facts.get(key)?.clone())));
     let mut about: Map<_, _> = known.collect();
-    about.insert("name".to_owned(), json!(track.name()));
+    about.insert("name".to_owned(), json!(trace.name()));
     about.into()
 }
 
-fn origin(tracks: &[Track]) -> Origin {
+fn origin(traces: &[TraceReader]) -> Origin {
     // What is the same in all traces.
     let common = |key: &str| {
-        let mut values = tracks
+        let mut values = traces
             .iter()
-            .map(|track| track.facts.get(key).and_then(Value::as_str));
+            .map(|trace| trace.facts.get(key).and_then(Value::as_str));
         let first = values.next()??.to_owned();
         values.all(|value| value == Some(&first)).then_some(first)
     };
-    let hosts: Vec<_> = tracks
+    let hosts: Vec<_> = traces
         .iter()
-        .filter_map(|track| track.facts.get("host").and_then(Value::as_str))
+        .filter_map(|trace| trace.facts.get("host").and_then(Value::as_str))
         .collect();
     let of = match hosts.as_slice() {
         [] => String::new(),

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::commands::attach::Attached;
-use crate::commands::session::object;
+use crate::commands::capture::object;
 use tracer_capture::kernel::facts::ProgramVerdict;
 use tracer_capture::kernel::plan::Choice;
 use tracer_capture::samples::{self, About};
@@ -46,7 +46,7 @@ pub fn facts(attached: &Attached) -> Map<String, Value> {
         tz: tz.as_deref(),
     };
     let mut facts = object(&samples::once(Path::new("/"), &about));
-    facts.insert("signals".to_owned(), json!(attached.signals));
+    facts.insert("events".to_owned(), json!(attached.event_kinds));
     facts.insert("hooks".to_owned(), hooks(attached));
     facts.insert("not_seen".to_owned(), json!(attached.losses));
     facts

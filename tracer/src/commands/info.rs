@@ -1,8 +1,8 @@
 //! `sendtrace info`: what is in traces, without putting events together.
 
 mod collect;
-mod found;
 mod show;
+mod trace_info;
 
 use std::io::{self, Write as _};
 
@@ -12,9 +12,9 @@ use super::Failure;
 use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
 use collect::Collect;
-use found::{Ended, Found};
-use tracer_format::reader::Item;
-use tracer_format::reader::recording::Step;
+use trace_info::{Ended, TraceInfo};
+use tracer_format::reader::ReadItem;
+use tracer_format::reader::recording::ReadStep;
 
 /// Runs the command.
 pub fn run(args: &Info) -> Result<(), Failure> {
@@ -54,19 +54,19 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
             anyhow::bail!("interrupted");
         }
         match step {
-            Step::Item(Item::Block(block)) => {
+            ReadStep::Item(ReadItem::Block(block)) => {
                 if let Some(done) = collect.block(&block) {
                     print(&done, args)?;
                 }
             }
-            Step::Item(Item::Notice(notice)) => {
+            ReadStep::Item(ReadItem::Notice(notice)) => {
                 if args.strict && !(written && notice.is_torn_tail()) {
                     let name = tracer_model::escape::name(name.as_bytes());
                     anyhow::bail!("{name}: {notice} (--strict)");
                 }
                 collect.notice(&notice);
             }
-            Step::Wait | Step::End => break,
+            ReadStep::Wait | ReadStep::End => break,
         }
     }
     let mut last = collect.finish();
@@ -83,7 +83,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
     print(&last, args)
 }
 
-fn print(found: &Found, args: &Info) -> anyhow::Result<()> {
+fn print(found: &TraceInfo, args: &Info) -> anyhow::Result<()> {
     let text = match args.format {
         Format::Text => show::text(found),
         Format::Json => show::json(found),

@@ -6,9 +6,9 @@ use anyhow::{Context as _, anyhow};
 use jiff::tz::TimeZone;
 
 use super::attach::{Attached, attach, settle};
+use super::capture::{Capture, DiagnosisSink, HostMonitor, Printer};
 use super::header;
 use super::run_loop::{self, Ending};
-use super::session::{Beside, Printer, Session, Witness};
 use super::{Failure, renderer, warn};
 use crate::cli::{Live, Printed};
 use crate::output::{FinishOutcome, Output};
@@ -23,33 +23,34 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     let mut attached = attach(&args.capture, &args.filters)?;
     let watched = args
         .report
-        .then(|| (Beside::open(SAMPLES), header::facts(&attached)));
+        .then(|| (HostMonitor::open(SAMPLES), header::facts(&attached)));
     let owners = settle(&mut attached, &[], args.capture.look_ups)?;
     let printer = printer(args.printed)?;
     let clock = clock(args.printed.utc);
     let now = sys::boot_clock_ns();
-    let witness = watched.map(|(beside, facts)| Witness::new(beside, &facts, &clock, now));
+    let diagnosis_sink =
+        watched.map(|(host_monitor, facts)| DiagnosisSink::new(host_monitor, &facts, &clock, now));
     let Attached {
         loaded,
         names,
-        resolved,
-        signals,
+        filter,
+        event_kinds,
         ..
     } = attached;
     let count = args.capture.count;
-    let session = Session::new(
+    let capture = Capture::new(
         loaded,
         owners,
         names,
-        resolved,
+        filter,
         clock,
         Some(printer),
         None,
         count,
     )
-    .watched_by(witness);
-    let ready = format!("Ready: {}.", signals.join(", "));
-    let ending = run_loop::run(session, args.capture.duration, &ready, &mut ())?;
+    .with_diagnosis(diagnosis_sink);
+    let ready = format!("Ready: {}.", event_kinds.join(", "));
+    let ending = run_loop::run(capture, args.capture.duration, &ready, &mut ())?;
     printed(&ending)
 }
 

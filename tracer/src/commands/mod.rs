@@ -3,6 +3,8 @@
 mod app_log;
 #[cfg(feature = "capture")]
 mod attach;
+#[cfg(feature = "capture")]
+mod capture;
 pub mod diff;
 #[cfg(feature = "capture")]
 pub mod doctor;
@@ -13,7 +15,7 @@ mod header;
 pub mod info;
 #[cfg(feature = "capture")]
 pub mod live;
-mod playback;
+mod merged_reader;
 #[cfg(feature = "capture")]
 pub mod record;
 pub mod replay;
@@ -22,8 +24,6 @@ pub mod report;
 mod run_loop;
 #[cfg(feature = "capture")]
 pub mod selftest;
-#[cfg(feature = "capture")]
-mod session;
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -12,10 +12,10 @@ use caps::Capability;
 
 use super::Failure;
 use super::attach::{Attached, attach, settle};
+use super::capture::{Capture, HostMonitor, TraceSink, TraceTarget, windows};
 use super::header;
 use super::live::{clock, printed, printer};
 use super::run_loop::{self, Ending};
-use super::session::{Beside, Deck, Session, Tape, windows};
 use super::warn;
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
@@ -24,7 +24,9 @@ use tracer_capture::kernel::facts;
 use tracer_capture::sys;
 use tracer_format::flight::{Flight, Settings};
 use tracer_format::start::Start;
-use tracer_format::writer::{Ids, Keep, Notice, Options, Report, Status, Target, Writer};
+use tracer_format::writer::{
+    Ids, Notice, Options, RetentionLimits, Status, Target, Writer, WriterSummary,
+};
 use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.
@@ -60,7 +62,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         .as_deref()
         .map(|command| runner(command, &invoker))
         .transpose()?;
-    let beside = args.samples_every().map(Beside::open);
+    let host_monitor = args.samples_every().map(HostMonitor::open);
     // The files of a folder are made later.
     let chown: &[Capability] = match owner.is_some() && args.to_folder() {
         true => &[Capability::CAP_CHOWN],
@@ -68,8 +70,8 @@ pub fn run(args: &Record) -> Result<(), Failure> {
     };
     let owners = settle(&mut attached, chown, args.capture.look_ups)?;
 
-    let deck = if args.trigger.is_empty() {
-        Deck::Writer(writer.start().context("cannot start the writer")?)
+    let trace_target = if args.trigger.is_empty() {
+        TraceTarget::Writer(writer.start().context("cannot start the writer")?)
     } else {
         let settings = Settings {
             memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
@@ -77,28 +79,34 @@ pub fn run(args: &Record) -> Result<(), Failure> {
             after: args.after,
         };
         let flight = Flight::start(writer, &settings).context("cannot start the writer")?;
-        Deck::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
+        TraceTarget::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
     };
     let clock = clock(args.utc);
     let now = sys::boot_clock_ns();
-    let tape = Tape::new(deck, beside, trace_id, clock.wall_minus_boot_ns, now);
-    let tape = tape.context("no memory for a block")?;
+    let trace_sink = TraceSink::new(
+        trace_target,
+        host_monitor,
+        trace_id,
+        clock.wall_minus_boot_ns,
+        now,
+    );
+    let trace_sink = trace_sink.context("no memory for a block")?;
     let printer = args.printed().map(printer).transpose()?;
     let Attached {
         loaded,
         names,
-        resolved,
-        signals,
+        filter,
+        event_kinds,
         ..
     } = attached;
-    let session = Session::new(
+    let capture = Capture::new(
         loaded,
         owners,
         names,
-        resolved,
+        filter,
         clock,
         printer,
-        Some(tape),
+        Some(trace_sink),
         args.capture.count,
     );
     let mut watch = Watch {
@@ -106,8 +114,8 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         runner,
         has_triggers: !args.trigger.is_empty(),
     };
-    let ready = format!("Recording: {} to {}.", signals.join(", "), place(args));
-    let ending = run_loop::run(session, args.capture.duration, &ready, &mut watch)?;
+    let ready = format!("Recording: {} to {}.", event_kinds.join(", "), place(args));
+    let ending = run_loop::run(capture, args.capture.duration, &ready, &mut watch)?;
     finish(watch, ending)
 }
 
@@ -127,7 +135,7 @@ fn options(args: &Record, owner: Option<Ids>) -> Options {
     Options {
         rotate_size: args.rotate_size,
         rotate_every: args.rotate_every,
-        keep: Keep {
+        keep: RetentionLimits {
             size: args.keep_size,
             time: args.keep_for,
             free: args.min_free,
@@ -192,12 +200,14 @@ impl Watch {
     }
 }
 
-impl run_loop::Beside for Watch {
-    fn second(&mut self, session: &Session) {
-        let Some(tape) = session.tape() else { return };
-        self.heed(&tape.notices());
+impl run_loop::LoopHooks for Watch {
+    fn tick(&mut self, capture: &Capture) {
+        let Some(trace_sink) = capture.trace_sink() else {
+            return;
+        };
+        self.heed(&trace_sink.notices());
         if let Some(progress) = &mut self.progress {
-            progress.show(&tape.status());
+            progress.show(&trace_sink.status());
         }
     }
 
@@ -243,7 +253,7 @@ fn finish(mut watch: Watch, ending: Ending) -> Result<(), Failure> {
 }
 
 /// Is everything in the trace?
-fn recorded(report: &Report) -> Result<(), Failure> {
+fn recorded(report: &WriterSummary) -> Result<(), Failure> {
     let status: &Status = &report.status;
     if report.unwritten_blocks > 0 && !status.reader_gone {
         return Err(anyhow!(

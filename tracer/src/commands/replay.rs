@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::playback::{LOOK_AGAIN, Next, Play, Playback, Step, Wanted};
+use super::merged_reader::{Item, LOOK_AGAIN, MergedReader, NextBlock, NextItem, Wanted};
 use super::renderer;
 use crate::cli::{Replay, Speed};
 use crate::interrupt::Interrupt;
@@ -26,11 +26,11 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
         strict: args.strict,
         utc: args.printed.utc,
     };
-    let playback = Playback::open(&wanted)?;
+    let reader = MergedReader::open(&wanted)?;
     let interrupt = Interrupt::catch()?;
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let mut player = Player {
-        playback,
+        reader,
         renderer: renderer(args.printed),
         pace: Pace::new(args.speed),
         args,
@@ -53,7 +53,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 struct Player<'a> {
-    playback: Playback,
+    reader: MergedReader,
     renderer: Renderer,
     pace: Pace,
     args: &'a Replay,
@@ -65,20 +65,20 @@ impl Player<'_> {
         out.write_all(self.renderer.header().unwrap_or_default().as_bytes())?;
         let mut left = self.args.count.unwrap_or(u64::MAX);
         while left > 0 && !self.interrupt.came() {
-            match self.playback.next()? {
-                Step::End => break,
-                Step::Wait => {
+            match self.reader.next()? {
+                NextItem::End => break,
+                NextItem::Wait => {
                     out.flush()?;
                     self.interrupt.wait(LOOK_AGAIN);
                 }
-                Step::Play(track, play) => {
-                    let line = self.line(track, &play);
+                NextItem::Item(trace, item) => {
+                    let line = self.line(trace, &item);
                     if line.is_empty() {
                         continue;
                     }
-                    if let Play::Event(event) = &play {
+                    if let Item::Event(event) = &item {
                         left -= 1;
-                        let clock = self.playback.clock(track);
+                        let clock = self.reader.clock(trace);
                         let wall_ns = i128::from(event.boot_ns) + clock.wall_minus_boot_ns;
                         if let Some(pause) = self.pace.until(wall_ns) {
                             out.flush()?;
@@ -89,7 +89,7 @@ impl Player<'_> {
                 }
             }
         }
-        self.playback.write_end(&self.renderer, out)?;
+        self.reader.write_end(&self.renderer, out)?;
         out.flush()?;
         Ok(())
     }
@@ -97,19 +97,19 @@ impl Player<'_> {
     /// Goes through the traces one after the other: sums need no order.
     fn aggregate(&mut self, window: Option<Duration>, out: &mut impl Write) -> Result<(), Failure> {
         let window_ns = window.map(|window| window.as_nanos() as i128);
-        for index in 0..self.playback.tracks().len() {
+        for index in 0..self.reader.traces().len() {
             let mut aggregate = Aggregate::new(window_ns);
             while !self.interrupt.came() {
-                let track = &mut self.playback.tracks_mut()[index];
-                match track.block(self.args.strict)? {
-                    Next::End => break,
-                    Next::Wait => {
+                let trace = &mut self.reader.traces_mut()[index];
+                match trace.block(self.args.strict)? {
+                    NextBlock::End => break,
+                    NextBlock::Wait => {
                         out.flush()?;
                         self.interrupt.wait(LOOK_AGAIN);
                     }
-                    Next::Block(block) => {
-                        if let Err(malformed) = aggregate.block(track, &block) {
-                            track.malformed(&malformed.to_string(), self.args.strict)?;
+                    NextBlock::Block(block) => {
+                        if let Err(malformed) = aggregate.block(trace, &block) {
+                            trace.malformed(&malformed.to_string(), self.args.strict)?;
                         }
                         for rows in aggregate.take_done() {
                             self.rows(index, &rows, out)?;
@@ -119,27 +119,27 @@ impl Player<'_> {
             }
             self.rows(index, &aggregate.finish(), out)?;
         }
-        out.write_all(self.renderer.totals(&self.playback.totals()).as_bytes())?;
+        out.write_all(self.renderer.totals(&self.reader.totals()).as_bytes())?;
         out.flush()?;
         Ok(())
     }
 
-    fn rows(&self, track: usize, rows: &[Counted], out: &mut impl Write) -> io::Result<()> {
-        let text = self.renderer.counted(rows, self.playback.clock(track));
-        match self.playback.tracks() {
+    fn rows(&self, trace: usize, rows: &[Counted], out: &mut impl Write) -> io::Result<()> {
+        let text = self.renderer.counted(rows, self.reader.clock(trace));
+        match self.reader.traces() {
             [_] => out.write_all(text.as_bytes()),
-            tracks => text.split_inclusive('\n').try_for_each(|line| {
-                let track = &tracks[track];
-                let host = track.host.as_deref().unwrap_or(track.name());
+            traces => text.split_inclusive('\n').try_for_each(|line| {
+                let trace = &traces[trace];
+                let host = trace.host.as_deref().unwrap_or(trace.name());
                 out.write_all(self.renderer.of_host(line.to_owned(), host).as_bytes())
             }),
         }
     }
 
-    fn line(&self, track: usize, play: &Play) -> String {
-        match play {
-            Play::Note(_) if !self.args.samples => String::new(),
-            play => self.playback.line(&self.renderer, track, play),
+    fn line(&self, trace: usize, item: &Item) -> String {
+        match item {
+            Item::Note(_) if !self.args.samples => String::new(),
+            item => self.reader.line(&self.renderer, trace, item),
         }
     }
 }

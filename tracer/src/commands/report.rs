@@ -6,20 +6,20 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::Failure;
-use super::playback::{self, LOOK_AGAIN, Play, Playback, Step, Wanted};
+use super::merged_reader::{self, Item, LOOK_AGAIN, MergedReader, NextItem, Wanted};
 use super::renderer;
 use super::warn;
 use crate::cli::Report as Args;
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
-use tracer_diagnose::applog::{AppLog, Ledger, Lines};
-use tracer_diagnose::{Happening, HostFacts, Hours, Milestone, Observed, Observer, Report};
+use tracer_diagnose::applog::{AppLog, Lines, SocketIndex};
+use tracer_diagnose::{HostFacts, Hours, Observed, Observer, Report, TimelineEntry, TimelineEvent};
 use tracer_format::Note;
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     args.check().map_err(Failure::Usage)?;
-    let mut playback = Playback::open(&Wanted {
+    let mut reader = MergedReader::open(&Wanted {
         paths: &args.paths,
         filters: &args.filters,
         since: args.since,
@@ -28,11 +28,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         strict: args.strict,
         utc: args.printed.utc,
     })?;
-    let mut ledger = Ledger::default();
+    let mut socket_index = SocketIndex::default();
     let interrupt = Interrupt::catch()?;
-    let (observed, hours) = observe(&mut playback, &interrupt, |track, wall_ns, play| {
-        if let (Some(_), Play::Event(event)) = (&args.app_log, play) {
-            ledger.event(track, wall_ns, event);
+    let (observed, hours) = observe(&mut reader, &interrupt, |trace, wall_ns, item| {
+        if let (Some(_), Item::Event(event)) = (&args.app_log, item) {
+            socket_index.event(trace, wall_ns, event);
         }
     })?;
     if interrupt.came() {
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut report = Report::new(observed, hours);
     let renderer = renderer(args.printed);
     let log = match &args.app_log {
-        Some(path) => Some(app_log(path, args, &playback, ledger, &report)?),
+        Some(path) => Some(app_log(path, args, &reader, socket_index, &report)?),
         None => None,
     };
     report
@@ -50,10 +50,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .extend(
             log.iter()
                 .flat_map(AppLog::timeline)
-                .map(|(host, wall_ns, words)| Milestone {
+                .map(|(host, wall_ns, words)| TimelineEntry {
                     host,
                     wall_ns,
-                    what: Happening::Log(words),
+                    what: TimelineEvent::Log(words),
                     owner: None,
                     peer: None,
                     count: 1,
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let head = text.strip_suffix(&totals).unwrap_or(&text);
         text = format!(
             "{head}{}{totals}",
-            render::app_log::app_log(log, &renderer, &wall(&playback))
+            render::app_log::app_log(log, &renderer, &wall(&reader))
         );
     }
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -78,11 +78,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Times of the wall clock, in the zone of the first trace.
-fn wall(playback: &Playback) -> Clock {
-    let first = playback.tracks().first();
+fn wall(reader: &MergedReader) -> Clock {
+    let first = reader.traces().first();
     Clock {
         wall_minus_boot_ns: 0,
-        zone: first.map_or(TimeZone::UTC, |track| track.clock.zone.clone()),
+        zone: first.map_or(TimeZone::UTC, |trace| trace.clock.zone.clone()),
     }
 }
 
@@ -90,14 +90,14 @@ fn wall(playback: &Playback) -> Clock {
 fn app_log(
     path: &Path,
     args: &Args,
-    playback: &Playback,
-    ledger: Ledger,
+    reader: &MergedReader,
+    socket_index: SocketIndex,
     report: &Report,
 ) -> Result<AppLog, Failure> {
     let fields = args.app_log_fields.clone().unwrap_or_default();
     // Not that of --utc: the application ran where the trace was recorded.
-    let facts = playback.tracks().first().map(|track| &track.facts);
-    let zone = facts.and_then(playback::zone).unwrap_or(TimeZone::UTC);
+    let facts = reader.traces().first().map(|trace| &trace.facts);
+    let zone = facts.and_then(merged_reader::zone).unwrap_or(TimeZone::UTC);
     let mut lines = Lines::new(fields, zone);
     super::app_log::read(path, &mut lines)?;
     let given = args
@@ -107,64 +107,64 @@ fn app_log(
     Ok(AppLog::new(
         name,
         lines,
-        ledger,
+        socket_index,
         report.observed.span,
         given,
     ))
 }
 
-/// Takes everything that is wanted of traces, and shows it to `each`: the index of the track, the time on the wall
+/// Takes everything that is wanted of traces, and shows it to `each`: the index of the trace, the time on the wall
 /// clock, and what came.
 ///
 /// # Errors
 /// When reading fails, or at damage when that is asked for.
 pub fn observe(
-    playback: &mut Playback,
+    reader: &mut MergedReader,
     interrupt: &Interrupt,
-    mut each: impl FnMut(usize, i64, &Play),
+    mut each: impl FnMut(usize, i64, &Item),
 ) -> Result<(Observed, Hours), Failure> {
     let mut observer = Observer::default();
-    for track in playback.tracks() {
-        let name = track.host.clone().unwrap_or_else(|| {
-            let host = track.facts.get("host").and_then(serde_json::Value::as_str);
-            host.unwrap_or(track.name()).to_owned()
+    for trace in reader.traces() {
+        let name = trace.host.clone().unwrap_or_else(|| {
+            let host = trace.facts.get("host").and_then(serde_json::Value::as_str);
+            host.unwrap_or(trace.name()).to_owned()
         });
-        let facts = HostFacts::new(name, track.clock.zone.clone(), &track.facts);
-        observer.host(facts, &track.facts);
+        let facts = HostFacts::new(name, trace.clock.zone.clone(), &trace.facts);
+        observer.host(facts, &trace.facts);
     }
     while !interrupt.came() {
-        match playback.next()? {
-            Step::End => break,
-            Step::Wait => interrupt.wait(LOOK_AGAIN),
-            Step::Play(track, play) => {
-                let offset = playback.clock(track).wall_minus_boot_ns;
+        match reader.next()? {
+            NextItem::End => break,
+            NextItem::Wait => interrupt.wait(LOOK_AGAIN),
+            NextItem::Item(trace, item) => {
+                let offset = reader.clock(trace).wall_minus_boot_ns;
                 let wall =
                     |boot_ns: u64| i64::try_from(i128::from(boot_ns) + offset).unwrap_or(i64::MAX);
-                let at = match &play {
-                    Play::Event(event) => wall(event.boot_ns),
-                    Play::Note(note) => note.boot_ns().map_or(0, wall),
+                let at = match &item {
+                    Item::Event(event) => wall(event.boot_ns),
+                    Item::Note(note) => note.boot_ns().map_or(0, wall),
                 };
-                each(track, at, &play);
-                match &play {
-                    Play::Event(event) => observer.event(track, at, event),
-                    Play::Note(note) => match &**note {
-                        Note::Sample(sample) => observer.sample(track, at, sample),
-                        Note::Change(change) => observer.change(track, at, change),
+                each(trace, at, &item);
+                match &item {
+                    Item::Event(event) => observer.event(trace, at, event),
+                    Item::Note(note) => match &**note {
+                        Note::Sample(sample) => observer.sample(trace, at, sample),
+                        Note::Change(change) => observer.change(trace, at, change),
                         _ => {}
                     },
                 }
             }
         }
     }
-    for index in 0..playback.tracks().len() {
-        for row in playback.tracks_mut()[index].counted() {
+    for index in 0..reader.traces().len() {
+        for row in reader.traces_mut()[index].counted() {
             observer.counted(index, row);
         }
-        observer.damaged(&playback.tracks()[index].damage);
-        if let Some((first, last)) = playback.tracks()[index].covered() {
+        observer.damaged(&reader.traces()[index].damage);
+        if let Some((first, last)) = reader.traces()[index].covered() {
             let narrow = |ns: i128| i64::try_from(ns).unwrap_or(i64::MAX);
             observer.covered(narrow(first), narrow(last));
         }
     }
-    Ok(observer.finish(playback.totals()))
+    Ok(observer.finish(reader.totals()))
 }

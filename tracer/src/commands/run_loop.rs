@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::session::{Finished, Session, Step};
+use super::capture::{Capture, Finished, LoopStep};
 use tracer_capture::sys;
 
 /// How often the rings are looked at when nobody wakes us: while there are events, and after a while without.
@@ -28,60 +28,60 @@ pub struct Ending {
     pub interrupted: bool,
 }
 
-/// What a command does beside the loop.
-pub trait Beside {
+/// What a command adds to the loop.
+pub trait LoopHooks {
     /// About once a second.
-    fn second(&mut self, session: &Session);
+    fn tick(&mut self, capture: &Capture);
     /// Does SIGUSR1 ask for something?
     fn takes_usr1(&self) -> bool;
 }
 
-/// Nothing.
-impl Beside for () {
-    fn second(&mut self, _: &Session) {}
+/// Adds nothing.
+impl LoopHooks for () {
+    fn tick(&mut self, _: &Capture) {}
 
     fn takes_usr1(&self) -> bool {
         false
     }
 }
 
-/// Runs a session to its end. `ready` is said once everything is at work.
+/// Runs a capture to its end. `ready` is said once everything is at work.
 ///
 /// # Errors
-/// When the kernel half does not answer, or output fails.
+/// When the BPF programs do not answer, or output fails.
 pub fn run(
-    session: Session,
+    capture: Capture,
     duration: Option<Duration>,
     ready: &str,
-    beside: &mut dyn Beside,
+    hooks: &mut dyn LoopHooks,
 ) -> anyhow::Result<Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    runtime.block_on(follow(session, duration, ready, beside))
+    runtime.block_on(follow(capture, duration, ready, hooks))
 }
 
 async fn follow(
-    mut session: Session,
+    mut capture: Capture,
     duration: Option<Duration>,
     ready: &str,
-    beside: &mut dyn Beside,
+    hooks: &mut dyn LoopHooks,
 ) -> anyhow::Result<Ending> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
-    let usr1 = beside.takes_usr1();
+    let usr1 = hooks.takes_usr1();
     let mut user = usr1
         .then(|| signal(SignalKind::user_defined1()).context("cannot catch SIGUSR1"))
         .transpose()?;
-    let rings = wake_up(&session)?;
+    let rings = wake_up(&capture)?;
     let mut delivery = interval(DELIVERY);
     delivery.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let deadline = duration.map(|duration| Instant::now() + duration);
     let mut interrupted = false;
 
-    session.start();
+    capture.start();
     let how_to_end = if duration.is_some() {
         ""
     } else {
@@ -92,40 +92,40 @@ async fn follow(
     let _ = io::stderr().write_all(ready.as_bytes());
     loop {
         let step = tokio::select! {
-            _ = interrupt.recv() => { interrupted = true; Step::End }
-            _ = terminate.recv() => { interrupted = true; Step::End }
-            _ = hang_up.recv() => { interrupted = true; Step::End }
+            _ = interrupt.recv() => { interrupted = true; LoopStep::End }
+            _ = terminate.recv() => { interrupted = true; LoopStep::End }
+            _ = hang_up.recv() => { interrupted = true; LoopStep::End }
             _ = async { user.as_mut()?.recv().await }, if usr1 => {
-                session.fire("SIGUSR1")?;
-                Step::Go
+                capture.fire("SIGUSR1")?;
+                LoopStep::Go
             }
-            () = async { sleep_until(deadline.unwrap_or_else(Instant::now)).await }, if deadline.is_some() => Step::End,
+            () = async { sleep_until(deadline.unwrap_or_else(Instant::now)).await }, if deadline.is_some() => LoopStep::End,
             _ = delivery.tick() => {
-                let step = session.deliver_aggregates()?;
-                beside.second(&session);
+                let step = capture.deliver_aggregates()?;
+                hooks.tick(&capture);
                 step
             }
-            () = sleep(if session.is_idle() { IDLE_POLL } else { POLL }) => session.pump()?,
+            () = sleep(if capture.is_idle() { IDLE_POLL } else { POLL }) => capture.pump()?,
             ready = rings.readable() => {
                 ready.context("cannot poll the rings")?.clear_ready();
-                session.pump()?
+                capture.pump()?
             }
         };
-        if step == Step::End {
+        if step == LoopStep::End {
             break;
         }
     }
     Ok(Ending {
-        finished: session.finish(FLUSH)?,
+        finished: capture.finish(FLUSH)?,
         interrupted,
     })
 }
 
 /// One descriptor that is readable when any ring asks for its reader.
-fn wake_up(session: &Session) -> anyhow::Result<AsyncFd<OwnedFd>> {
+fn wake_up(capture: &Capture) -> anyhow::Result<AsyncFd<OwnedFd>> {
     let epoll =
         Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot create an epoll descriptor")?;
-    for fd in session.ring_fds() {
+    for fd in capture.ring_fds() {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0);
         epoll.add(fd, event).context("cannot poll a ring")?;
     }

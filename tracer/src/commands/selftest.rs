@@ -1,5 +1,5 @@
-//! `sendtrace selftest`: provokes every signal in a network namespace of its own, and compares what the tracer says
-//! with what was provoked.
+//! `sendtrace selftest`: provokes every kind of event in a network namespace of its own, and compares what the
+//! tracer says with what was provoked.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -15,17 +15,17 @@ use super::Failure;
 use super::doctor::Tried;
 use crate::cli::{Color, Format, Selftest};
 use crate::selftest::check::Verdict;
-use crate::selftest::order::{Order, Reply};
-use crate::selftest::play::Play;
-use crate::selftest::promise::Promises;
-use crate::selftest::stage::Stage;
-use crate::selftest::subject::Subject;
+use crate::selftest::expected_hooks::ExpectedHooks;
+use crate::selftest::fault_runner::FaultRunner;
+use crate::selftest::protocol::{Reply, Request};
+use crate::selftest::sandbox::Sandbox;
+use crate::selftest::tracer_process::TracerProcess;
 use crate::selftest::{actor, closing, report};
 use tracer_capture::kernel::facts::{self, Capability, Facts};
 use tracer_capture::kernel::load;
 use tracer_capture::kernel::plan::{self, NEEDED_FILES, Wanted};
 use tracer_capture::sys;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// `--rate` of the tracer under test: above what the single faults make, far below the flood.
 const RATE: u64 = 200;
@@ -41,11 +41,11 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
     facts.verdicts.withhold(&args.without_program);
     may_run(&facts)?;
     let interrupted = interruption()?;
-    let promises = promises(&mut facts, args)?;
-    let verdicts = test(&facts, &promises, &args.without_program, &interrupted)?;
+    let expected_hooks = expected_hooks(&mut facts, args)?;
+    let verdicts = test(&facts, &expected_hooks, &args.without_program, &interrupted)?;
     let report = match args.format {
-        Format::Json => report::json(&verdicts, promises.kernel()),
-        Format::Text => report::text(&verdicts, promises.kernel(), colour(args.color)),
+        Format::Json => report::json(&verdicts, expected_hooks.kernel()),
+        Format::Text => report::text(&verdicts, expected_hooks.kernel(), colour(args.color)),
     };
     print(&report)?;
     match report::tally(&verdicts).fail {
@@ -109,8 +109,8 @@ fn may_run(facts: &Facts) -> Result<()> {
     Ok(())
 }
 
-/// What the plan promises here, after the kernel has had its say.
-fn promises(facts: &mut Facts, args: &Selftest) -> Result<Promises> {
+/// What the plan expects to work here, after the kernel was asked.
+fn expected_hooks(facts: &mut Facts, args: &Selftest) -> Result<ExpectedHooks> {
     progress("asking the kernel what it allows");
     if args.with_doctor {
         let tried = Tried::on(facts);
@@ -118,12 +118,12 @@ fn promises(facts: &mut Facts, args: &Selftest) -> Result<Promises> {
         if let Some(error) = tried.load_error {
             bail!(error);
         }
-        return Ok(Promises::new(facts, tried.plan?));
+        return Ok(ExpectedHooks::new(facts, tried.plan?));
     }
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
     let plan = load::try_load(facts, Wanted::ALL)?;
-    Ok(Promises::new(facts, plan))
+    Ok(ExpectedHooks::new(facts, plan))
 }
 
 /// True once somebody wants the end of it.
@@ -160,7 +160,7 @@ fn interruption() -> Result<Arc<AtomicBool>> {
 /// The whole test. Whatever it made is gone when it returns.
 fn test(
     facts: &Facts,
-    promises: &Promises,
+    expected_hooks: &ExpectedHooks,
     without: &[String],
     interrupted: &AtomicBool,
 ) -> Result<Vec<Verdict>> {
@@ -171,20 +171,20 @@ fn test(
         Ok(())
     };
     progress("making a network namespace");
-    let mut stage = Stage::build(facts, promises)?;
+    let mut sandbox = Sandbox::build(facts, expected_hooks)?;
     uninterrupted()?;
     progress("starting the tracer");
-    let netns = format!("pid:{}", stage.sender.who.pid);
+    let netns = format!("pid:{}", sandbox.sender.who.pid);
     let rate = RATE.to_string();
-    let every: Vec<_> = Signal::ALL
+    let every: Vec<_> = EventKind::ALL
         .into_iter()
-        .filter(|&signal| signal != Signal::Lost)
-        .map(Signal::name)
+        .filter(|&kind| kind != EventKind::Lost)
+        .map(EventKind::name)
         .collect();
     let every = every.join(",");
     // Owners that must be looked up are, however slow this host is at it.
     let look_ups = ["--look-ups", "100"];
-    let arguments = ["--netns", &netns, "--rate", &rate, "--signal", &every];
+    let arguments = ["--netns", &netns, "--rate", &rate, "--event", &every];
     let without = without
         .iter()
         .flat_map(|program| ["--without-program", program]);
@@ -193,54 +193,54 @@ fn test(
         .chain(look_ups)
         .chain(without)
         .collect();
-    let subject = Subject::start(&arguments)?;
+    let tracer = TracerProcess::start(&arguments)?;
     uninterrupted()?;
 
     progress("making faults");
-    let mut play = Play {
-        stage: &mut stage,
-        promises,
+    let mut runner = FaultRunner {
+        sandbox: &mut sandbox,
+        expected_hooks,
         checks: Vec::new(),
     };
-    play.all();
+    runner.all();
     uninterrupted()?;
     progress("waiting for timers of the kernel");
     let clock = sys::wall_minus_boot_ns();
-    let all_seen = |play: &Play| {
+    let all_seen = |runner: &FaultRunner| {
         let deadline = Instant::now() + PATIENCE;
         let mut compared = usize::MAX;
-        subject.wait(deadline, |said, _| {
+        tracer.wait(deadline, |said, _| {
             let new = compared != said.len();
             compared = said.len();
-            let done = new && !play.checks.iter().any(|check| check.waits(said, clock));
+            let done = new && !runner.checks.iter().any(|check| check.waits(said, clock));
             (done || interrupted.load(Ordering::Relaxed)).then_some(())
         });
     };
-    all_seen(&play);
+    all_seen(&runner);
     uninterrupted()?;
     progress("making a flood");
-    play.flood(RATE);
-    all_seen(&play);
+    runner.flood(RATE);
+    all_seen(&runner);
     uninterrupted()?;
 
-    let checks = play.checks;
-    let retransmitted = match promises.hook("tcp_retransmit_skb") {
-        Ok(()) => segments(&mut stage),
+    let checks = runner.checks;
+    let retransmitted = match expected_hooks.hook("tcp_retransmit_skb") {
+        Ok(()) => segments(&mut sandbox),
         Err(why) => Err(why),
     };
-    let finished = subject.finish()?;
+    let finished = tracer.finish()?;
     let closing = closing::verdicts(&finished, &checks, retransmitted);
     let mut verdicts: Vec<_> = checks
         .into_iter()
-        .map(|check| check.verdict(&finished.lines, &stage.faults, clock))
+        .map(|check| check.verdict(&finished.lines, &sandbox.faults, clock))
         .collect();
     verdicts.extend(closing);
     uninterrupted()?;
     Ok(verdicts)
 }
 
-fn segments(stage: &mut Stage) -> Result<u64, String> {
-    match stage.sender.ask(&Order::RetransmittedSegments) {
+fn segments(sandbox: &mut Sandbox) -> Result<u64, String> {
+    match sandbox.sender.ask(&Request::RetransmittedSegments) {
         Ok(Reply::Number(segments)) => Ok(segments),
         Ok(_) => Err("the kernel's counters cannot be read".to_owned()),
         Err(error) => Err(format!("{error:#}")),

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use crate::render::{Clock, json};
 use tracer_model::errno;
 use tracer_model::event::{
-    Connection, Detail, Device, Direction, Drop, Endpoint, Event, Flow, Grade, Lost, RawName,
-    Reset, Retransmit, Send, SendError, Tcp, TcpState,
+    Attribution, Connection, Detail, Device, Direction, Endpoint, Event, Flow, Lost, PacketDrop,
+    RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState,
 };
 
 /// What a row is made of.
@@ -74,7 +74,7 @@ pub const COLUMNS: &[Column] = &[
     int("time_ns", |s| s.wall_ns(s.event.boot_ns)),
     int("boot_ns", |s| wide(s.event.boot_ns)),
     text("host", |s| s.host.map(Cow::Borrowed)),
-    text("signal", |s| known(s.event.signal().name())),
+    text("event", |s| known(s.event.kind().name())),
     int("count", |s| wide(s.event.count)),
     int("owner_pid", |s| s.event.owner.pid.map(i64::from)),
     int("owner_tid", |s| s.event.owner.tid.map(i64::from)),
@@ -98,7 +98,7 @@ pub const COLUMNS: &[Column] = &[
         s.event.owner.why.as_deref().map(Cow::Borrowed)
     }),
     text("owner_holders", |s| {
-        let shared = s.event.owner.grade == Grade::Shared;
+        let shared = s.event.owner.grade == Attribution::Shared;
         shared.then(|| json::holders(&s.event.owner, s.clock).to_string().into())
     }),
     text("proto", |s| Some(s.flow()?.proto.as_ref().into())),
@@ -161,7 +161,7 @@ pub const COLUMNS: &[Column] = &[
     int("send_requested_bytes", |s| wide(s.send()?.requested_bytes?)),
     int("send_sent_bytes", |s| wide(s.send()?.sent_bytes)),
     text("lost_where", |s| known(s.lost()?.at.name())),
-    text("lost_signal", |s| known(s.lost()?.signal?.name())),
+    text("lost_event", |s| known(s.lost()?.event_kind?.name())),
     int("lost_count", |s| wide(s.lost()?.count)),
     text("tcp_state", |s| state(s.tcp()?.state)),
     int("tcp_send_queue_bytes", |s| {
@@ -198,8 +198,8 @@ pub const COLUMNS: &[Column] = &[
 
 /// What is called so in [`COLUMNS`] of the details.
 macro_rules! details {
-    ($($name:ident: $variant:ident),+) => {
-        $(fn $name(&self) -> Option<&'a $variant> {
+    ($($name:ident: $variant:ident($detail:ty)),+) => {
+        $(fn $name(&self) -> Option<&'a $detail> {
             match &self.event.detail {
                 Detail::$variant(detail) => Some(detail),
                 _ => None,
@@ -210,14 +210,14 @@ macro_rules! details {
 
 impl<'a> Source<'a> {
     details!(
-        retransmit: Retransmit,
-        send_error: SendError,
-        drop: Drop,
-        device: Device,
-        reset: Reset,
-        connection: Connection,
-        send: Send,
-        lost: Lost
+        retransmit: Retransmit(Retransmit),
+        send_error: SendError(SendError),
+        drop: Drop(PacketDrop),
+        device: Device(Device),
+        reset: Reset(Reset),
+        connection: Connection(Connection),
+        send: Send(SendOk),
+        lost: Lost(Lost)
     );
 
     fn flow(&self) -> Option<&'a Flow> {

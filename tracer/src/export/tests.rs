@@ -11,7 +11,7 @@ use super::csv::{Csv, quote};
 use super::row::COLUMNS;
 use crate::render::Clock;
 use tracer_model::event::{Event, Owner};
-use tracer_model::made::{self, Dice};
+use tracer_model::testing::{self, Rng};
 
 fn clock() -> Clock {
     Clock {
@@ -21,8 +21,8 @@ fn clock() -> Clock {
 }
 
 fn events(count: usize) -> Vec<Event> {
-    let mut dice = Dice::new(7);
-    (0..count).map(|_| made::event(&mut dice)).collect()
+    let mut rng = Rng::new(7);
+    (0..count).map(|_| testing::event(&mut rng)).collect()
 }
 
 /// Reads CSV as RFC 4180 has it; `None` is a field of nothing at all.
@@ -103,10 +103,7 @@ fn every_line_of_csv_has_every_column() {
     for (line, event) in lines[1..].iter().zip(&events) {
         assert_eq!(line.len(), COLUMNS.len());
         assert_eq!(line[column("boot_ns")], Some(event.boot_ns.to_string()));
-        assert_eq!(
-            line[column("signal")].as_deref(),
-            Some(event.signal().name())
-        );
+        assert_eq!(line[column("event")].as_deref(), Some(event.kind().name()));
         let pid = event.owner.pid.map(|pid| pid.to_string());
         assert_eq!(line[column("owner_pid")], pid);
     }

@@ -71,10 +71,10 @@ fn remarks(log: &AppLog) -> Vec<String> {
             counts.left_out
         ));
     }
-    if log.ledger.left_out > 0 {
+    if log.socket_index.left_out > 0 {
         said.push(format!(
             "{} events beyond the number that is kept: a line without evidence may have some",
-            log.ledger.left_out
+            log.socket_index.left_out
         ));
     }
     said
@@ -100,7 +100,7 @@ fn json(log: &AppLog, clock: &Clock) -> String {
         ("first_bad_why", counts.first_bad.map(|(_, why)| why).into()),
         ("local_times", counts.local_times.into()),
         ("left_out", counts.left_out.into()),
-        ("events_left_out", log.ledger.left_out.into()),
+        ("events_left_out", log.socket_index.left_out.into()),
         ("clock", log.offset.name().into()),
         ("offset_ns", log.offset.ns().into()),
         ("clock_words", log.clock_words().into()),
@@ -123,14 +123,14 @@ fn app(log: &AppLog, one: &Matched, clock: &Clock) -> String {
             (
                 found,
                 events.clone(),
-                log.ledger.sockets.get(*index),
+                log.socket_index.sockets.get(*index),
                 Vec::new(),
             )
         }
         Found::Ambiguous { sockets, .. } => {
             let sockets = sockets
                 .iter()
-                .filter_map(|index| log.ledger.sockets.get(*index));
+                .filter_map(|index| log.socket_index.sockets.get(*index));
             ("ambiguous", Vec::new(), None, sockets.map(flow).collect())
         }
         Found::Nothing => ("none", Vec::new(), None, Vec::new()),

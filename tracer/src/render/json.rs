@@ -10,8 +10,8 @@ use super::Clock;
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
-    Counted, Detail, Direction, Endpoint, Event, Flow, Grade, Holder, Owner, RawName, SignalTotals,
-    Tcp, TcpState, Totals,
+    Attribution, Counted, Detail, Direction, Endpoint, Event, EventTotals, Flow, Holder, Owner,
+    RawName, Tcp, TcpState, Totals,
 };
 
 /// The line of an event.
@@ -25,11 +25,11 @@ pub fn event(event: &Event, clock: &Clock) -> String {
         ("type", "event".into()),
         ("time", clock.rfc3339(event.boot_ns).into()),
         ("boot_ns", event.boot_ns.into()),
-        ("signal", event.signal().name().into()),
+        ("event", event.kind().name().into()),
         ("count", event.count.into()),
         ("owner", owner),
         ("flow", flow(event.flow.as_ref())),
-        (event.signal().name(), detail(&event.detail)),
+        (event.kind().name(), detail(&event.detail)),
         ("tcp", event.tcp.as_ref().map_or(Value::Null, tcp)),
     ])
 }
@@ -39,7 +39,7 @@ pub fn counted(counted: &Counted, clock: &Clock) -> String {
     let time = |boot_ns: Option<u64>| Value::from(boot_ns.and_then(|ns| clock.rfc3339(ns)));
     line(&[
         ("type", "counted".into()),
-        ("signal", counted.signal.name().into()),
+        ("event", counted.event_kind.name().into()),
         ("kind", counted.kind.name().into()),
         ("code", counted.code.as_deref().into()),
         ("count", counted.count.into()),
@@ -69,18 +69,18 @@ pub fn trigger(boot_ns: u64, expression: &str, clock: &Clock) -> String {
 
 /// The last line of a run.
 pub fn totals(totals: &Totals) -> String {
-    let one = |t: &SignalTotals| {
+    let one = |t: &EventTotals| {
         json!({
             "seen": t.seen, "filtered": t.filtered, "emitted": t.emitted, "aggregated": t.aggregated,
             "delivered": t.delivered, "lost": t.lost, "missed": t.missed,
         })
     };
-    let signals: serde_json::Map<_, _> = totals
-        .signals
+    let event_kinds: serde_json::Map<_, _> = totals
+        .events
         .iter()
-        .map(|(signal, t)| (signal.name().to_owned(), one(t)))
+        .map(|(event_kind, t)| (event_kind.name().to_owned(), one(t)))
         .collect();
-    line(&[("type", "totals".into()), ("signals", signals.into())])
+    line(&[("type", "totals".into()), ("events", event_kinds.into())])
 }
 
 /// Keys and values in their order, as a line.
@@ -107,10 +107,10 @@ pub(super) fn owner(owner: &Owner, clock: &Clock) -> Value {
         "pid": owner.pid, "tid": owner.tid, "comm": lossy(owner.comm.as_ref()), "uid": owner.uid,
         "cgroup": owner.cgroup, "started": started, "grade": owner.grade.name(),
     });
-    if owner.grade == Grade::Shared {
+    if owner.grade == Attribution::Shared {
         value["holders"] = holders(owner, clock);
     }
-    if owner.grade == Grade::Unknown || owner.why.is_some() {
+    if owner.grade == Attribution::Unknown || owner.why.is_some() {
         value["why"] = owner.why.as_deref().into();
     }
     value
@@ -165,7 +165,7 @@ fn detail(detail: &Detail) -> Value {
             "requested_bytes": s.requested_bytes, "sent_bytes": s.sent_bytes,
         }),
         Detail::Lost(l) => json!({
-            "where": l.at.name(), "signal": l.signal.map(|signal| signal.name()), "count": l.count,
+            "where": l.at.name(), "event": l.event_kind.map(|event_kind| event_kind.name()), "count": l.count,
         }),
     }
 }

@@ -12,8 +12,8 @@ use super::text::COLUMNS;
 use super::{Clock, json};
 use tracer_model::escape;
 use tracer_model::samples::{
-    Change, Counts, Found, LinkChange, NeighbourChange, RouteChange, Sample, SocketSample, What,
-    is_harm,
+    Change, ChangeKind, Counts, Found, LinkChange, NeighbourChange, RouteChange, Sample,
+    SocketSample, is_harm,
 };
 
 /// The JSON line of a sample.
@@ -111,8 +111,8 @@ pub fn change_words(change: &Change) -> String {
 
 fn words_of(change: &Change) -> String {
     match &change.what {
-        What::Link(change) => link(change),
-        What::Address(change) => format!(
+        ChangeKind::Link(change) => link(change),
+        ChangeKind::Address(change) => format!(
             "{} {}{}{}",
             change.action.name(),
             change.address,
@@ -122,9 +122,9 @@ fn words_of(change: &Change) -> String {
                 .iter()
                 .fold(String::new(), |text, flag| text + " " + flag)
         ),
-        What::Route(change) => route_change(change),
-        What::Neighbour(change) => neighbour(change),
-        What::Lost(lost) => {
+        ChangeKind::Route(change) => route_change(change),
+        ChangeKind::Neighbour(change) => neighbour(change),
+        ChangeKind::Lost(lost) => {
             let count = lost
                 .count
                 .map_or_else(|| "some".to_owned(), |count| count.to_string());
@@ -134,7 +134,7 @@ fn words_of(change: &Change) -> String {
                 .map_or_else(String::new, |of| format!(" of {of}"));
             format!("{count} changes{of} ({})", lost.why)
         }
-        What::Unknown(_) => "of a kind that this version does not know".to_owned(),
+        ChangeKind::Unknown(_) => "of a kind that this version does not know".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text::{COLUMNS, WHO, ends, owner, pad};
 use tracer_model::escape::{shorten, width};
-use tracer_model::event::{Counted, CountedKind, Signal, SignalTotals, Totals};
+use tracer_model::event::{Counted, CountedKind, EventKind, EventTotals, Totals};
 
 /// The most that a code may take.
 const CODE: usize = 30;
@@ -29,16 +29,16 @@ pub fn counted(counts: &[Counted]) -> String {
         .max("CODE".len());
     let whose = counts.iter().any(|c| c.owner.is_some() || c.flow.is_some());
     let mut text = String::from("counted, not listed:\n");
-    let mut row = |count: &str, signal: &str, kind: &str, code: &str, rest: &str| {
+    let mut row = |count: &str, event_kind: &str, kind: &str, code: &str, rest: &str| {
         let line = format!(
-            "{count:>numbers$}  {signal:<10}  {kind:<15}  {}  {rest}",
+            "{count:>numbers$}  {event_kind:<10}  {kind:<15}  {}  {rest}",
             pad(code, code_width)
         );
         _ = writeln!(text, "{}", line.trim_end());
     };
     row(
         "COUNT",
-        "SIGNAL",
+        "EVENT",
         "KIND",
         "CODE",
         if whose {
@@ -55,7 +55,7 @@ pub fn counted(counts: &[Counted]) -> String {
         }
         row(
             &c.count.to_string(),
-            c.signal.name(),
+            c.event_kind.name(),
             c.kind.name(),
             code,
             &rest,
@@ -83,7 +83,7 @@ pub fn totals(totals: &Totals) -> String {
         "LOST",
         "MISSED",
     ];
-    let cells = |t: &SignalTotals| -> [String; 7] {
+    let cells = |t: &EventTotals| -> [String; 7] {
         let [seen, filtered, emitted, aggregated, delivered, lost] = [
             t.seen,
             t.filtered,
@@ -97,11 +97,11 @@ pub fn totals(totals: &Totals) -> String {
         [seen, filtered, emitted, aggregated, delivered, lost, missed]
     };
     let rows: Vec<_> = totals
-        .signals
+        .events
         .iter()
-        .map(|(signal, t)| (signal.name(), cells(t)))
+        .map(|(event_kind, t)| (event_kind.name(), cells(t)))
         .collect();
-    let mut text = format!("{:<10}", "SIGNAL");
+    let mut text = format!("{:<10}", "EVENT");
     let widths: Vec<usize> = (0..heads.len())
         .map(|i| {
             rows.iter()
@@ -115,8 +115,8 @@ pub fn totals(totals: &Totals) -> String {
         _ = write!(text, "  {head:>width$}");
     }
     text.push('\n');
-    for (signal, cells) in &rows {
-        _ = write!(text, "{signal:<10}");
+    for (event_kind, cells) in &rows {
+        _ = write!(text, "{event_kind:<10}");
         for (cell, width) in cells.iter().zip(&widths) {
             _ = write!(text, "  {cell:>width$}");
         }
@@ -126,45 +126,45 @@ pub fn totals(totals: &Totals) -> String {
         &mut text,
         "seen = filtered + emitted + aggregated",
         totals,
-        SignalTotals::seen_holds,
+        EventTotals::seen_holds,
     );
     equation(
         &mut text,
         "emitted = delivered + lost",
         totals,
-        SignalTotals::emitted_holds,
+        EventTotals::emitted_holds,
     );
-    for (signal, t) in &totals.signals {
-        advice(&mut text, *signal, t);
+    for (event_kind, t) in &totals.events {
+        advice(&mut text, *event_kind, t);
     }
     text
 }
 
-fn equation(text: &mut String, name: &str, totals: &Totals, holds: fn(&SignalTotals) -> bool) {
+fn equation(text: &mut String, name: &str, totals: &Totals, holds: fn(&EventTotals) -> bool) {
     let broken: Vec<_> = totals
-        .signals
+        .events
         .iter()
         .filter(|(_, t)| !holds(t))
-        .map(|(signal, _)| signal.name())
+        .map(|(event_kind, _)| event_kind.name())
         .collect();
     _ = match broken.as_slice() {
         [] => writeln!(text, "{name}: ok"),
-        signals => writeln!(text, "{name}: does not hold for {}", signals.join(", ")),
+        event_kinds => writeln!(text, "{name}: does not hold for {}", event_kinds.join(", ")),
     };
 }
 
-fn advice(text: &mut String, signal: Signal, t: &SignalTotals) {
+fn advice(text: &mut String, event_kind: EventKind, t: &EventTotals) {
     if t.lost > 0 {
         _ = writeln!(
             text,
-            "{} of {} {signal} events were lost because the ring was full: use a larger --ring, or a filter.",
+            "{} of {} {event_kind} events were lost because the ring was full: use a larger --ring, or a filter.",
             t.lost, t.emitted
         );
     }
     if let Some(missed @ 1..) = t.missed {
         _ = writeln!(
             text,
-            "{missed} runs of the {signal} hooks were skipped by the kernel: their events were not seen."
+            "{missed} runs of the {event_kind} hooks were skipped by the kernel: their events were not seen."
         );
     }
 }

@@ -21,7 +21,7 @@ fn clock() -> Clock {
 
 fn owner() -> Owner {
     Owner {
-        grade: Grade::AtSend,
+        grade: Attribution::AtSend,
         pid: Some(4242),
         tid: Some(4243),
         comm: Some("batchd".into()),
@@ -97,8 +97,8 @@ fn send_error() -> Detail {
     })
 }
 
-fn dropped() -> Drop {
-    Drop {
+fn dropped() -> PacketDrop {
+    PacketDrop {
         reason: Some("QDISC_DROP".to_owned()),
         location: Some("__dev_queue_xmit+0x2f1".to_owned()),
         interface: Some("eth0".into()),
@@ -129,9 +129,9 @@ fn refused() -> Detail {
     })
 }
 
-/// One event of each signal.
+/// One event of each kind.
 fn all() -> Vec<Event> {
-    let (at, signal, count) = (LostAt::Ring, Some(Signal::Drop), 17);
+    let (at, event_kind, count) = (LostAt::Ring, Some(EventKind::Drop), 17);
     let reset = Reset {
         direction: Some(Direction::Received),
         reason: None,
@@ -143,13 +143,17 @@ fn all() -> Vec<Event> {
         event(Detail::Device(device(Device::TX_BUSY))),
         event(Detail::Reset(reset)),
         event(refused()),
-        event(Detail::Send(Send {
+        event(Detail::Send(SendOk {
             requested_bytes: Some(512),
             sent_bytes: 100,
         })),
         Event {
             flow: None,
-            ..event(Detail::Lost(Lost { at, signal, count }))
+            ..event(Detail::Lost(Lost {
+                at,
+                event_kind,
+                count,
+            }))
         },
     ]
 }
@@ -168,7 +172,7 @@ fn the_example_of_the_contract_is_met_byte_for_byte() {
     }
     let contract = concat!(
         r#"{"type":"event","time":"2026-11-22T03:14:15.123456789+09:00","boot_ns":81234567890,"#,
-        r#""signal":"retransmit","count":1,"#,
+        r#""event":"retransmit","count":1,"#,
         r#""owner":{"pid":4242,"tid":4243,"comm":"batchd","uid":1000,"cgroup":"/system.slice/batch.service","#,
         r#""started":"2026-11-22T03:14:14.000000000+09:00","grade":"at_send"},"#,
         r#""flow":{"proto":"tcp","local":"10.0.0.1:43210","remote":"10.0.0.12:443","netns":4026531840,"socket":31},"#,
@@ -183,7 +187,7 @@ fn the_example_of_the_contract_is_met_byte_for_byte() {
 }
 
 #[test]
-fn each_signal_has_its_object() {
+fn each_event_kind_has_its_object() {
     let objects: Vec<String> = all()
         .iter()
         .skip(1)
@@ -196,11 +200,11 @@ fn each_signal_has_its_object() {
                 .keys()
                 .map(String::as_str)
                 .collect();
-            let name = event.signal().name();
+            let name = event.kind().name();
             assert_eq!(
                 keys,
                 [
-                    "type", "time", "boot_ns", "signal", "count", "owner", "flow", name, "tcp"
+                    "type", "time", "boot_ns", "event", "count", "owner", "flow", name, "tcp"
                 ]
             );
             assert_eq!(line["tcp"], serde_json::Value::Null);
@@ -214,7 +218,7 @@ fn each_signal_has_its_object() {
         r#"reset {"direction":"received","reason":null}"#,
         r#"connection {"from":"SYN_SENT","to":"CLOSE","errno":111,"name":"ECONNREFUSED"}"#,
         r#"send {"requested_bytes":512,"sent_bytes":100}"#,
-        r#"lost {"where":"ring","signal":"drop","count":17}"#,
+        r#"lost {"where":"ring","event":"drop","count":17}"#,
     ];
     assert_eq!(objects, expected);
 }
@@ -245,7 +249,7 @@ fn holders_and_why_stand_only_where_they_say_something() {
         fd: Some(5),
     };
     let shared = Owner {
-        grade: Grade::Shared,
+        grade: Attribution::Shared,
         holders: vec![holder],
         ..Owner::default()
     };
@@ -261,13 +265,13 @@ fn holders_and_why_stand_only_where_they_say_something() {
 fn counts_and_totals_are_lines_of_json() {
     let line = Renderer::Json.counted(&[would_block()], &clock());
     let expected = concat!(
-        r#"{"type":"counted","signal":"send_error","kind":"would_block","code":"EAGAIN","count":9,"bytes":null,"#,
+        r#"{"type":"counted","event":"send_error","kind":"would_block","code":"EAGAIN","count":9,"bytes":null,"#,
         r#""first":"2026-11-22T03:14:15.123456789+09:00","last":null,"owner":null,"flow":null}"#,
         "\n"
     );
     assert_eq!(line, expected);
     let expected = concat!(
-        r#"{"type":"totals","signals":{"retransmit":{"seen":10,"filtered":1,"emitted":7,"aggregated":2,"#,
+        r#"{"type":"totals","events":{"retransmit":{"seen":10,"filtered":1,"emitted":7,"aggregated":2,"#,
         r#""delivered":5,"lost":2,"missed":null}}}"#,
         "\n"
     );
@@ -276,7 +280,7 @@ fn counts_and_totals_are_lines_of_json() {
 
 fn would_block() -> Counted {
     Counted {
-        signal: Signal::SendError,
+        event_kind: EventKind::SendError,
         kind: CountedKind::WouldBlock,
         code: Some("EAGAIN".to_owned()),
         count: 9,
@@ -289,7 +293,7 @@ fn would_block() -> Counted {
 }
 
 fn lossy_totals() -> Totals {
-    let totals = SignalTotals {
+    let totals = EventTotals {
         seen: 10,
         filtered: 1,
         emitted: 7,
@@ -299,6 +303,6 @@ fn lossy_totals() -> Totals {
         missed: None,
     };
     Totals {
-        signals: vec![(Signal::Retransmit, totals)],
+        events: vec![(EventKind::Retransmit, totals)],
     }
 }

@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::Clock;
 use tracer_model::escape::{self, shorten, width};
-use tracer_model::event::{Event, Flow, Grade, Owner, Signal};
+use tracer_model::event::{Attribution, Event, EventKind, Flow, Owner};
 
 mod what;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub fn header(colour: bool) -> String {
     _ = write!(
         columns,
         "{:<12} {:<10} {:>7}{:<2} ",
-        "TIME", "SIGNAL", "PID", ""
+        "TIME", "EVENT", "PID", ""
     );
     _ = write!(
         columns,
@@ -48,11 +48,11 @@ pub fn header(colour: bool) -> String {
 
 /// The line of an event.
 pub fn event(event: &Event, clock: &Clock, colour: bool) -> String {
-    let signal = event.signal();
+    let event_kind = event.kind();
     let time = clock
         .time_of_day(event.boot_ns)
         .unwrap_or_else(|| "--:--:--.---".to_owned());
-    let who = if signal == Signal::Lost {
+    let who = if event_kind == EventKind::Lost {
         String::new()
     } else {
         owner(&event.owner)
@@ -75,11 +75,11 @@ pub fn event(event: &Event, clock: &Clock, colour: bool) -> String {
             _ = write!(rest, " {value}");
         }
     }
-    let colour = style(colour, colour_of(signal));
+    let colour = style(colour, colour_of(event_kind));
     let (who, between) = (pad(&who, WHO), pad(&between, padding));
     format!(
         "{time} {colour}{:<10}{colour:#} {who}  {between}  {colour}{first}{colour:#}{rest}\n",
-        signal.name()
+        event_kind.name()
     )
 }
 
@@ -90,7 +90,7 @@ pub(super) const WHO: usize = 7 + 2 + 1 + COMM.0;
 pub(super) fn owner(owner: &Owner) -> String {
     let pid = match (owner.pid, owner.grade) {
         (Some(pid), _) => pid.to_string(),
-        (None, Grade::Kernel) => "-".to_owned(),
+        (None, Attribution::Kernel) => "-".to_owned(),
         (None, _) => "?".to_owned(),
     };
     let comm = owner
@@ -99,8 +99,8 @@ pub(super) fn owner(owner: &Owner) -> String {
         .map(|comm| escape::name(comm.as_bytes()));
     let comm = match (comm, owner.grade) {
         // As ps shows threads of the kernel.
-        (Some(comm), Grade::Kernel) => format!("[{comm}]"),
-        (None, Grade::Kernel) => "[kernel]".to_owned(),
+        (Some(comm), Attribution::Kernel) => format!("[{comm}]"),
+        (None, Attribution::Kernel) => "[kernel]".to_owned(),
         (Some(comm), _) => comm,
         (None, _) => "-".to_owned(),
     };
@@ -110,15 +110,15 @@ pub(super) fn owner(owner: &Owner) -> String {
 /// How the owner is known, beside its pid; nothing when it sent itself.
 fn mark(owner: &Owner) -> String {
     match owner.grade {
-        Grade::AtSend | Grade::Kernel => String::new(),
-        Grade::AtConnect => "c".to_owned(),
-        Grade::AtAccept => "a".to_owned(),
-        Grade::AtListen => "l".to_owned(),
-        Grade::Seeded => "s".to_owned(),
-        Grade::LastKnown => "~".to_owned(),
-        Grade::Unknown if owner.pid.is_none() => String::new(),
-        Grade::Unknown => "?".to_owned(),
-        Grade::Shared => {
+        Attribution::AtSend | Attribution::Kernel => String::new(),
+        Attribution::AtConnect => "c".to_owned(),
+        Attribution::AtAccept => "a".to_owned(),
+        Attribution::AtListen => "l".to_owned(),
+        Attribution::Seeded => "s".to_owned(),
+        Attribution::LastKnown => "~".to_owned(),
+        Attribution::Unknown if owner.pid.is_none() => String::new(),
+        Attribution::Unknown => "?".to_owned(),
+        Attribution::Shared => {
             // The pid that is shown is one of the holders.
             let shown = owner
                 .pid
@@ -177,14 +177,14 @@ fn style(colour: bool, style: Style) -> Style {
     if colour { style } else { Style::new() }
 }
 
-fn colour_of(signal: Signal) -> Style {
-    let colour = match signal {
-        Signal::Retransmit => AnsiColor::Yellow,
-        Signal::Drop | Signal::Device => AnsiColor::Magenta,
-        Signal::Reset => AnsiColor::Cyan,
-        Signal::SendError | Signal::Connection => AnsiColor::Red,
-        Signal::Send => AnsiColor::Green,
-        Signal::Lost => return AnsiColor::Red.on_default().bold(),
+fn colour_of(event_kind: EventKind) -> Style {
+    let colour = match event_kind {
+        EventKind::Retransmit => AnsiColor::Yellow,
+        EventKind::Drop | EventKind::Device => AnsiColor::Magenta,
+        EventKind::Reset => AnsiColor::Cyan,
+        EventKind::SendError | EventKind::Connection => AnsiColor::Red,
+        EventKind::Send => AnsiColor::Green,
+        EventKind::Lost => return AnsiColor::Red.on_default().bold(),
     };
     colour.on_default()
 }

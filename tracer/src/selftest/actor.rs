@@ -1,5 +1,5 @@
-//! A process of the self-test: it opens sockets and sends when it is told to, so that the tracer has a real
-//! process to name. It ends when nobody can order it any more, so also when the self-test is killed.
+//! A process of the self-test: it opens sockets and sends on request, so that the tracer has a real
+//! process to name. It ends when its standard input is closed, so also when the self-test is killed.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -17,7 +17,7 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::order::{Order, Reply};
+use super::protocol::{Reply, Request};
 use tracer_capture::kernel::facts;
 
 /// The longest that an order waits.
@@ -38,9 +38,9 @@ pub fn run(comm: &str, uid: Option<u32>) -> anyhow::Result<()> {
     let mut actor = Actor::default();
     let mut output = io::stdout().lock();
     for line in io::stdin().lock().lines() {
-        let order = serde_json::from_str(&line?).context("an order cannot be read")?;
+        let request = serde_json::from_str(&line?).context("an order cannot be read")?;
         let reply = actor
-            .obey(order)
+            .obey(request)
             .unwrap_or_else(|error| error.raw_os_error().map_or(Reply::Refused, Reply::Errno));
         writeln!(output, "{}", serde_json::to_string(&reply)?)?;
         output.flush()?;
@@ -54,28 +54,28 @@ struct Actor {
 }
 
 impl Actor {
-    fn obey(&mut self, order: Order) -> io::Result<Reply> {
-        match order {
-            Order::Tcp { name, at } => self.open(name, at, Type::STREAM, Protocol::TCP)?,
-            Order::Udp { name, at } => self.open(name, at, Type::DGRAM, Protocol::UDP)?,
-            Order::Unix { name } => {
+    fn obey(&mut self, request: Request) -> io::Result<Reply> {
+        match request {
+            Request::Tcp { name, at } => self.open(name, at, Type::STREAM, Protocol::TCP)?,
+            Request::Udp { name, at } => self.open(name, at, Type::DGRAM, Protocol::UDP)?,
+            Request::Unix { name } => {
                 let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
                 socket.set_nonblocking(true)?;
                 self.sockets.insert(name, socket);
             }
-            Order::Listen { name } => self.socket(&name)?.listen(16)?,
-            Order::Connect { name, to, wait_ms } => return self.connect(&name, to, wait_ms),
-            Order::Accept { listener, name } => return self.accept(&listener, name),
-            Order::UserTimeout { name, ms } => self
+            Request::Listen { name } => self.socket(&name)?.listen(16)?,
+            Request::Connect { name, to, wait_ms } => return self.connect(&name, to, wait_ms),
+            Request::Accept { listener, name } => return self.accept(&listener, name),
+            Request::UserTimeout { name, ms } => self
                 .socket(&name)?
                 .set_tcp_user_timeout(Some(Duration::from_millis(ms.into())))?,
-            Order::ReceiveBuffer { name, bytes } => {
+            Request::ReceiveBuffer { name, bytes } => {
                 self.socket(&name)?.set_recv_buffer_size(bytes as usize)?;
             }
-            Order::SendBuffer { name, bytes } => {
+            Request::SendBuffer { name, bytes } => {
                 self.socket(&name)?.set_send_buffer_size(bytes as usize)?;
             }
-            Order::Send { name, bytes, to } => {
+            Request::Send { name, bytes, to } => {
                 let data = vec![b'x'; bytes as usize];
                 let socket = self.socket(&name)?;
                 let sent = match to {
@@ -84,7 +84,7 @@ impl Actor {
                 };
                 return Ok(Reply::Number(sent as u64));
             }
-            Order::SendUnix { name, bytes, to } => {
+            Request::SendUnix { name, bytes, to } => {
                 let data = vec![b'x'; bytes as usize];
                 let socket = self.socket(&name)?;
                 let sent = match to {
@@ -93,7 +93,7 @@ impl Actor {
                 };
                 return Ok(Reply::Number(sent as u64));
             }
-            Order::Burst {
+            Request::Burst {
                 name,
                 bytes,
                 to,
@@ -104,25 +104,25 @@ impl Actor {
                 let failed = (0..count).filter(|_| send_to(socket, &data, &to).is_err());
                 return Ok(Reply::Number(failed.count() as u64));
             }
-            Order::Fill {
+            Request::Fill {
                 name,
                 bytes,
                 would_block,
             } => return self.fill(&name, bytes, would_block),
-            Order::Drain { name } => return self.drain(&name),
-            Order::AwaitError { name } => {
+            Request::Drain { name } => return self.drain(&name),
+            Request::AwaitError { name } => {
                 // POLLERR needs no asking for.
                 return wait(self.socket(&name)?, PollFlags::empty(), PATIENCE_MS);
             }
-            Order::AwaitInput { name } => {
+            Request::AwaitInput { name } => {
                 return wait(self.socket(&name)?, PollFlags::POLLIN, PATIENCE_MS);
             }
-            Order::Shutdown { name } => self.socket(&name)?.shutdown(Shutdown::Both)?,
-            Order::Abort { name } => {
+            Request::Shutdown { name } => self.socket(&name)?.shutdown(Shutdown::Both)?,
+            Request::Abort { name } => {
                 let socket = self.sockets.remove(&name).ok_or(Errno::EBADF)?;
                 socket.set_linger(Some(Duration::ZERO))?;
             }
-            Order::RetransmittedSegments => {
+            Request::RetransmittedSegments => {
                 let segments = facts::retransmitted_segments(Path::new("/"));
                 return Ok(segments.map_or(Reply::Refused, Reply::Number));
             }

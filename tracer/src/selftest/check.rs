@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::expect::{Expectation, State};
-use tracer_capture::faults::Faults;
+use tracer_capture::bpf_faults::BpfFaults;
 
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Watch {
     pub expectations: Vec<Expectation>,
     /// What passing means.
     pub detail: String,
-    /// Segments to a port that the kernel half must have lost.
+    /// Segments to a port that the BPF programs must have lost.
     pub lost: Option<(u16, u32)>,
 }
 
@@ -86,7 +86,7 @@ impl Check {
     }
 
     /// The end of it, once all has been said.
-    pub fn verdict(self, said: &[Value], faults: &Faults, wall_minus_boot_ns: i128) -> Verdict {
+    pub fn verdict(self, said: &[Value], faults: &BpfFaults, wall_minus_boot_ns: i128) -> Verdict {
         let outcome = match (self.outcome, &self.watch) {
             (Some(outcome), _) => outcome,
             (None, None) => Outcome::Fail("nothing was provoked".to_owned()),
@@ -103,7 +103,12 @@ impl Check {
 }
 
 impl Watch {
-    fn problem(&self, said: &[Value], faults: &Faults, wall_minus_boot_ns: i128) -> Option<String> {
+    fn problem(
+        &self,
+        said: &[Value],
+        faults: &BpfFaults,
+        wall_minus_boot_ns: i128,
+    ) -> Option<String> {
         if let Some((port, expected)) = self.lost {
             match faults.lost(port) {
                 Ok(lost) if lost == expected => {}

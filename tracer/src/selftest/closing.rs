@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::check::{Check, Outcome, Verdict};
 use super::expect::short;
-use super::subject::Finished;
+use super::tracer_process::Finished;
 
 /// All of them. `retransmitted` is what the kernel counted (`TcpRetransSegs`), or why that is not compared.
 pub fn verdicts(
@@ -43,7 +43,7 @@ fn events(lines: &[Value]) -> impl Iterator<Item = &Value> {
 /// As many segments as the kernel counts for this network namespace.
 fn segments(lines: &[Value], counted: u64) -> Result<String, String> {
     let sent = events(lines)
-        .filter(|line| line["signal"] == "retransmit" && line["retransmit"]["outcome"] == "sent");
+        .filter(|line| line["event"] == "retransmit" && line["retransmit"]["outcome"] == "sent");
     let seen: u64 = sent
         .filter_map(|line| line["retransmit"]["segments"].as_u64())
         .sum();
@@ -61,7 +61,7 @@ fn nothing_else(lines: &[Value], checks: &[Check]) -> Result<String, String> {
     // The kernel itself speaks in a new namespace (neighbour discovery), and not everything of it arrives. Sends
     // that succeed are how the faults are made: they are compared where they are what a check is about.
     let surprises: Vec<_> = events(lines)
-        .filter(|line| line["owner"]["grade"] != "kernel" && line["signal"] != "send")
+        .filter(|line| line["owner"]["grade"] != "kernel" && line["event"] != "send")
         .filter(|line| !checks.iter().any(|check| check.claims(line)))
         .collect();
     match surprises.first() {
@@ -82,39 +82,39 @@ fn totals(lines: &[Value]) -> Result<String, String> {
     let Some(last) = lines.last().filter(|line| line["type"] == "totals") else {
         return Err("the last line is not the totals".to_owned());
     };
-    let Some(signals) = last["signals"].as_object() else {
-        return Err(format!("totals without signals: {last}"));
+    let Some(event_kinds) = last["events"].as_object() else {
+        return Err(format!("totals without events: {last}"));
     };
     let mut seen = 0;
-    for (signal, totals) in signals {
+    for (event_kind, totals) in event_kinds {
         let number = |name: &str| {
             totals[name]
                 .as_u64()
-                .ok_or_else(|| format!("{signal}.{name} is not a number"))
+                .ok_or_else(|| format!("{event_kind}.{name} is not a number"))
         };
         seen += number("seen")?;
         if number("seen")? != number("filtered")? + number("emitted")? + number("aggregated")? {
             return Err(format!(
-                "{signal}: seen is not filtered + emitted + aggregated: {totals}"
+                "{event_kind}: seen is not filtered + emitted + aggregated: {totals}"
             ));
         }
         if number("emitted")? != number("delivered")? + number("lost")? {
             return Err(format!(
-                "{signal}: emitted is not delivered + lost: {totals}"
+                "{event_kind}: emitted is not delivered + lost: {totals}"
             ));
         }
         if number("lost")? > 0 {
-            return Err(format!("{signal}: events were lost: {totals}"));
+            return Err(format!("{event_kind}: events were lost: {totals}"));
         }
         if totals["missed"].as_u64().unwrap_or(0) > 0 {
             return Err(format!(
-                "{signal}: the kernel skipped runs of the program: {totals}"
+                "{event_kind}: the kernel skipped runs of the program: {totals}"
             ));
         }
     }
-    let names: BTreeSet<_> = signals.keys().collect();
+    let names: BTreeSet<_> = event_kinds.keys().collect();
     Ok(format!(
-        "{seen} events on this host went through {} signals, none was lost",
+        "{seen} events on this host went through {} event kinds, none was lost",
         names.len()
     ))
 }
@@ -146,7 +146,7 @@ mod tests {
 
     fn line(local: &str, grade: &str) -> Value {
         json!({
-            "type": "event", "signal": "retransmit", "count": 1, "owner": {"pid": 1, "grade": grade},
+            "type": "event", "event": "retransmit", "count": 1, "owner": {"pid": 1, "grade": grade},
             "flow": {"proto": "tcp", "local": local, "remote": "b:2", "netns": 7},
             "retransmit": {"outcome": "sent", "segments": 2},
         })
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn last(seen: u64, lost: u64) -> Value {
-        json!({"type": "totals", "signals": {"retransmit": {
+        json!({"type": "totals", "events": {"retransmit": {
             "seen": seen, "filtered": 1, "emitted": 2, "aggregated": 3, "delivered": 2 - lost, "lost": lost,
             "missed": 0,
         }}})

@@ -55,14 +55,14 @@ pub enum State {
 }
 
 impl Expectation {
-    /// Exactly these events of a signal on a flow.
-    pub fn events(signal: &str, flow: &Flow, lines: Vec<Line>) -> Self {
-        Self::of(signal, flow.key(), lines)
+    /// Exactly these events of a kind on a flow.
+    pub fn events(event_kind: &str, flow: &Flow, lines: Vec<Line>) -> Self {
+        Self::of(event_kind, flow.key(), lines)
     }
 
-    /// Exactly these events of a signal, told from others by these JSON pointers and values.
-    pub fn of(signal: &str, told_by: Vec<(&'static str, Value)>, lines: Vec<Line>) -> Self {
-        let mut key = vec![("/type", json!("event")), ("/signal", json!(signal))];
+    /// Exactly these events of a kind, identified by these JSON pointers and values.
+    pub fn of(event_kind: &str, told_by: Vec<(&'static str, Value)>, lines: Vec<Line>) -> Self {
+        let mut key = vec![("/type", json!("event")), ("/event", json!(event_kind))];
         key.extend(told_by);
         Self {
             key,
@@ -72,10 +72,10 @@ impl Expectation {
     }
 
     /// What is counted of one kind on a flow, instead of listed.
-    pub fn counted(signal: &str, kind: &str, flow: &Flow, line: Line, total: u64) -> Self {
+    pub fn counted(event_kind: &str, kind: &str, flow: &Flow, line: Line, total: u64) -> Self {
         let mut key = vec![
             ("/type", json!("counted")),
-            ("/signal", json!(signal)),
+            ("/event", json!(event_kind)),
             ("/kind", json!(kind)),
         ];
         key.extend(flow.key());
@@ -130,7 +130,7 @@ impl Expectation {
         }
     }
 
-    /// Told only when the run ends.
+    /// Reported only when the run ends.
     pub fn comes_last(&self) -> bool {
         self.key.contains(&("/type", json!("counted")))
     }
@@ -297,15 +297,15 @@ fn events(count: u64) -> String {
 /// An event on one line of a report: who, between whom, what.
 pub fn short(line: &Value) -> String {
     let part = |pointer: &str| text(at(line, pointer));
-    let signal = part("/signal");
+    let event_kind = part("/event");
     format!(
-        "{signal} of pid {} ({}, {}) {} -> {} {}",
+        "{event_kind} of pid {} ({}, {}) {} -> {} {}",
         part("/owner/pid"),
         part("/owner/comm"),
         part("/owner/grade"),
         part("/flow/local"),
         part("/flow/remote"),
-        part(&format!("/{signal}"))
+        part(&format!("/{event_kind}"))
     )
 }
 

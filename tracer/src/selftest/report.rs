@@ -8,7 +8,7 @@ use tracer_model::escape;
 
 /// Widest line of the table.
 const COLUMNS: usize = 108;
-const GROUP: &str = "signal";
+const GROUP: &str = "event";
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -167,7 +167,7 @@ mod tests {
             .collect();
         assert_eq!(
             lines[0],
-            json!({"type": "check", "group": "signal", "check": "retransmit rto", "outcome": "pass",
+            json!({"type": "check", "group": "event", "check": "retransmit rto", "outcome": "pass",
                 "detail": "3 lost"})
         );
         assert_eq!(

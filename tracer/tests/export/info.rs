@@ -26,7 +26,7 @@ fn info_says_what_is_in_a_trace() {
         ("/blocks", json!(3)),
         ("/bytes", json!(bytes)),
         ("/events", json!(4)),
-        ("/signals/send_error", json!({"events": 2, "count": 2})),
+        ("/event_kinds/send_error", json!({"events": 2, "count": 2})),
         ("/totals/retransmit/delivered", json!(2)),
         ("/triggers", json!(1)),
         ("/damaged", json!(false)),

@@ -36,12 +36,12 @@ fn parquet_is_read_back_as_it_was_recorded() {
         let mut names = schema.columns().iter().map(|column| column.name());
         names.position(|known| known == name).expect("a column")
     };
-    let signals: Vec<_> = rows
+    let event_kinds: Vec<_> = rows
         .iter()
-        .map(|row| row.get_string(column("signal")).expect("text"))
+        .map(|row| row.get_string(column("event")).expect("text"))
         .collect();
     assert_eq!(
-        signals,
+        event_kinds,
         ["retransmit", "send_error", "retransmit", "send_error"]
     );
     let first = &rows[0];
@@ -135,7 +135,7 @@ fn filters_and_times_choose_what_is_exported() {
     assert_eq!(count(&[]), 4);
     assert_eq!(count(&["--errno", "ECOMM"]), 2);
     assert_eq!(
-        count(&["--signal", "retransmit", "--since", "20:06:41.15"]),
+        count(&["--event", "retransmit", "--since", "20:06:41.15"]),
         1
     );
 }

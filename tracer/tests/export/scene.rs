@@ -11,8 +11,8 @@ use tracer_format::layout::flag;
 use tracer_format::note::{Counters, Fired, Note};
 use tracer_format::{Builder, Seal};
 use tracer_model::event::{
-    Cause, Detail, Endpoint, Event, Flow, Grade, Outcome, Owner, Retransmit, SendError, Signal,
-    SignalTotals, Totals, Trigger,
+    Attribution, Cause, Detail, Endpoint, Event, EventKind, EventTotals, Flow, Outcome, Owner,
+    Retransmit, SendError, Totals, Trigger,
 };
 
 /// 2026-11-18 11:06:40 UTC, nanoseconds.
@@ -33,7 +33,7 @@ pub fn event(boot_ns: u64, detail: Detail) -> Event {
         boot_ns,
         count: 1,
         owner: Owner {
-            grade: Grade::AtSend,
+            grade: Attribution::AtSend,
             pid: Some(4242),
             comm: Some("evil,\"\r\n".into()),
             ..Owner::default()
@@ -83,15 +83,23 @@ pub fn send_error(boot_ns: u64) -> Event {
 }
 
 pub fn counters(boot_ns: u64, each: u64) -> Counters {
-    let totals = SignalTotals {
+    let totals = EventTotals {
         seen: each,
         emitted: each,
         delivered: each,
-        ..SignalTotals::default()
+        ..EventTotals::default()
     };
-    let signals = [Signal::Retransmit, Signal::SendError];
-    let signals = signals.into_iter().map(|signal| (signal, totals)).collect();
-    Counters::new(boot_ns, &Totals { signals })
+    let event_kinds = [EventKind::Retransmit, EventKind::SendError];
+    let event_kinds = event_kinds
+        .into_iter()
+        .map(|event_kind| (event_kind, totals))
+        .collect();
+    Counters::new(
+        boot_ns,
+        &Totals {
+            events: event_kinds,
+        },
+    )
 }
 
 impl Scene {

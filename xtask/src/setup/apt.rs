@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use self::sources::{Source, codename, find_security, find_source, read_sources};
 use super::say;
+use crate::arch::Arch;
 use crate::workspace;
 
 /// Where a release that is newer than the machine's own Debian can be, nearest first. They are
@@ -69,6 +70,11 @@ impl Machine {
         })
     }
 
+    /// The name of its release.
+    pub fn codename(&self) -> &str {
+        &self.codename
+    }
+
     /// The source to derive a suite from: the archive, or for `…-security` the archive of fixes.
     fn source(&self, suite: &str) -> Result<&Source> {
         let source = if suite.ends_with("-security") {
@@ -100,7 +106,8 @@ pub fn unpack_without(deb: &Path, into: &Path, patterns: &[&str]) -> Result<()> 
         .spawn()
         .context("could not start dpkg-deb")?;
     let mut tar = Command::new("tar");
-    tar.args(["-x", "--no-same-owner", "-C"]).arg(into);
+    tar.args(["-x", "--no-same-owner", "--keep-directory-symlink", "-C"]);
+    tar.arg(into);
     tar.args(
         patterns
             .iter()
@@ -125,6 +132,11 @@ pub struct Suite {
 impl Suite {
     /// Prepares the folder; nothing is fetched yet.
     pub fn new(dir: &Path, machine: &Machine, suite: &str) -> Result<Self> {
+        Self::of(dir, machine, suite, None)
+    }
+
+    /// The same with the packages for another processor than this machine's.
+    pub fn of(dir: &Path, machine: &Machine, suite: &str, arch: Option<Arch>) -> Result<Self> {
         let source = machine.source(suite)?;
         let config = dir.join("apt.conf");
         let write = || {
@@ -132,7 +144,8 @@ impl Suite {
                 fs::create_dir_all(dir.join(sub))?;
             }
             fs::write(dir.join("extra.sources"), source.stanza(suite))?;
-            fs::write(&config, private_config(dir))
+            let foreign = arch.map(other_processor).unwrap_or_default();
+            fs::write(&config, private_config(dir) + &foreign)
         };
         write().with_context(|| format!("cannot write below {}", dir.display()))?;
         Ok(Self {
@@ -175,6 +188,28 @@ impl Suite {
         deb.context("apt-get download left no package behind")
     }
 
+    /// Downloads packages and all that they depend on, and returns the files. Only for another processor: what
+    /// this machine has installed would be left out.
+    pub fn download_with_needs(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut get = self.apt("apt-get");
+        get.args([
+            "-q",
+            "--yes",
+            "--no-install-recommends",
+            "--download-only",
+            "install",
+        ]);
+        workspace::capture(get.args(packages))?;
+        let debs =
+            fs::read_dir(self.dir.join("cache/archives")).context("cannot list the download")?;
+        let debs = debs.flatten().map(|entry| entry.path());
+        let mut debs: Vec<_> = debs
+            .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+            .collect();
+        debs.sort();
+        Ok(debs)
+    }
+
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.arg("-c").arg(&self.config);
@@ -196,6 +231,17 @@ fn private_config(dir: &Path) -> String {
          #clear APT::Update::Pre-Invoke;\n\
          #clear APT::Update::Post-Invoke;\n\
          #clear APT::Update::Post-Invoke-Success;\n"
+    )
+}
+
+/// To apt nothing is installed then.
+fn other_processor(arch: Arch) -> String {
+    let arch = arch.debian();
+    format!(
+        "Dir::State::status \"/dev/null\";\n\
+         APT::Architecture \"{arch}\";\n\
+         #clear APT::Architectures;\n\
+         APT::Architectures \"{arch}\";\n"
     )
 }
 

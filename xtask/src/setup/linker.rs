@@ -70,7 +70,7 @@ impl<'a> Linker<'a> {
         let Toolchain { llvm, release, .. } = self.toolchain;
         say(&format!(
             "building bpf-linker {VERSION} against LLVM {llvm} of rustc {release}: \
-             it links the kernel half (about a minute, once)"
+             it links the BPF programs (about a minute, once)"
         ));
         let mut cargo = workspace::cargo();
         cargo

@@ -20,7 +20,7 @@ pub fn is_there(toolchain: &Toolchain) -> bool {
 
 /// First the usual way; where rustup cannot download, the same sources from Debian.
 pub fn install(cache: &Path, toolchain: &Toolchain) -> Result<()> {
-    say("adding rust-src: `core` for the kernel half is built from it");
+    say("adding rust-src: `core` for the BPF programs is built from it");
     let Err(rustup) = from_rustup(toolchain) else {
         return Ok(());
     };

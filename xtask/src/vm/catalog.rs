@@ -1,8 +1,11 @@
 //! Which kernels there are: Debian's, by the suites and packages that carry them.
 
+use crate::arch::Arch;
+
 /// A kernel that Debian packages.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
+    pub arch: Arch,
     /// What `--kernel` takes and every table says.
     pub id: &'static str,
     /// The first suite that has it is taken.
@@ -17,16 +20,19 @@ pub struct Entry {
 
 /// The flavour for virtual machines: a third of the size of the generic one.
 const CLOUD: &str = "cloud-amd64";
+const CLOUD_ARM64: &str = "cloud-arm64";
 /// What a Debian that is not in a cloud runs: nearly everything is a module, CAN and its protocols too.
 const GENERIC: &str = "amd64";
 /// Where interrupts and softirqs are threads, and most spinning locks can sleep.
 const REAL_TIME: &str = "rt-amd64";
 
 const RELEASE_6_12: &str = "6[.]12[.][0-9]+[+]deb13([.][0-9]+)?";
+const RELEASE_7: &str = "7[.][0-9]+[.][0-9]+[+]deb13([.][0-9]+)?";
 
 /// Oldest first. By codename: what these tests promise is a kernel, not a place in Debian's life.
-pub const ENTRIES: [Entry; 6] = [
+pub const ENTRIES: [Entry; 8] = [
     Entry {
+        arch: Arch::X86_64,
         id: "5.10",
         suites: &["bullseye-security", "bullseye"],
         parts: &["linux-image-"],
@@ -35,6 +41,7 @@ pub const ENTRIES: [Entry; 6] = [
         part: None,
     },
     Entry {
+        arch: Arch::X86_64,
         id: "6.1",
         suites: &["bookworm-security", "bookworm"],
         parts: &["linux-image-"],
@@ -43,6 +50,7 @@ pub const ENTRIES: [Entry; 6] = [
         part: None,
     },
     Entry {
+        arch: Arch::X86_64,
         id: "6.12",
         suites: &["trixie-security", "trixie"],
         parts: &["linux-image-"],
@@ -51,6 +59,7 @@ pub const ENTRIES: [Entry; 6] = [
         part: None,
     },
     Entry {
+        arch: Arch::X86_64,
         id: "6.12-generic",
         suites: &["trixie-security", "trixie"],
         parts: &["linux-image-"],
@@ -60,6 +69,7 @@ pub const ENTRIES: [Entry; 6] = [
         part: Some(&["errno"]),
     },
     Entry {
+        arch: Arch::X86_64,
         id: "6.12-rt",
         suites: &["trixie-security", "trixie"],
         parts: &["linux-image-"],
@@ -69,13 +79,33 @@ pub const ENTRIES: [Entry; 6] = [
         part: Some(&["netem"]),
     },
     Entry {
+        arch: Arch::X86_64,
         id: "7.x",
         suites: &["trixie-backports"],
         // From 7 on the package is split.
         parts: &["linux-binary-", "linux-modules-"],
-        release: "7[.][0-9]+[.][0-9]+[+]deb13([.][0-9]+)?",
+        release: RELEASE_7,
         flavour: CLOUD,
         part: None,
+    },
+    Entry {
+        arch: Arch::Arm64,
+        id: "6.12-arm64",
+        suites: &["trixie-security", "trixie"],
+        parts: &["linux-image-"],
+        release: RELEASE_6_12,
+        flavour: CLOUD_ARM64,
+        // What is read from the registers of the callers.
+        part: Some(&["paths", "errno"]),
+    },
+    Entry {
+        arch: Arch::Arm64,
+        id: "7.x-arm64",
+        suites: &["trixie-backports"],
+        parts: &["linux-binary-", "linux-modules-"],
+        release: RELEASE_7,
+        flavour: CLOUD_ARM64,
+        part: Some(&[]),
     },
 ];
 

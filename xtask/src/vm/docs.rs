@@ -11,7 +11,7 @@ const WIDTH: usize = 110;
 
 /// Groups of checks that get a table, in this order, with what the table shows.
 const GROUPS: [(&str, &str); 6] = [
-    ("signal", "Signals, provoked by `sendtrace selftest`"),
+    ("event", "Events, provoked by `sendtrace selftest`"),
     ("send path", "Send paths"),
     ("errno", "Errors of sends"),
     (
@@ -108,11 +108,11 @@ fn not_seen(kernels: &[Kernel]) -> String {
     let mut text = "\n## Not seen\n\n".to_owned();
     text.push_str(&told(kernels, |kernel| {
         let doctor = kernel.doctor;
-        let signals = doctor.not_seen.iter();
-        let signals = signals.map(|signal| format!("`{signal}` is not seen at all."));
+        let unseen = doctor.not_seen.iter();
+        let unseen = unseen.map(|kind| format!("`{kind}` is not seen at all."));
         let losses = doctor.losses.iter();
         let losses = losses.map(|loss| format!("{}: {} ({})", loss.serves, loss.lost, loss.why));
-        signals.chain(losses).collect()
+        unseen.chain(losses).collect()
     }));
     let everywhere = kernels
         .first()

@@ -64,7 +64,7 @@ impl Doctor {
         Some(Self {
             can_trace: value.get("can_trace")?.as_bool()?,
             problem: text(&value, "problem"),
-            not_seen: texts(&value, "signals_not_seen"),
+            not_seen: texts(&value, "events_not_seen"),
             hooks: list(&value, "hooks").iter().filter_map(hook).collect(),
             losses: list(&value, "losses").iter().filter_map(loss).collect(),
             limits: list(&value, "limits")
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn hooks_and_losses_are_read_from_the_line() {
-        let line = r#"{"type":"doctor","can_trace":true,"problem":null,"signals_not_seen":["drop"],
+        let line = r#"{"type":"doctor","can_trace":true,"problem":null,"events_not_seen":["drop"],
             "hooks":[{"purpose":"accept","serves":["owner"],"attach":"fexit/inet_csk_accept","program":"accept2",
                 "status":"refused","errno":1,"error":"EPERM","passed_over":[{"program":"accept4","why":"4"}]}],
             "losses":[{"serves":"owner","lost":"x","why":"y","remedy":"z"}],"limits":[]}"#;

@@ -104,12 +104,13 @@ fn fetch_with(entry: &Entry, dir: &Path, work: &Path, cached: Option<&Path>) -> 
     let mut failures = Vec::new();
     for suite in entry.suites {
         say(&format!("{}: asking {suite} for its newest", entry.id));
-        let newest = Suite::new(&work.join(suite), &machine, suite).and_then(|apt| {
-            apt.update()?;
-            let found = apt.search(&entry.pattern())?;
-            let release = entry.newest(&found).context("does not have it")?;
-            Ok((apt, release))
-        });
+        let newest =
+            Suite::of(&work.join(suite), &machine, suite, Some(entry.arch)).and_then(|apt| {
+                apt.update()?;
+                let found = apt.search(&entry.pattern())?;
+                let release = entry.newest(&found).context("does not have it")?;
+                Ok((apt, release))
+            });
         let (apt, release) = match newest {
             Ok(found) => found,
             Err(error) => {

@@ -9,9 +9,9 @@ use anyhow::{Result, bail};
 use crate::workspace;
 
 /// A program that the tests call, and the Debian package that has it.
-struct Program {
-    name: &'static str,
-    package: &'static str,
+pub struct Program {
+    pub name: &'static str,
+    pub package: &'static str,
     required: bool,
 }
 
@@ -31,7 +31,7 @@ const fn optional(name: &'static str, package: &'static str) -> Program {
     }
 }
 
-const PROGRAMS: [Program; 13] = [
+pub const PROGRAMS: [Program; 13] = [
     required("sh", "dash"),
     required("cat", "coreutils"),
     required("sleep", "coreutils"),
@@ -49,7 +49,7 @@ const PROGRAMS: [Program; 13] = [
 ];
 
 /// Folders that programs look into beside their libraries.
-const FOLDERS: [&str; 3] = ["/usr/lib/tc", "/etc/iproute2", "/usr/share/iproute2"];
+pub const FOLDERS: [&str; 3] = ["/usr/lib/tc", "/etc/iproute2", "/usr/share/iproute2"];
 
 /// All files to pack: programs, libraries, and the folders' content.
 ///

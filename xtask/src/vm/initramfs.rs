@@ -8,15 +8,21 @@ use anyhow::{Context, Result};
 use vm_guest::protocol::{MANIFEST, Manifest};
 
 use super::cpio::Archive;
-use super::host_programs;
 use super::modules::Module;
 use super::programs::Programs;
+use super::{foreign, host_programs};
+use crate::arch::Arch;
 
 /// Where the programs under test lie.
 pub const PROGRAMS: &str = "/t";
 
-/// Writes what is the same for every kernel: init, the programs under test, programs of this machine.
-pub fn write_common(file: &Path, programs: &Programs) -> Result<()> {
+/// Writes what is the same for every kernel: init, the programs under test, programs of this machine, or of the
+/// packages that were unpacked for another processor.
+pub fn write_common(
+    file: &Path,
+    programs: &Programs,
+    packages: Option<(&Path, Arch)>,
+) -> Result<()> {
     let mut archive = Archive::new(BufWriter::new(create(file)?));
     // The kernel gives init these before anything is mounted.
     archive.device("/dev/console", 5, 1)?;
@@ -24,6 +30,20 @@ pub fn write_common(file: &Path, programs: &Programs) -> Result<()> {
     for folder in ["/proc", "/sys", "/tmp", "/run", "/root", "/etc"] {
         archive.folder(folder)?;
     }
+    archive.file("/init", 0o755, &read(&programs.guest)?)?;
+    for path in &programs.under_test {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(&format!("{PROGRAMS}/{name}"), 0o755, &read(path)?)?;
+    }
+    match packages {
+        Some((tree, arch)) => foreign::pack(tree, arch, &mut archive)?,
+        None => pack_of_this_machine(&mut archive)?,
+    }
+    archive.finish()?.flush()?;
+    Ok(())
+}
+
+fn pack_of_this_machine(archive: &mut Archive<impl Write>) -> Result<()> {
     // Where this machine has merged /usr, programs are found under both names.
     for name in ["bin", "sbin", "lib", "lib64"] {
         let place = Path::new("/").join(name);
@@ -31,17 +51,11 @@ pub fn write_common(file: &Path, programs: &Programs) -> Result<()> {
             archive.link(&format!("/{name}"), &target.to_string_lossy())?;
         }
     }
-    archive.file("/init", 0o755, &read(&programs.guest)?)?;
-    for path in &programs.under_test {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        archive.file(&format!("{PROGRAMS}/{name}"), 0o755, &read(path)?)?;
-    }
     for path in host_programs::files()? {
         // A link's path stays, its content is packed: no link has to be followed inside.
         let place = real_folder(&path);
         archive.file(&place, 0o755, &read(&path)?)?;
     }
-    archive.finish()?.flush()?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Whether the tool degrades as `doctor` says, and no further.
 //!
-//! What was refused is known exactly: `cripple` has refused it. Doctor must name those programs and no
+//! What was refused is known exactly: `restrict` has refused it. Doctor must name those programs and no
 //! other; `live` must start if doctor says that it can, and else fail with one clear line; the selftest must
 //! pass what it passed on the whole kernel, except what doctor says is lost.
 
@@ -120,7 +120,7 @@ fn perf_refused(left: &Doctor) -> impl Iterator<Item = String> + '_ {
     refused.filter_map(|hook| hook.program.clone())
 }
 
-/// The programs that `cripple` has refused; probes of the kernel have no name.
+/// The programs that `restrict` has refused; probes of the kernel have no name.
 fn refused(step: &Step) -> BTreeSet<String> {
     let program = |line: &String| {
         let value: Value = serde_json::from_str(line).ok()?;
@@ -189,7 +189,7 @@ fn compare(
             }
         }
     }
-    // A required hook that is gone is a loss that the user is told of.
+    // A required hook that is gone is a loss that must be reported to the user.
     let silent = lost.iter().find(|purpose| {
         let hook = left.hooks.iter().find(|hook| hook.purpose == **purpose);
         hook.is_some_and(|hook| {
@@ -212,9 +212,8 @@ fn stood_in_for(whole: &Doctor, left: &Doctor, hook: &Hook) -> bool {
         let hooks = left.hooks.iter().filter(|hook| hook.allowed());
         hooks.filter(|hook| !whole.hook(hook).is_some_and(Hook::allowed))
     };
-    hook.serves
-        .iter()
-        .all(|word| new().any(|other| other.serves.contains(word)))
+    let is_served = |word| new().any(|other| other.serves.contains(word));
+    !hook.serves.is_empty() && hook.serves.iter().all(is_served)
 }
 
 fn live_fits(doctor: &Doctor, live: &Step) -> Result<String, String> {

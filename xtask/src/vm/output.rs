@@ -31,7 +31,7 @@ pub fn report(all: &[(Finished, Vec<Check>)], failed: &[(String, String)]) {
             "{}",
             table::kernel(&title, checks, &finished.record, finished.boot)
         );
-        let words = console::trouble(&finished.console);
+        let words = console::trouble(&finished.console[finished.boot_lines..]);
         if !words.is_empty() {
             println!("the kernel's own words:");
         }
@@ -90,7 +90,14 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
         })
         .collect();
     let file = workspace::root().join("docs/kernels.md");
-    let complete = ids.len() == ENTRIES.len() + 1 && kernels.len() == ids.len();
+    // Of one processor, with the kernel of this machine.
+    let arch = ENTRIES
+        .iter()
+        .find(|entry| ids.contains(&entry.id.to_owned()));
+    let sisters = ENTRIES
+        .iter()
+        .filter(|entry| arch.is_some_and(|one| one.arch == entry.arch));
+    let complete = ids.len() == sisters.count() + 1 && kernels.len() == ids.len();
     let old = fs::read_to_string(&file).unwrap_or_default();
     let new = || docs::document(&kernels, docs::section(&old, docs::BY_HAND));
     if write {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::arch::Arch;
 use crate::build::{self, Linkage, Profile};
 use crate::setup::Ready;
 use crate::workspace;
@@ -34,14 +35,21 @@ pub fn all_tests() -> Result<Vec<String>> {
 }
 
 /// Builds everything into a folder.
-pub fn build(ready: &Ready, tests: &[String], into: &Path) -> Result<Programs> {
-    let sendtrace = build::sendtrace(ready, Profile::Release, Linkage::Static)?;
-    let helper =
-        |name: &str| build::program(ready, "vm-guest", name, Profile::Release, Linkage::Static);
-    let (guest, cripple) = (helper("guest")?, helper("cripple")?);
+pub fn build(ready: &Ready, arch: Option<Arch>, tests: &[String], into: &Path) -> Result<Programs> {
+    let (release, linkage) = (Profile::Release, Linkage::Static);
+    let program = |package: &str, name: &str| {
+        build::program_for(ready, package, name, release, linkage, arch)
+    };
+    let sendtrace = program("tracer", "sendtrace")?;
+    let (guest, restrict) = (
+        program("vm-guest", "guest")?,
+        program("vm-guest", "restrict")?,
+    );
+    let tool = arch.map_or("strip".to_owned(), |arch| arch.tool(ready, "strip"));
+    let strip = |from: &Path, into: &Path, name: &str| strip(&tool, from, into, name);
     let mut under_test = vec![strip(&sendtrace, into, "sendtrace")?];
-    under_test.push(strip(&cripple, into, "cripple")?);
-    for Artifact { name, path } in &build_tests(ready, tests)? {
+    under_test.push(strip(&restrict, into, "restrict")?);
+    for Artifact { name, path } in &build_tests(ready, arch, tests)? {
         under_test.push(strip(path, into, name)?);
     }
     Ok(Programs {
@@ -51,7 +59,7 @@ pub fn build(ready: &Ready, tests: &[String], into: &Path) -> Result<Programs> {
 }
 
 /// Scenario tests and the programs that they start.
-fn build_tests(ready: &Ready, tests: &[String]) -> Result<Vec<Artifact>> {
+fn build_tests(ready: &Ready, arch: Option<Arch>, tests: &[String]) -> Result<Vec<Artifact>> {
     if tests.is_empty() {
         return Ok(Vec::new());
     }
@@ -61,7 +69,7 @@ fn build_tests(ready: &Ready, tests: &[String]) -> Result<Vec<Artifact>> {
         cargo.args(["--test", test]);
     }
     cargo.arg("--message-format=json-render-diagnostics");
-    build::make_static(&mut cargo, ready);
+    build::aim(&mut cargo, ready, Linkage::Static, arch)?;
     let output = cargo
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -98,10 +106,10 @@ fn artifacts(messages: &str) -> Vec<Artifact> {
     messages.lines().filter_map(artifact).collect()
 }
 
-fn strip(from: &Path, into: &Path, name: &str) -> Result<PathBuf> {
+fn strip(tool: &str, from: &Path, into: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let to = into.join(name);
-    let mut strip = Command::new("strip");
+    let mut strip = Command::new(tool);
     strip.arg("--strip-debug").arg("-o").arg(&to).arg(from);
     workspace::capture(&mut strip).context("strip comes with the C compiler (binutils)")?;
     Ok(to)

@@ -12,13 +12,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::arch::Arch;
 use anyhow::{Context, Result};
 use vm_guest::protocol::{Frame, Manifest};
 
 /// A reboot is an end here, and a panic a reboot. A warning is a panic: it is a failure as well, and what comes after it
 /// shows little. Warnings have level 4 and shall be on the console. The watchdogs measure how often the emulator is
-/// scheduled, not our programs.
-const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic panic_on_warn=1 unknown_nmi_panic=1 quiet loglevel=5 nowatchdog \
+/// scheduled, not our programs; so does the check of the timer at boot, which panics on a crowded machine.
+const COMMAND_LINE: &str = "panic=-1 oops=panic panic_on_warn=1 unknown_nmi_panic=1 quiet loglevel=5 no_timer_check nowatchdog \
      rcupdate.rcu_cpu_stall_suppress=1";
 /// How long a machine may take to its first step, and from one to the next: modules are loaded, orphans reaped.
 const BETWEEN_STEPS: Duration = Duration::from_secs(120);
@@ -42,12 +43,14 @@ impl Accelerator {
         }
     }
 
-    fn processor(self) -> &'static str {
-        match self {
-            Self::Kvm => "host",
+    fn processor(self, arch: Arch) -> &'static str {
+        match (self, arch) {
+            (Self::Kvm, _) => "host",
             // Where a processor says that it copies bytes fast, kernels copy byte by byte; emulated, that is
             // several times slower than words. Half of all time went there.
-            Self::Tcg => "max,erms=off,fsrm=off",
+            (Self::Tcg, Arch::X86_64) => "max,erms=off,fsrm=off",
+            // The newest ones sign pointers, which is slow when emulated.
+            (Self::Tcg, Arch::Arm64) => "cortex-a72",
         }
     }
 
@@ -63,6 +66,7 @@ impl Accelerator {
 /// A machine that can be started.
 pub struct Machine<'a> {
     pub qemu: &'a Path,
+    pub arch: Arch,
     pub image: &'a Path,
     pub initramfs: &'a Path,
     /// A folder of this run alone, for the socket.
@@ -97,6 +101,8 @@ pub struct Outcome {
     pub whole: Duration,
     /// What the kernel printed on its console.
     pub console: Vec<String>,
+    /// So many lines of it came before init had started.
+    pub boot_lines: usize,
 }
 
 enum Message {
@@ -156,6 +162,7 @@ impl Machine<'_> {
             boot: None,
             whole: Duration::ZERO,
             console: Vec::new(),
+            boot_lines: 0,
         };
         let mut deadline = begun + self.accelerator.boot_limit();
         loop {
@@ -176,6 +183,7 @@ impl Machine<'_> {
                     }
                     if matches!(frame, Frame::Started { .. }) {
                         outcome.started = true;
+                        outcome.boot_lines = outcome.console.len();
                         outcome.boot = Some(begun.elapsed());
                     }
                     let done = frame == Frame::Done;
@@ -210,14 +218,18 @@ impl Machine<'_> {
     }
 
     fn arguments(&self, socket: &Path, monitor: &Path) -> Vec<OsString> {
+        let (machine, console) = match self.arch {
+            // microvm hung now and then.
+            Arch::X86_64 => ("q35", "ttyS0"),
+            Arch::Arm64 => ("virt", "ttyAMA0"),
+        };
         let fixed = [
             "-accel",
             self.accelerator.name(),
             "-cpu",
-            self.accelerator.processor(),
-            // microvm hung now and then.
+            self.accelerator.processor(self.arch),
             "-machine",
-            "q35",
+            machine,
             "-smp",
             "1",
             "-nodefaults",
@@ -234,12 +246,16 @@ impl Machine<'_> {
             "stdio,id=console,signal=off",
             "-serial",
             "chardev:console",
-            "-serial",
-            "chardev:results",
         ];
         let mut arguments: Vec<OsString> = fixed.into_iter().map(OsString::from).collect();
+        // The board of arm64 has one serial line of its own.
+        let second_line = match self.arch {
+            Arch::X86_64 => ["-serial", "chardev:results"],
+            Arch::Arm64 => ["-device", "pci-serial,chardev=results"],
+        };
         arguments.extend(["-m".into(), self.memory.to_string().into()]);
-        let words = [COMMAND_LINE].into_iter();
+        let console = format!("console={console}");
+        let words = [console.as_str(), COMMAND_LINE].into_iter();
         let words: Vec<&str> = words
             .chain(self.append.iter().map(String::as_str))
             .collect();
@@ -251,6 +267,7 @@ impl Machine<'_> {
         let mut results = OsString::from("socket,id=results,path=");
         results.push(socket);
         arguments.extend(["-chardev".into(), results]);
+        arguments.extend(second_line.map(OsString::from));
         arguments.extend(["-kernel".into(), self.image.into()]);
         arguments.extend(["-initrd".into(), self.initramfs.into()]);
         arguments
@@ -330,13 +347,24 @@ fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The emulator of this machine.
+/// The emulator of machines with this processor.
 ///
 /// # Errors
 /// When it is not installed; the text names the package.
-pub fn find() -> Result<PathBuf> {
-    super::host_programs::find("qemu-system-x86_64").context(
-        "qemu-system-x86_64 is not installed (Debian: package qemu-system-x86, \
-         Fedora: qemu-system-x86-core)",
-    )
+pub fn find(arch: Arch) -> Result<PathBuf> {
+    let (program, debian, fedora) = match arch {
+        Arch::X86_64 => (
+            "qemu-system-x86_64",
+            "qemu-system-x86",
+            "qemu-system-x86-core",
+        ),
+        Arch::Arm64 => (
+            "qemu-system-aarch64",
+            "qemu-system-arm",
+            "qemu-system-aarch64-core",
+        ),
+    };
+    super::host_programs::find(program).with_context(|| {
+        format!("{program} is not installed (Debian: package {debian}, Fedora: {fedora})")
+    })
 }

@@ -14,10 +14,14 @@ use super::modules::{self, WANTED};
 use super::qemu::{Accelerator, End, Machine, Outcome};
 use super::record::Record;
 use super::{console, initramfs, kvm, say};
+use crate::arch::Arch;
 
 /// What all machines share.
 pub struct Shared {
     pub qemu: PathBuf,
+    pub arch: Arch,
+    /// Another processor than that of this machine, which can only be emulated.
+    pub foreign: bool,
     pub common: PathBuf,
     pub kvm: kvm::Trial,
     /// Of each, in MiB.
@@ -34,6 +38,8 @@ pub struct Finished {
     pub faults: Vec<String>,
     /// What the kernel printed on its console.
     pub console: Vec<String>,
+    /// So many lines of it are of the boot: some kernels complain of an emulated machine then.
+    pub boot_lines: usize,
     pub boot: Option<Duration>,
     pub whole: Duration,
     pub how: &'static str,
@@ -61,12 +67,13 @@ pub fn in_machine(
 
     let mut tries = 0;
     loop {
-        let accelerator = match shared.kvm.may_work() {
+        let accelerator = match shared.kvm.may_work() && !shared.foreign {
             true => Accelerator::Kvm,
             false => Accelerator::Tcg,
         };
         let machine = Machine {
             qemu: &shared.qemu,
+            arch: shared.arch,
             image: &kernel.image,
             initramfs: &image,
             dir,
@@ -97,7 +104,7 @@ pub fn in_machine(
                     "{}: died before init ({:?}); trying once more. Last words: {}",
                     kernel.id,
                     outcome.end,
-                    last_words(&outcome.console)
+                    words(&outcome.console)
                 ));
                 continue;
             }
@@ -106,6 +113,7 @@ pub fn in_machine(
             id: kernel.id.clone(),
             faults: faults(&outcome, &record),
             console: outcome.console,
+            boot_lines: outcome.boot_lines,
             record,
             boot: outcome.boot,
             whole: outcome.whole,
@@ -149,6 +157,7 @@ pub fn on_this_host(
         record,
         faults,
         console: Vec::new(),
+        boot_lines: 0,
         boot: None,
         whole: begun.elapsed(),
         how: "native",
@@ -161,10 +170,8 @@ fn faults(outcome: &Outcome, record: &Record) -> Vec<String> {
         .steps
         .last()
         .map_or("before the first step", |step| &step.name);
-    let words = match console::headline(&outcome.console) {
-        Some(headline) => headline,
-        None => last_words(&outcome.console),
-    };
+    let console = &outcome.console[outcome.boot_lines..];
+    let words = words(console);
     match (outcome.end, outcome.started) {
         (End::Done, _) => {}
         (End::Died, false) => faults.push(format!("died before init: {words}")),
@@ -174,7 +181,7 @@ fn faults(outcome: &Outcome, record: &Record) -> Vec<String> {
     }
     // What came through /dev/kmsg is not told twice, nor what it died of.
     let survived = outcome.end == End::Done;
-    for line in outcome.console.iter().filter(|_| survived) {
+    for line in console.iter().filter(|_| survived) {
         let known = || {
             record
                 .kernel
@@ -198,6 +205,11 @@ fn complaints(record: &Record) -> Vec<String> {
         Some(format!("{kind} during {step}: {text}"))
     });
     complaints.collect()
+}
+
+/// What is told of a machine that did not come to its end.
+fn words(console: &[String]) -> String {
+    console::headline(console).unwrap_or_else(|| last_words(console))
 }
 
 fn last_words(console: &[String]) -> String {

@@ -19,7 +19,14 @@ pub struct Wanted {
 }
 
 /// Tests of the default run; the others need `--suite`.
-pub const TESTS: [&str; 5] = ["paths", "errno", "netem", "drops_counted", "transmit"];
+pub const TESTS: [&str; 6] = [
+    "paths",
+    "errno",
+    "netem",
+    "drops_counted",
+    "transmit",
+    "nulls",
+];
 
 /// Tests of what belongs to a machine as a whole, not to a kernel: they are run on one.
 pub const WHOLE: [&str; 2] = ["clock", "memory"];
@@ -28,7 +35,7 @@ pub const WHOLE_ON: &str = "6.12";
 /// The kernel with something taken away.
 pub struct Variant {
     pub name: &'static str,
-    /// For `cripple`.
+    /// For `restrict`.
     pub takes: &'static [&'static str],
     /// Whether the selftest has anything left to show there.
     selftest: bool,
@@ -52,7 +59,7 @@ pub const VARIANTS: [Variant; 6] = [
     Variant {
         name: "no best forms",
         takes: &[
-            "program:send_steady",
+            "program:send_perf",
             "program:send_length",
             "program:drop_rx_sk",
             "program:retransmit_err",
@@ -109,7 +116,12 @@ pub fn manifest(wanted: &Wanted, kernel: &str, dir: &str, lockdown: bool) -> Man
     let tests = wanted.tests.iter().chain(whole);
     let of_part = |test: &String| wanted.chosen || part.is_none_or(|part| part.contains(&&**test));
     for test in tests.filter(|test| of_part(test)) {
-        let command = [&format!("{dir}/{test}"), "--nocapture", "--test-threads=1"];
+        let command = [
+            &format!("{dir}/{test}"),
+            "--nocapture",
+            "--include-ignored",
+            "--test-threads=1",
+        ];
         let mut test = step(&format!("test {test}"), &command.map(str::to_owned), 240);
         if lockdown && test.name == "test transmit" {
             allow_warnings(&mut test);
@@ -176,7 +188,7 @@ fn abilities(variant: Option<&str>, takes: &[&str], selftest: bool, dir: &str) -
         .map(|(name, line, seconds)| {
             let mut command = Vec::new();
             if !takes.is_empty() {
-                command.push(format!("{dir}/cripple"));
+                command.push(format!("{dir}/restrict"));
                 command.extend(takes.iter().map(|word| (*word).to_owned()));
                 command.push("--".to_owned());
             }
@@ -313,7 +325,7 @@ mod tests {
         for variant in &VARIANTS {
             let words = variant.takes.iter().copied();
             assert!(
-                vm_guest::cripple::Refusals::parse(words).is_ok(),
+                vm_guest::restrict::Refusals::parse(words).is_ok(),
                 "{}",
                 variant.name
             );

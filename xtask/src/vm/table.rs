@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::checks::{Check, Outcome};
 use super::record::Record;
 
-/// `6.12   pass         no-fexit: signal: retransmit`
+/// `6.12   pass         no-fexit: event: retransmit`
 pub fn line(kernel: &str, check: &Check) -> String {
     let variant = check
         .variant
@@ -93,22 +93,19 @@ mod tests {
     #[test]
     fn a_table_counts_per_group_and_lists_what_failed() {
         let checks = [
-            Check::new("signal", "drop", Outcome::Pass, ""),
-            Check::new("signal", "reset", Outcome::Fail, "not seen"),
+            Check::new("event", "drop", Outcome::Pass, ""),
+            Check::new("event", "reset", Outcome::Fail, "not seen"),
             Check::new("hook", "drop", Outcome::Pass, "").of_variant(Some("no-fexit")),
         ];
         let text = kernel("6.12", &checks, &Record::default(), None);
         assert!(
-            text.contains("signal             1     1            0\n"),
+            text.contains("event              1     1            0\n"),
             "{text}"
         );
         assert!(
             text.contains("no-fexit: hook     1     0            0\n"),
             "{text}"
         );
-        assert!(
-            text.contains("failed: signal: reset (not seen)\n"),
-            "{text}"
-        );
+        assert!(text.contains("failed: event: reset (not seen)\n"), "{text}");
     }
 }

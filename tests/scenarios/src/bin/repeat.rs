@@ -1,6 +1,6 @@
 //! `repeat COMMAND…`: runs the tests, and what failed once more where the host may have withheld what they wait for.
 //!
-//! See [`vm_guest::witness`]: some hosts run no BPF program while the task at hand is one of process 1. A timer that
+//! See [`vm_guest::trace_instance`]: some hosts run no BPF program while the task at hand is one of process 1. A timer that
 //! fires then is an event that nobody can see. Only where that happened is a failed test run again, alone; it is said,
 //! and a test that fails twice has failed.
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
-use vm_guest::witness::{TRACEPOINTS, Witness};
+use vm_guest::trace_instance::{TRACEPOINTS, TraceInstance};
 
 /// A test that failed, and the program that it is in.
 #[derive(Debug, PartialEq)]
@@ -21,10 +21,10 @@ struct Failed {
 fn main() -> Result<ExitCode> {
     let mut words = std::env::args_os().skip(1);
     let program = words.next().context("which command?")?;
-    let witness = Witness::of_process_1(&TRACEPOINTS);
+    let trace_instance = TraceInstance::of_process_1(&TRACEPOINTS);
     let mut command = Command::new(program);
     let (succeeded, failed) = run(command.args(words))?;
-    let withheld = witness.map_or(0, |witness| witness.firings().1);
+    let withheld = trace_instance.map_or(0, |trace_instance| trace_instance.firings().1);
     if succeeded || failed.is_empty() || withheld == 0 {
         return Ok(code(succeeded));
     }
@@ -37,7 +37,8 @@ fn main() -> Result<ExitCode> {
         let mut command = Command::new(program);
         // Where cargo starts them.
         command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        let (succeeded, _) = run(command.args(["--exact", test, "--test-threads=1"]))?;
+        let (succeeded, _) =
+            run(command.args(["--exact", test, "--include-ignored", "--test-threads=1"]))?;
         println!(
             "repeat: {test}: {}",
             if succeeded {

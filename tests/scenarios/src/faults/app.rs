@@ -144,7 +144,7 @@ fn slow_application(stage: &Stage) {
     let recording = stage.record_with(
         &world.a,
         &[
-            "--signal",
+            "--event",
             "retransmit,send_error,drop,device,reset,connection,send",
         ],
     );

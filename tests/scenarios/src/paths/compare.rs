@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{By, Call, End, Report, Sends};
+use super::{By, Call, End, SendReport, Sends};
 use crate::identity::Identity;
 
 /// One thing that is not as it must be.
@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
 
 /// Whether this event belongs to this report: by its process, or, when it names none, by its flow. An event
 /// that names somebody else belongs to nobody, and that is a fault of its own.
-pub fn is_of(event: &Value, who: &Identity, report: &Report) -> bool {
+pub fn is_of(event: &Value, who: &Identity, report: &SendReport) -> bool {
     if let Some(pid) = event["owner"]["pid"].as_u64() {
         return pid == u64::from(who.pid);
     }
@@ -94,7 +94,7 @@ struct Waiting<'a> {
 }
 
 /// Holds the events of a report's sends (`send` and `send_error`) against them.
-pub fn compare(who: &Identity, netns: u64, report: &Report, events: &[Value]) -> Comparison {
+pub fn compare(who: &Identity, netns: u64, report: &SendReport, events: &[Value]) -> Comparison {
     let mut waiting: Vec<Waiting> = Vec::new();
     for (group, sends) in report.sends.iter().enumerate() {
         waiting.extend(sends.calls.iter().map(|&call| Waiting {
@@ -197,7 +197,7 @@ fn one(event: &Value) -> bool {
 
 /// Bytes taken, or the negative errno.
 fn outcome(event: &Value) -> Option<i64> {
-    match event["signal"].as_str()? {
+    match event["event"].as_str()? {
         "send" => event["send"]["sent_bytes"].as_i64(),
         "send_error" => Some(-event["send_error"]["errno"].as_i64()?),
         _ => None,
@@ -205,7 +205,7 @@ fn outcome(event: &Value) -> Option<i64> {
 }
 
 fn requested(event: &Value) -> Option<u64> {
-    event[event["signal"].as_str()?]["requested_bytes"].as_u64()
+    event[event["event"].as_str()?]["requested_bytes"].as_u64()
 }
 
 fn owner_fits(event: &Value, who: &Identity, by: By) -> bool {

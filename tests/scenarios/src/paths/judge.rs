@@ -1,6 +1,6 @@
 //! From a comparison to the line of a table: pass, fail, or not to be seen on this host.
 
-use super::{Comparison, Fault, FaultKind, Path, Report};
+use super::{Comparison, Fault, FaultKind, Path, SendReport};
 use crate::report::Outcome;
 
 /// Faults that a line shows; a path that is wrong is mostly wrong in one way.
@@ -12,7 +12,7 @@ const SHOWN: usize = 3;
 /// sends that have no event at all on their flow, and nothing else: an event that is there must be right.
 pub fn judge(
     path: Path,
-    report: &Report,
+    report: &SendReport,
     comparison: &Comparison,
     not_seen: Option<&str>,
 ) -> (Outcome, String) {
@@ -69,7 +69,7 @@ pub fn judge(
 }
 
 /// Why these sends are not what the path is about.
-fn proves_nothing(path: Path, report: &Report) -> Option<String> {
+fn proves_nothing(path: Path, report: &SendReport) -> Option<String> {
     let mut calls = report.sends.iter().flat_map(|sends| &sends.calls);
     if report.count() == 0 {
         return Some("nothing was sent".to_owned());
@@ -98,12 +98,12 @@ mod tests {
         optional: true,
     };
 
-    fn two_sends() -> Report {
+    fn two_sends() -> SendReport {
         let call = Call {
             requested: 10,
             result: 10,
         };
-        Report {
+        SendReport {
             sends: vec![Sends {
                 by: By::Process,
                 proto: "tcp".to_owned(),
@@ -111,7 +111,7 @@ mod tests {
                 remote: End::Unnamed,
                 calls: vec![call, call],
             }],
-            ..Report::default()
+            ..SendReport::default()
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
 
     fn outcome(
         path: Path,
-        report: &Report,
+        report: &SendReport,
         kinds: &[FaultKind],
         not_seen: Option<&str>,
     ) -> Outcome {
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn only_what_a_kernel_may_lack_can_be_unsupported() {
-        let none = Report::unsupported("ENOPROTOOPT");
+        let none = SendReport::unsupported("ENOPROTOOPT");
         assert_eq!(outcome(OPTIONAL, &none, &[], None), Outcome::Unsupported);
         assert_eq!(outcome(ALWAYS, &none, &[], None), Outcome::Fail);
     }
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_path_that_sent_nothing_proves_nothing() {
         assert_eq!(
-            outcome(ALWAYS, &Report::default(), &[], None),
+            outcome(ALWAYS, &SendReport::default(), &[], None),
             Outcome::Fail
         );
     }

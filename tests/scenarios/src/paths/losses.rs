@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_of_the_tracepoint_excuses_all_and_that_of_another_signal_none() {
+    fn the_loss_of_the_tracepoint_excuses_all_and_that_of_another_event_kind_none() {
         let all = losing(
             "send_error",
             "sends that fail, and owners learnt when they send",

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::{Path, Report};
+use super::{Path, SendReport};
 use crate::identity::Identity;
 
 /// A sender: started, but it sends nothing until it is told. Dropped, it is killed.
@@ -64,7 +64,7 @@ impl Sender {
     ///
     /// # Errors
     /// When it failed at something that every kernel must be able to do, or is not done by the deadline.
-    pub fn report(&mut self, deadline: Duration) -> Result<Report, String> {
+    pub fn report(&mut self, deadline: Duration) -> Result<SendReport, String> {
         let line = self
             .said
             .recv_timeout(deadline)

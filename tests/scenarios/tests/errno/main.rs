@@ -16,12 +16,13 @@ use matrix::{Ip, Matrix};
 use scenarios::{Tracer, requires};
 
 #[test]
+#[ignore = "needs root"]
 fn root_each_errno_is_reported_with_owner_and_destination() {
     if !requires(&["nft", "tc"]) {
         return;
     }
     let (mut v4, mut v6) = (Matrix::new(), Matrix::new());
-    let tracer = Tracer::start(&["--signal", "send_error", "--would-block"]);
+    let tracer = Tracer::start(&["--event", "send_error", "--would-block"]);
     // Each in a network of its own, and what waits for timers (no room) beside what does not.
     thread::scope(|threads| {
         threads.spawn(|| {

@@ -13,6 +13,7 @@ const READERS: usize = 3;
 const READINGS: u64 = 10;
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_crowd_reads_what_is_being_written() {
     if !requires(&[]) {
         return;

@@ -13,6 +13,7 @@ use crate::traffic::{fail, is_send};
 const OPEN_BLOCK: Duration = Duration::from_secs(4);
 
 #[test]
+#[ignore = "needs root"]
 fn root_kill_minus_nine_takes_no_more_than_the_open_block() {
     if !requires(&[]) {
         return;
@@ -71,6 +72,7 @@ fn time(event: &Value) -> SystemTime {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_trace_goes_through_a_pipe() {
     if !requires(&[]) {
         return;

@@ -14,6 +14,7 @@ use crate::traffic::{fail, is_send};
 const USER: &str = "65533";
 
 #[test]
+#[ignore = "needs root"]
 fn root_a_trigger_writes_what_was_before_it_and_the_recorder_arms_itself_again() {
     if !requires(&[]) {
         return;

@@ -17,7 +17,7 @@ pub fn fail(world: &World, comm: &str, bytes: u64) {
 
 /// Is this the failing send with this number of bytes?
 pub fn is_send(event: &Value, bytes: u64) -> bool {
-    event["signal"] == "send_error" && event["send_error"]["requested_bytes"] == bytes
+    event["event"] == "send_error" && event["send_error"]["requested_bytes"] == bytes
 }
 
 /// Faults on host `a` of [`World::routed`]; when the event for which [`is_last`] is true has come, all have.

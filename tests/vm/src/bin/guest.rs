@@ -10,7 +10,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 use vm_guest::boot;
 use vm_guest::protocol::{Frame, MANIFEST, Manifest, RESULTS};
 use vm_guest::steps::{self, Reporter};
-use vm_guest::witness::{TRACEPOINTS, Witness};
+use vm_guest::trace_instance::{TRACEPOINTS, TraceInstance};
 
 fn main() -> ExitCode {
     let result = if std::process::id() == 1 {
@@ -60,8 +60,8 @@ fn native() -> Result<()> {
     // Orphans of the steps become ours, as they do under init.
     nix::sys::prctl::set_child_subreaper(true).context("cannot become the reaper of orphans")?;
     let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
-    let witness = Witness::of_process_1(&TRACEPOINTS);
-    let mut reporter = Reporter::new(File::from(stdout)).with_witness(witness);
+    let trace_instance = TraceInstance::of_process_1(&TRACEPOINTS);
+    let mut reporter = Reporter::new(File::from(stdout)).with_trace_instance(trace_instance);
     reporter.send(&Frame::Started {
         release: boot::kernel_release(),
     })?;

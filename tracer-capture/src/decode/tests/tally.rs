@@ -1,13 +1,13 @@
 //! What was counted in the kernel.
 
-use tracer_common::{AggregateKey, AggregateValue, CodeKey, NO_U32, code, signal};
+use tracer_common::{AggregateKey, AggregateValue, CodeKey, NO_U32, code, event_kind};
 
 use super::*;
 use tracer_model::event::{Counted, CountedKind};
 
-fn aggregate(signal: u32, code: u32, list_would_block: bool) -> Aggregated {
+fn aggregate(event_kind: u32, code: u32, list_would_block: bool) -> Aggregated {
     let key = AggregateKey {
-        signal,
+        event_kind,
         code,
         ..Default::default()
     };
@@ -20,11 +20,11 @@ fn aggregate(signal: u32, code: u32, list_would_block: bool) -> Aggregated {
         flow: tcp4(),
         ..Default::default()
     };
-    aggregated(&key, &value, Owner::default(), &Host, list_would_block).expect("a known signal")
+    aggregated(&key, &value, Owner::default(), &Host, list_would_block).expect("a known event kind")
 }
 
-fn detail_of(signal: u32, code: u32) -> Detail {
-    let Aggregated::Event(event) = aggregate(signal, code, false) else {
+fn detail_of(event_kind: u32, code: u32) -> Detail {
+    let Aggregated::Event(event) = aggregate(event_kind, code, false) else {
         panic!("not an event")
     };
     assert_eq!((event.count, event.boot_ns, &event.tcp), (120, 9, &None));
@@ -43,7 +43,7 @@ fn aggregated_events_keep_what_their_code_carries() {
         trigger: Trigger::Ack,
     };
     assert_eq!(
-        detail_of(signal::RETRANSMIT, code::retransmit(2, false, -16)),
+        detail_of(event_kind::RETRANSMIT, code::retransmit(2, false, -16)),
         Detail::Retransmit(expected)
     );
     let expected = SendError {
@@ -53,21 +53,24 @@ fn aggregated_events_keep_what_their_code_carries() {
         blocked_us: None,
     };
     assert_eq!(
-        detail_of(signal::SEND_ERROR, 70),
+        detail_of(event_kind::SEND_ERROR, 70),
         Detail::SendError(expected)
     );
-    let expected = Send {
+    let expected = SendOk {
         requested_bytes: None,
         sent_bytes: 700,
     };
-    assert_eq!(detail_of(signal::SEND, code::SENT), Detail::Send(expected));
+    assert_eq!(
+        detail_of(event_kind::SEND, code::SENT),
+        Detail::Send(expected)
+    );
     let expected = Connection {
         from: Some(TcpState::SynSent),
         to: Some(TcpState::Close),
         errno: Some(111),
     };
     assert_eq!(
-        detail_of(signal::CONNECTION, code::connection(2, 7, 111)),
+        detail_of(event_kind::CONNECTION, code::connection(2, 7, 111)),
         Detail::Connection(expected)
     );
     let expected = Reset {
@@ -75,7 +78,7 @@ fn aggregated_events_keep_what_their_code_carries() {
         reason: Some("NO_SOCKET".to_owned()),
     };
     assert_eq!(
-        detail_of(signal::RESET, code::reset(1, 5)),
+        detail_of(event_kind::RESET, code::reset(1, 5)),
         Detail::Reset(expected)
     );
     let expected = Reset {
@@ -83,17 +86,17 @@ fn aggregated_events_keep_what_their_code_carries() {
         reason: None,
     };
     assert_eq!(
-        detail_of(signal::RESET, code::reset(1, NO_U32)),
+        detail_of(event_kind::RESET, code::reset(1, NO_U32)),
         Detail::Reset(expected)
     );
-    let Detail::Device(device) = detail_of(signal::DEVICE, -12_i32 as u32) else {
+    let Detail::Device(device) = detail_of(event_kind::DEVICE, -12_i32 as u32) else {
         panic!()
     };
     assert_eq!(
         (device.name().as_ref(), device.bytes),
         ("ENOMEM", Some(700))
     );
-    let Detail::Drop(dropped) = detail_of(signal::DROP, 64) else {
+    let Detail::Drop(dropped) = detail_of(event_kind::DROP, 64) else {
         panic!()
     };
     assert_eq!(
@@ -110,12 +113,16 @@ fn would_block_and_partial_sends_are_counts() {
         };
         *counted
     };
-    let partial = counted(aggregate(signal::SEND_ERROR, code::PARTIAL_SEND, true));
+    let partial = counted(aggregate(event_kind::SEND_ERROR, code::PARTIAL_SEND, true));
     assert_eq!(
         (partial.kind, partial.code, partial.bytes),
         (CountedKind::PartialSend, None, Some(700))
     );
-    let blocked = counted(aggregate(signal::SEND_ERROR, libc::EAGAIN as u32, false));
+    let blocked = counted(aggregate(
+        event_kind::SEND_ERROR,
+        libc::EAGAIN as u32,
+        false,
+    ));
     assert_eq!(
         (blocked.kind, blocked.code.as_deref()),
         (CountedKind::WouldBlock, Some("EAGAIN"))
@@ -125,7 +132,7 @@ fn would_block_and_partial_sends_are_counts() {
         (Some(1), Some(9), None)
     );
     assert!(matches!(
-        aggregate(signal::SEND_ERROR, libc::EAGAIN as u32, true),
+        aggregate(event_kind::SEND_ERROR, libc::EAGAIN as u32, true),
         Aggregated::Event(_)
     ));
 }
@@ -133,33 +140,36 @@ fn would_block_and_partial_sends_are_counts() {
 #[test]
 fn counts_without_a_flow_are_named_by_their_code() {
     let cases = [
-        (signal::DROP, 64, "QDISC_DROP"),
-        (signal::DROP, NO_U32, "no reason given"),
+        (event_kind::DROP, 64, "QDISC_DROP"),
+        (event_kind::DROP, NO_U32, "no reason given"),
         (
-            signal::RETRANSMIT,
+            event_kind::RETRANSMIT,
             code::retransmit(1, true, -16),
             "rto EBUSY",
         ),
-        (signal::SEND_ERROR, 70, "ECOMM"),
-        (signal::SEND_ERROR, code::PARTIAL_SEND, "partial_send"),
-        (signal::SEND, code::SENT, "sent"),
-        (signal::DEVICE, 1, "NET_XMIT_DROP"),
-        (signal::RESET, code::reset(2, 5), "received NO_SOCKET"),
+        (event_kind::SEND_ERROR, 70, "ECOMM"),
+        (event_kind::SEND_ERROR, code::PARTIAL_SEND, "partial_send"),
+        (event_kind::SEND, code::SENT, "sent"),
+        (event_kind::DEVICE, 1, "NET_XMIT_DROP"),
+        (event_kind::RESET, code::reset(2, 5), "received NO_SOCKET"),
         (
-            signal::CONNECTION,
+            event_kind::CONNECTION,
             code::connection(2, 7, 111),
             "SYN_SENT to CLOSE ECONNREFUSED",
         ),
     ];
-    for (signal, code, name) in cases {
-        let key = CodeKey { signal, code };
+    for (event_kind, code, name) in cases {
+        let key = CodeKey { event_kind, code };
         let counted =
-            counted_by_code(&key, 3, CountedKind::BeyondMap, &Host).expect("a known signal");
+            counted_by_code(&key, 3, CountedKind::BeyondMap, &Host).expect("a known event kind");
         assert_eq!((counted.code.as_deref(), counted.count), (Some(name), 3));
     }
-    let key = CodeKey { signal: 7, code: 0 };
+    let key = CodeKey {
+        event_kind: 7,
+        code: 0,
+    };
     assert_eq!(
         counted_by_code(&key, 3, CountedKind::Benign, &Host),
-        Err(DecodeError::UnknownSignal(7))
+        Err(DecodeError::UnknownEventKind(7))
     );
 }

@@ -288,6 +288,68 @@ fn an_absent_field_or_type_has_no_offset() {
     assert!(offsets.iter().any(|&offset| offset != UNRESOLVED));
 }
 
+/// `struct pt_regs` of arm64: its first registers are an array, in a structure without a name.
+fn registers_of_arm64() -> Btf {
+    let mut writer = Writer::default();
+    let word = writer.int("unsigned long long", 8);
+    let number = writer.int("int", 4);
+    let registers = writer.add("", kind::ARRAY, 0, 0, 0, &[word, number, 31]);
+    let members = [
+        ("regs", registers, 0),
+        ("sp", word, 31 * 64),
+        ("pc", word, 32 * 64),
+        ("pstate", word, 33 * 64),
+    ];
+    let user = writer.members("user_pt_regs", kind::STRUCT, 0, &members);
+    let inner = writer.members("", kind::STRUCT, 0, &members);
+    let union = writer.members(
+        "",
+        kind::UNION,
+        0,
+        &[("user_regs", user, 0), ("", inner, 0)],
+    );
+    let members = [
+        ("", union, 0),
+        ("orig_x0", word, 34 * 64),
+        ("syscallno", number, 35 * 64),
+    ];
+    writer.members("pt_regs", kind::STRUCT, 0, &members);
+    Btf::parse(writer.bytes()).unwrap()
+}
+
+#[test]
+fn an_element_of_an_array_is_found_and_none_beyond_its_end() {
+    let btf = registers_of_arm64();
+    let offset = |path: &'static [&'static str]| {
+        btf.offset(&Field {
+            name: "field",
+            container: "pt_regs",
+            paths: path,
+            form: Form::Plain,
+        })
+    };
+    assert_eq!(offset(&["regs[0]"]), Some(0));
+    assert_eq!(offset(&["di", "regs[5]"]), Some(40));
+    assert_eq!(offset(&["user_regs.regs[30]"]), Some(240));
+    for wrong in [&["regs[31]"], &["sp[0]"], &["regs[x]"], &["regs0]"]] {
+        assert_eq!(offset(wrong), None, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_processor_is_known_by_the_registers_that_it_saves() {
+    use crate::kernel::facts::{BtfFacts, Processor};
+    let facts = BtfFacts::extract(&registers_of_arm64());
+    assert_eq!(facts.processor, Some(Processor::Arm64));
+    let slot = |name| {
+        let index = FIELDS.iter().position(|field| field.name == name);
+        facts.offsets[index.expect("a field")]
+    };
+    assert_eq!([slot("regs_running"), slot("regs_number")], [272, 280]);
+    let other = BtfFacts::extract(&Btf::parse(kernel()).unwrap());
+    assert_eq!(other.processor, None);
+}
+
 #[test]
 fn a_tracepoint_counts_its_arguments_without_the_first() {
     let btf = Btf::parse(kernel()).unwrap();

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use tracer_common::{FIELDS, Field, Form, OFFSET_COUNT, RET_IN_EVENT, SK_IN_EVENT, UNRESOLVED};
+use tracer_common::{
+    FIELDS, Field, Form, OFFSET_COUNT, RET_IN_EVENT, SK_IN_EVENT, SystemCalls, UNRESOLVED,
+};
 
 use crate::kernel::btf::Btf;
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
@@ -81,6 +83,53 @@ fn has_helper(btf: &Btf, name: &str) -> bool {
     btf.has_enum_value("bpf_func_id", &format!("BPF_FUNC_{name}"))
 }
 
+/// A processor whose system calls are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    X86_64,
+    Arm64,
+}
+
+impl Processor {
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+
+    /// As `uname -m` calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+
+    /// How it makes system calls.
+    pub const fn calls(self) -> SystemCalls {
+        match self {
+            Self::X86_64 => SystemCalls::X86_64,
+            Self::Arm64 => SystemCalls::ARM64,
+        }
+    }
+
+    /// Told by the registers that it saves.
+    fn in_btf(btf: &Btf) -> Option<Self> {
+        let saves = |register: &'static [&'static str]| {
+            let field = Field {
+                name: "",
+                container: "pt_regs",
+                paths: register,
+                form: Form::Plain,
+            };
+            btf.offset(&field).is_some()
+        };
+        if saves(&["orig_ax"]) && saves(&["r8"]) {
+            Some(Self::X86_64)
+        } else if saves(&["orig_x0"]) && saves(&["pstate"]) {
+            Some(Self::Arm64)
+        } else {
+            None
+        }
+    }
+}
+
 /// Distance of `struct pt_regs` from the start of a kernel stack (`task_pt_regs` of x86-64). The stack of
 /// interrupts is as large as that of a task (IRQ_STACK_ORDER, THREAD_SIZE_ORDER), and it alone has a type.
 fn registers_offset(btf: &Btf) -> Option<u64> {
@@ -139,7 +188,7 @@ fn timeout_counted_after_sending(btf: &Btf) -> Option<bool> {
 
 /// Numbers in the kernel's BTF that a perf tracepoint's program needs to read a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SteadySends {
+pub struct PerfTracepointSends {
     /// `bpf_rdonly_cast`.
     pub cast: u32,
     /// `struct sock`.
@@ -148,7 +197,7 @@ pub struct SteadySends {
     pub tcp_sock: u32,
 }
 
-impl SteadySends {
+impl PerfTracepointSends {
     /// `None` also when the event is laid out in another way than the program expects.
     fn in_btf(btf: &Btf) -> Option<Self> {
         let lies_at = |path: &'static [&'static str], offset| {
@@ -180,6 +229,8 @@ pub struct BtfFacts {
     pub file_refs_bias: u64,
     /// Each cgroup lists its ancestors as pointers, not as ids.
     pub ancestor_pointers: bool,
+    /// Whose system calls these are; `None`: a processor that this program does not know.
+    pub processor: Option<Processor>,
     /// Where the registers of a system call lie on a task's stack, in bytes from its start.
     pub registers_offset: Option<u64>,
     /// TCP counts a time-out after what it sends; `None`: that does not show.
@@ -187,7 +238,7 @@ pub struct BtfFacts {
     /// A program of a tracepoint can be preempted, and is then skipped for everybody else on that CPU.
     pub preemptible_tracepoints: bool,
     /// How to see sends without that.
-    pub steady_sends: Option<SteadySends>,
+    pub perf_tracepoint_sends: Option<PerfTracepointSends>,
     /// Argument counts of the tracepoints that are there.
     pub tracepoints: BTreeMap<&'static str, usize>,
     /// C types of those arguments.
@@ -211,10 +262,11 @@ impl BtfFacts {
             offsets: btf.offsets().0,
             file_refs_bias: u64::from(btf.offset(&FILE_REF).is_some()),
             ancestor_pointers: btf.offset(&ANCESTOR_POINTERS).is_some(),
+            processor: Processor::in_btf(btf),
             registers_offset: registers_offset(btf),
             timeout_counted_after_sending: timeout_counted_after_sending(btf),
             preemptible_tracepoints: btf.offset(&TRACEPOINT_SRCU).is_some(),
-            steady_sends: SteadySends::in_btf(btf),
+            perf_tracepoint_sends: PerfTracepointSends::in_btf(btf),
             tracepoints: TRACEPOINTS
                 .iter()
                 .filter_map(|&name| Some((name, btf.tracepoint_args(name)?)))

@@ -34,7 +34,7 @@ impl std::error::Error for NetnsError {
 /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Does this process live in a pid namespace of its own? Its pids are then not those that the kernel half sees.
+/// Does this process live in a pid namespace of its own? Its pids are then not those that the BPF programs see.
 pub fn in_pid_namespace(root: &Path) -> bool {
     inode(root.join("proc/self/ns/pid")).is_ok_and(|inode| inode != INITIAL_PID_NAMESPACE)
 }

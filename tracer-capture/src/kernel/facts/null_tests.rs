@@ -8,7 +8,9 @@
 //! where it is deleted.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use crate::sys::bpf;
 
 /// An argument that some kernel passes as null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,24 +201,6 @@ fn zero_map() -> io::Result<OwnedFd> {
     bpf(BPF_MAP_CREATE, &mut attributes)
 }
 
-/// A call of bpf(2) that gives a descriptor.
-fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<OwnedFd> {
-    // SAFETY: pointer and size describe `attributes`; what it points to is borrowed by the caller, and only read.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
-        )
-    };
-    match i32::try_from(fd) {
-        // SAFETY: both commands give a new descriptor, which nobody else has.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,6 +223,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn root_learns_from_this_kernel_what_it_keeps_of_each_argument_that_it_has() {
         if !nix::unistd::geteuid().is_root() {
             return;

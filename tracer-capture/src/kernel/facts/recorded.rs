@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tracer_common::{FIELDS, UNRESOLVED};
 
-use super::{BtfFacts, Facts, Feature, NULLABLE};
+use super::{BtfFacts, Facts, Feature, NULLABLE, Processor};
 use crate::kernel::plan::{FUNCTIONS, TRACEPOINTS};
 
 /// One object, keys in a fixed order.
@@ -66,10 +66,11 @@ fn btf_to_json(btf: &BtfFacts) -> Value {
         "functions": Map::from_iter(functions),
         "file_refs_bias": btf.file_refs_bias,
         "ancestor_pointers": btf.ancestor_pointers,
+        "processor": btf.processor.map(Processor::name),
         "registers_offset": btf.registers_offset,
         "timeout_counted_after_sending": btf.timeout_counted_after_sending,
         "preemptible_tracepoints": btf.preemptible_tracepoints,
-        "steady_sends": btf.steady_sends.map(|ids| json!({
+        "perf_tracepoint_sends": btf.perf_tracepoint_sends.map(|ids| json!({
             "bpf_rdonly_cast": ids.cast,
             "sock": ids.sock,
             "tcp_sock": ids.tcp_sock,
@@ -109,7 +110,7 @@ pub(crate) fn from_json(record: &Value) -> Result<Facts, String> {
             Value::String(why) => Err(why.clone()),
             btf => Ok(btf_from_json(btf)?),
         },
-        ..super::perfect::host()
+        ..super::fixture::host()
     })
 }
 
@@ -129,9 +130,9 @@ fn null_tests_from_json(tests: &Value) -> Option<super::NullTests> {
 }
 
 #[cfg(test)]
-fn steady_sends(ids: &Value) -> Option<super::SteadySends> {
+fn perf_tracepoint_sends(ids: &Value) -> Option<super::PerfTracepointSends> {
     let id = |name: &str| u32::try_from(ids[name].as_u64()?).ok();
-    Some(super::SteadySends {
+    Some(super::PerfTracepointSends {
         cast: id("bpf_rdonly_cast")?,
         sock: id("sock")?,
         tcp_sock: id("tcp_sock")?,
@@ -184,6 +185,12 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
         ancestor_pointers: btf["ancestor_pointers"]
             .as_bool()
             .ok_or("ancestor_pointers was not asked for when this was recorded")?,
+        processor: match btf.get("processor") {
+            None => return Err("processor was not asked for when this was recorded".to_owned()),
+            Some(name) => Processor::ALL
+                .into_iter()
+                .find(|processor| name.as_str() == Some(processor.name())),
+        },
         registers_offset: btf["registers_offset"].as_u64(),
         timeout_counted_after_sending: btf
             .get("timeout_counted_after_sending")
@@ -192,7 +199,7 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
         preemptible_tracepoints: btf["preemptible_tracepoints"]
             .as_bool()
             .ok_or("preemptible_tracepoints was not asked for when this was recorded")?,
-        steady_sends: steady_sends(&btf["steady_sends"]),
+        perf_tracepoint_sends: perf_tracepoint_sends(&btf["perf_tracepoint_sends"]),
         tracepoints: tracepoint_types
             .iter()
             .map(|(&name, types): (_, &Vec<String>)| (name, types.len()))

@@ -70,11 +70,11 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use tracer_common::signal;
+    use tracer_common::event_kind;
 
     use super::*;
-    use crate::kernel::facts::perfect::{host, with_btf};
-    use crate::kernel::plan::Serves;
+    use crate::kernel::facts::fixture::{host, with_btf};
+    use crate::kernel::plan::Purpose;
 
     /// A program that runs until it is dropped.
     struct Running(Rc<Cell<usize>>);
@@ -127,7 +127,7 @@ mod tests {
         sorted.sort_unstable();
         planned.sort_unstable();
         assert_eq!(sorted, planned);
-        let listing = |hook: &Hook| hook.serves.contains(&Serves::Signal(signal::SEND));
+        let listing = |hook: &Hook| hook.serves.contains(&Purpose::Event(event_kind::SEND));
         let seen_twice = running.contains(&"send_length")
             && up.running.iter().filter(|(hook, _)| listing(hook)).count() > 1;
         assert!(!seen_twice, "{running:?}");
@@ -167,15 +167,15 @@ mod tests {
     fn what_was_started_for_a_refused_one_is_stopped_again() {
         let facts = with_btf(|btf| {
             btf.preemptible_tracepoints = true;
-            btf.steady_sends = Some(crate::kernel::facts::SteadySends {
+            btf.perf_tracepoint_sends = Some(crate::kernel::facts::PerfTracepointSends {
                 cast: 1,
                 sock: 2,
                 tcp_sock: 3,
             });
         });
-        let (running, _) = up_without(facts.clone(), &["send_steady"]);
+        let (running, _) = up_without(facts.clone(), &["send_perf"]);
         assert!(running.contains(&"send_length") && !running.contains(&"send_owner"));
-        let (running, _) = up_without(facts, &["send_steady", "send_length"]);
+        let (running, _) = up_without(facts, &["send_perf", "send_length"]);
         assert!(running.contains(&"inet_send") && !running.contains(&"send_owner"));
     }
 

@@ -1,4 +1,4 @@
-//! The loaded kernel half: reads its maps back, walks open files, and lets go.
+//! The loaded BPF programs: reads their maps back, walks open files, and lets go.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,11 +9,11 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use aya::programs::Iter;
 use aya::{Ebpf, Pod};
 use tracer_common::{
-    AggregateKey, AggregateValue, CodeKey, Counters, Holder, START_TICK_NS, Wire, from_bytes,
-    signal,
+    AggregateKey, AggregateValue, CodeKey, Counters, Holder, START_TICK_NS, Wire, event_kind,
+    from_bytes,
 };
 
-use super::{Link, signals_of, take};
+use super::{Link, kinds_of, take};
 use crate::kernel::facts;
 use crate::kernel::plan::{Hook, Plan};
 use crate::kernel::ring::Rings;
@@ -30,7 +30,7 @@ pub(super) struct Plain<T>(pub(super) T);
 // SAFETY: `Wire` promises a plain type without padding for which every bit pattern is valid.
 unsafe impl<T: Wire> Pod for Plain<T> {}
 
-/// The loaded kernel half. Dropping it detaches and frees everything.
+/// The loaded BPF programs. Dropping this detaches and frees everything.
 pub struct Loaded {
     ebpf: Ebpf,
     links: Vec<Link>,
@@ -61,7 +61,7 @@ impl Loaded {
     ) -> Result<Self> {
         let programs = running
             .iter()
-            .map(|(hook, _)| (hook.program, signals_of(hook)))
+            .map(|(hook, _)| (hook.program, kinds_of(hook)))
             .collect();
         let links = running.into_iter().filter_map(|(_, link)| link).collect();
         let rings = Rings::take(&mut ebpf)?;
@@ -97,8 +97,8 @@ impl Loaded {
     }
 
     /// The counters of all CPUs together.
-    pub fn counters(&self) -> Result<[Counters; signal::COUNT]> {
-        let mut totals = [Counters::default(); signal::COUNT];
+    pub fn counters(&self) -> Result<[Counters; event_kind::COUNT]> {
+        let mut totals = [Counters::default(); event_kind::COUNT];
         for (index, total) in totals.iter_mut().enumerate() {
             for cpu in self.counters.get(&(index as u32), 0)?.iter() {
                 total.seen += cpu.0.seen;
@@ -156,18 +156,18 @@ impl Loaded {
         Ok(found)
     }
 
-    /// Runs that the kernel skipped because the program was already running on that CPU, with the signals of
+    /// Runs that the kernel skipped because the program was already running on that CPU, with the event kinds of
     /// the program.
     pub fn misses(&self) -> Vec<(Vec<u32>, Option<u64>)> {
         self.programs
             .iter()
-            .map(|(name, signals)| {
+            .map(|(name, event_kinds)| {
                 let fd = self
                     .ebpf
                     .program(name)
                     .and_then(|program| program.fd().ok());
                 (
-                    signals.clone(),
+                    event_kinds.clone(),
                     fd.and_then(|fd| facts::recursion_misses(fd.as_fd().as_raw_fd())),
                 )
             })
@@ -227,7 +227,7 @@ fn empty(
 fn iterator(ebpf: &mut Ebpf) -> Result<File> {
     let program: &mut Iter = ebpf
         .program_mut("open_sockets")
-        .context("the kernel half has no program open_sockets")?
+        .context("the BPF object has no program open_sockets")?
         .try_into()?;
     let id = program.attach()?;
     Ok(program.take_link(id)?.into_file()?)

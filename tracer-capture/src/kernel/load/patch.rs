@@ -1,4 +1,4 @@
-//! Puts a function of the kernel into the kernel half: the loader library knows helpers only.
+//! Puts a function of the kernel into the BPF programs: the loader library knows helpers only.
 
 use tracer_common::TYPED_CALL;
 

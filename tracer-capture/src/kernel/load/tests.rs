@@ -1,17 +1,21 @@
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 use super::*;
+use object_proof::{Rule, prove, prove_some};
 
 #[test]
 fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
     let totals = [64 << 10, 1 << 20, 8 << 20, (8 << 20) + 12345];
-    let wanted = [signal::FAILURES, signal::FAILURES | 1 << signal::SEND];
+    let wanted = [
+        event_kind::FAILURES,
+        event_kind::FAILURES | 1 << event_kind::SEND,
+    ];
     for (total, wanted) in totals.into_iter().flat_map(|t| wanted.map(|w| (t, w))) {
         let sizes = ring_sizes(total, wanted);
         // A ring that is not wanted is a page beside the others.
         let unused = RINGS
             .iter()
-            .filter(|(_, signal, _)| !has_share(*signal, wanted))
+            .filter(|(_, event_kind, _)| !has_share(*event_kind, wanted))
             .count();
         assert!(
             sizes
@@ -28,7 +32,25 @@ fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
     }
 }
 
-/// Programs of the kernel half: name and instructions of their main function.
+#[test]
+fn an_error_that_only_the_kernel_knows_is_explained() {
+    let error = ProgramError::SyscallError(aya::sys::SyscallError {
+        call: "bpf_link_create",
+        io_error: std::io::Error::from_raw_os_error(524),
+    });
+    match refused(&error) {
+        ProgramVerdict::Refused { errno, text } => {
+            assert_eq!(errno, Some(524));
+            assert!(
+                text.contains("does not support it on this processor"),
+                "{text}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The BPF programs: name and instructions of their main function.
 fn programs() -> Vec<(String, Vec<[u8; 8]>)> {
     let object = object::File::parse(&OBJECT.0).unwrap();
     let mut found = Vec::new();
@@ -83,5 +105,39 @@ fn the_kernel_half_uses_no_atomic_operation_but_addition() {
                 section.name()
             );
         }
+    }
+}
+
+#[test]
+fn no_program_follows_a_null_pointer_or_reads_stack_that_it_has_not_written() {
+    let programs = prove(&OBJECT.0).unwrap();
+    assert!(programs.len() > 30, "{}", programs.len());
+    let followed: usize = programs.iter().map(|(_, found)| found.followed).sum();
+    assert!(followed > 1000, "{followed}");
+    let violations: Vec<_> = programs
+        .iter()
+        .flat_map(|(_, found)| &found.violations)
+        .map(ToString::to_string)
+        .collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+#[test]
+fn a_comparison_with_a_zero_that_is_known_would_be_found_in_the_object() {
+    // The same object, with the zero under another name.
+    let mut object = OBJECT.0.to_vec();
+    let name = b"\0ZERO\0";
+    let places: Vec<_> = (0..object.len() - name.len())
+        .filter(|&at| object[at..].starts_with(name))
+        .collect();
+    for at in places {
+        object[at + 1] = b'H';
+    }
+    let null_on_some_kernel = ["drop_rx_sk", "reset_sent", "reset_sent_reason"];
+    let programs = prove_some(&object, |name| null_on_some_kernel.contains(&name)).unwrap();
+    assert_eq!(programs.len(), null_on_some_kernel.len());
+    for (name, found) in programs {
+        let mut rules = found.violations.iter().map(|violation| violation.rule);
+        assert!(rules.any(|rule| rule == Rule::Unproven), "{name}");
     }
 }

@@ -1,8 +1,8 @@
 //! What the kernel's helpers give the programs, and what it costs the user where they are not there.
 
-use tracer_common::{ability, signal};
+use tracer_common::{ability, event_kind};
 
-use super::{Loss, OWNERS_BY_ADDRESS, Serves, Wanted};
+use super::{Loss, OWNERS_BY_ADDRESS, Purpose, Wanted, sends};
 use crate::kernel::facts::{BtfFacts, Feature};
 
 /// Bits of [`ability`] for the programs.
@@ -38,6 +38,23 @@ pub(super) fn registers_offset(btf: &BtfFacts, abilities: u64) -> u64 {
     }
 }
 
+/// Why the registers of a caller cannot be read, where nothing else tells what a send was asked for: functions
+/// of the protocols are given the message.
+pub(super) fn requests_unseen(btf: &BtfFacts, abilities: u64) -> Option<String> {
+    if !btf.tracepoints.contains_key(sends::TRACEPOINT) {
+        None
+    } else if btf.processor.is_none() {
+        Some("the system calls of this processor are not known to this version".to_owned())
+    } else if abilities & ability::TASK_REGISTERS == 0 && registers_offset(btf, abilities) == 0 {
+        Some(format!(
+            "this kernel lacks {}, and the size of its stacks is not in its BTF",
+            Feature::TaskRegisters.name()
+        ))
+    } else {
+        None
+    }
+}
+
 /// What the user misses, where another way gives less.
 pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
     const NEWER: &str = "a newer kernel; nothing can be set here";
@@ -55,7 +72,7 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
     };
     if lacks(ability::SOCKET_STORAGE) {
         lose(
-            Serves::Owner,
+            Purpose::Owner,
             format!(
                 "owners of more than {OWNERS_BY_ADDRESS} sockets at once (those asked about last are kept)"
             ),
@@ -64,28 +81,26 @@ pub(super) fn losses(btf: &BtfFacts, wanted: Wanted) -> Vec<Loss> {
     }
     if lacks(ability::SOCKET_COOKIE) {
         lose(
-            Serves::Owner,
+            Purpose::Owner,
             "flow.socket is null until somebody asks for the socket's id (`ss -e`)".to_owned(),
             format!("this kernel lacks {}", Feature::SocketCookie.name()),
         );
     }
-    if wanted.has(signal::RETRANSMIT) && btf.timeout_counted_after_sending.is_none() {
+    if wanted.has(event_kind::RETRANSMIT) && btf.timeout_counted_after_sending.is_none() {
         lose(
-            Serves::Signal(signal::RETRANSMIT),
+            Purpose::Event(event_kind::RETRANSMIT),
             "retransmit.attempt of a time-out is null".to_owned(),
             "this kernel's BTF does not tell whether a time-out is counted before what it sends"
                 .to_owned(),
         );
     }
-    let registers = !lacks(ability::TASK_REGISTERS) || registers_offset(btf, abilities) != 0;
-    if wanted.has(signal::SEND_ERROR) && !registers {
+    if wanted.has(event_kind::SEND_ERROR)
+        && let Some(why) = requests_unseen(btf, abilities)
+    {
         lose(
-            Serves::Signal(signal::SEND_ERROR),
-            "send_error.requested_bytes and flow.remote of an unconnected send are null".to_owned(),
-            format!(
-                "this kernel lacks {}, and the size of its stacks is not in its BTF",
-                Feature::TaskRegisters.name()
-            ),
+            Purpose::Event(event_kind::SEND_ERROR),
+            "send_error.requested_bytes and flow.remote of a datagram are null".to_owned(),
+            why,
         );
     }
     losses

@@ -12,7 +12,7 @@ pub enum PlanError {
     NoBtf(String),
     /// The kernel lacks these.
     TooOld(Vec<Feature>),
-    /// None of the wanted signals has a hook.
+    /// None of the wanted event kinds has a hook.
     NoHooks(Vec<Loss>),
     /// The hard limit of open files is below [`NEEDED_FILES`].
     FileLimit(u64),
@@ -38,10 +38,12 @@ impl fmt::Display for PlanError {
                 let why: Vec<_> = losses.iter().map(|loss| loss.why.as_str()).collect();
                 write!(
                     f,
-                    "this kernel has no hook for any wanted signal ({}); ",
+                    "this kernel has no hook for any wanted event kind ({}); ",
                     why.join("; ")
                 )?;
-                f.write_str("ask for other signals, or run `sendtrace doctor` to see which it has")
+                f.write_str(
+                    "ask for other event kinds, or run `sendtrace doctor` to see which it has",
+                )
             }
             Self::FileLimit(hard) => write!(
                 f,

@@ -27,7 +27,7 @@ macro_rules! around_sends {
 
 /// Programs that make sense of a `struct sock`.
 const SOCKET_PROGRAMS: &[&str] = around_sends!(
-    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_steady", "lsm_refusal"]
+    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_perf", "lsm_refusal"]
     ["drop_rx_sk", "drop_reason", "drop_location", "reset_sent_reason", "reset_sent", "reset_received", "set_state"]
 );
 /// Programs that may meet a socket in TIME_WAIT or a request, which are smaller structures: without the state
@@ -337,7 +337,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_orig_ax",
+        "regs_number",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -345,7 +345,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_ax",
+        "regs_running",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -353,7 +353,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_cs",
+        "regs_mode",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -361,7 +361,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_di",
+        "regs_arg0",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -369,7 +369,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_si",
+        "regs_arg1",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -377,7 +377,7 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_dx",
+        "regs_arg2",
         &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
@@ -385,12 +385,12 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule(
-        "regs_r8",
+        "regs_arg4",
         &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
         &[],
     ),
     Rule(
-        "regs_r9",
+        "regs_arg5",
         &["send_error.requested_bytes and flow.remote of an unconnected sendto"],
         &[],
     ),

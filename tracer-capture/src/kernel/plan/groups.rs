@@ -1,9 +1,9 @@
 //! The table of hooks: one line per purpose, its candidates best first.
 
-use tracer_common::{owner_end, signal};
+use tracer_common::{event_kind, owner_end};
 
 use super::sends::REMEDY;
-use super::{Kind, Need, Serves};
+use super::{Kind, Need, Purpose};
 
 /// A purpose, the place it hooks, and the programs that fit the known prototypes of that place.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Group {
     /// Short name for people.
     pub name: &'static str,
     /// What it is for; the first is the one that a loss is booked on.
-    pub serves: &'static [Serves],
+    pub serves: &'static [Purpose],
     pub kind: Kind,
     /// Tracepoint, iterator target or kernel function.
     pub attach: &'static str,
@@ -43,7 +43,7 @@ const POLICY: &str =
 pub static GROUPS: &[Group] = &[
     Group {
         name: "retransmit",
-        serves: &[Serves::Signal(signal::RETRANSMIT)],
+        serves: &[Purpose::Event(event_kind::RETRANSMIT)],
         kind: Kind::TpBtf,
         attach: "tcp_retransmit_skb",
         need: Need::Required,
@@ -64,7 +64,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "retransmit of SYN-ACK",
-        serves: &[Serves::Signal(signal::RETRANSMIT)],
+        serves: &[Purpose::Event(event_kind::RETRANSMIT)],
         kind: Kind::TpBtf,
         attach: "tcp_retransmit_synack",
         need: Need::Required,
@@ -79,9 +79,9 @@ pub static GROUPS: &[Group] = &[
     Group {
         name: "result of a send",
         serves: &[
-            Serves::Signal(signal::SEND_ERROR),
-            Serves::Signal(signal::SEND),
-            Serves::Owner,
+            Purpose::Event(event_kind::SEND_ERROR),
+            Purpose::Event(event_kind::SEND),
+            Purpose::Owner,
         ],
         kind: Kind::TpBtf,
         attach: "sock_send_length",
@@ -96,7 +96,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "send refused by policy",
-        serves: &[Serves::Signal(signal::SEND_ERROR)],
+        serves: &[Purpose::Event(event_kind::SEND_ERROR)],
         kind: Kind::Fexit,
         attach: "security_socket_sendmsg",
         need: Need::Optional,
@@ -110,7 +110,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "dropped packet",
-        serves: &[Serves::Signal(signal::DROP), Serves::DeviceOwner],
+        serves: &[Purpose::Event(event_kind::DROP), Purpose::DeviceOwner],
         kind: Kind::TpBtf,
         attach: "kfree_skb",
         need: Need::Required,
@@ -138,7 +138,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "transmit error",
-        serves: &[Serves::Signal(signal::DEVICE)],
+        serves: &[Purpose::Event(event_kind::DEVICE)],
         kind: Kind::TpBtf,
         attach: "net_dev_xmit",
         need: Need::Required,
@@ -152,7 +152,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "transmit timeout",
-        serves: &[Serves::Signal(signal::DEVICE)],
+        serves: &[Purpose::Event(event_kind::DEVICE)],
         kind: Kind::TpBtf,
         attach: "net_dev_xmit_timeout",
         need: Need::Required,
@@ -166,7 +166,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "reset sent",
-        serves: &[Serves::Signal(signal::RESET)],
+        serves: &[Purpose::Event(event_kind::RESET)],
         kind: Kind::TpBtf,
         attach: "tcp_send_reset",
         need: Need::Required,
@@ -187,7 +187,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "reset received",
-        serves: &[Serves::Signal(signal::RESET)],
+        serves: &[Purpose::Event(event_kind::RESET)],
         kind: Kind::TpBtf,
         attach: "tcp_receive_reset",
         need: Need::Required,
@@ -201,7 +201,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "connection state",
-        serves: &[Serves::Signal(signal::CONNECTION), Serves::Owner],
+        serves: &[Purpose::Event(event_kind::CONNECTION), Purpose::Owner],
         kind: Kind::TpBtf,
         attach: "inet_sock_set_state",
         need: Need::Required,
@@ -215,7 +215,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "sockets already open",
-        serves: &[Serves::Owner],
+        serves: &[Purpose::Owner],
         kind: Kind::Iter,
         attach: "task_file",
         need: Need::Required,
@@ -230,7 +230,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "accept",
-        serves: &[Serves::Owner],
+        serves: &[Purpose::Owner],
         kind: Kind::Fexit,
         attach: "inet_csk_accept",
         need: Need::Optional,
@@ -251,7 +251,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "end of a socket",
-        serves: &[Serves::OwnerEnd],
+        serves: &[Purpose::OwnerEnd],
         kind: Kind::Fexit,
         attach: "inet_sock_destruct",
         need: Need::Optional,
@@ -266,7 +266,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "end of a TCP socket",
-        serves: &[Serves::OwnerEnd],
+        serves: &[Purpose::OwnerEnd],
         kind: Kind::TpBtf,
         attach: "tcp_destroy_sock",
         need: Need::Optional,
@@ -280,7 +280,7 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         name: "fork",
-        serves: &[Serves::Follow],
+        serves: &[Purpose::Follow],
         kind: Kind::TpBtf,
         attach: "sched_process_fork",
         need: Need::Required,

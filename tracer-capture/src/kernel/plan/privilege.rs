@@ -93,9 +93,10 @@ pub fn privileges(facts: &Facts) -> Privileges {
 mod tests {
     use super::*;
     use crate::kernel::facts::Capabilities;
-    use crate::kernel::facts::perfect::host;
+    use crate::kernel::facts::fixture::host;
 
     #[test]
+    #[ignore = "needs root"]
     fn root_of_the_host_may_trace_and_nothing_is_missing() {
         let found = privileges(&host());
         assert!(found.sufficient() && found.missing.is_empty());

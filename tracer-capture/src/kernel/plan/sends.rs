@@ -1,10 +1,10 @@
 //! Where the kernel has no tracepoint for the return of every send (before 6.3), or refuses its program: the
 //! functions of the protocols, which together see every send once.
 
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use super::choose::choose;
-use super::{Choice, Group, Kind, Need, Serves, Variant, steady};
+use super::{Choice, Group, Kind, Need, Purpose, Variant, perf_tracepoint};
 use crate::kernel::facts::{BtfFacts, Facts};
 
 /// The program that sees the sends of all families that have no other.
@@ -17,14 +17,14 @@ pub(super) const TRACEPOINT: &str = "sock_send_length";
 pub(super) const REMEDY: &str = "a kernel or policy that allows fexit programs, or a kernel with the \
                       tracepoint sock_send_length (6.3 and later)";
 
-const WITH_OWNER: &[Serves] = &[
-    Serves::Signal(signal::SEND_ERROR),
-    Serves::Signal(signal::SEND),
-    Serves::Owner,
+const WITH_OWNER: &[Purpose] = &[
+    Purpose::Event(event_kind::SEND_ERROR),
+    Purpose::Event(event_kind::SEND),
+    Purpose::Owner,
 ];
-const WITHOUT_OWNER: &[Serves] = &[
-    Serves::Signal(signal::SEND_ERROR),
-    Serves::Signal(signal::SEND),
+const WITHOUT_OWNER: &[Purpose] = &[
+    Purpose::Event(event_kind::SEND_ERROR),
+    Purpose::Event(event_kind::SEND),
 ];
 
 macro_rules! group {
@@ -150,7 +150,7 @@ pub(super) fn choices(
     is_wanted: impl Fn(&Group) -> bool,
 ) -> Vec<Choice> {
     let mut refused = Vec::new();
-    if let Some([owner, event]) = steady::choices(facts, btf, &is_wanted) {
+    if let Some([owner, event]) = perf_tracepoint::choices(facts, btf, &is_wanted) {
         if event.hook.is_some() {
             return vec![owner, event];
         }

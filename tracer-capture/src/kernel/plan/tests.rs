@@ -4,12 +4,12 @@ mod older;
 
 use super::*;
 use crate::kernel::facts::Limit;
-use crate::kernel::facts::perfect::{host, with_btf};
+use crate::kernel::facts::fixture::{host, with_btf};
 
 mod null;
+mod perf_tracepoint;
 mod refused;
 mod sends;
-mod steady;
 
 /// The tracepoint of sends.
 const SENDS_AT: &str = "sock_send_length";
@@ -43,7 +43,7 @@ fn difference(facts: &Facts) -> (Vec<&'static str>, Vec<&'static str>, Vec<Loss>
 
 /// The tracepoints that a host with everything uses and that nothing stands in for.
 fn tracepoints() -> impl Iterator<Item = &'static str> {
-    let for_older = |group: &Group| group.serves == [Serves::OwnerEnd];
+    let for_older = |group: &Group| group.serves == [Purpose::OwnerEnd];
     let alone = TRACEPOINTS.iter().copied().filter(|name| *name != SENDS_AT);
     alone.filter(move |tracepoint| {
         GROUPS
@@ -268,7 +268,7 @@ fn without_the_iterator_older_sockets_have_no_owner_at_first() {
     });
     let (gone, new, losses) = difference(&facts);
     assert_eq!((gone, new, losses.len()), (vec!["open_sockets"], vec![], 1));
-    assert_eq!(losses[0].serves, Serves::Owner);
+    assert_eq!(losses[0].serves, Purpose::Owner);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
         .iter()
         .chain(SENDS)
         .chain(OTHER_SENDS)
-        .chain(STEADY)
+        .chain(PERF_TRACEPOINT)
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();
@@ -337,35 +337,35 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
 #[test]
 fn names_that_cannot_be_read_are_losses_of_names_only() {
     type Change = fn(&mut Facts);
-    let cases: [(Change, Serves, &str); 6] = [
+    let cases: [(Change, Purpose, &str); 6] = [
         (
             |facts| facts.cgroup2 = None,
-            Serves::Owner,
+            Purpose::Owner,
             "owner.cgroup is null",
         ),
         (
             |facts| facts.tick_ns = None,
-            Serves::Signal(signal::RETRANSMIT),
+            Purpose::Event(event_kind::RETRANSMIT),
             "tcp.rto_us",
         ),
         (
             |facts| facts.kernel_addresses = Some(false),
-            Serves::Signal(signal::DROP),
+            Purpose::Event(event_kind::DROP),
             "drop.location is null",
         ),
         (
             |facts| facts.kptr_restrict = Some(2),
-            Serves::Signal(signal::DROP),
+            Purpose::Event(event_kind::DROP),
             "drop.location is null",
         ),
         (
             |facts| facts.btf.as_mut().unwrap().drop_reasons = None,
-            Serves::Signal(signal::DROP),
+            Purpose::Event(event_kind::DROP),
             "names of drop reasons",
         ),
         (
             |facts| facts.btf.as_mut().unwrap().reset_reasons = None,
-            Serves::Signal(signal::RESET),
+            Purpose::Event(event_kind::RESET),
             "names of reset reasons",
         ),
     ];
@@ -405,19 +405,19 @@ fn facts_that_decide_nothing_change_nothing() {
 fn only_what_is_wanted_is_planned_and_owners_always() {
     let owners = ["send_length", "set_state", "open_sockets", "accept2"];
     for (number, own) in [
-        (signal::RETRANSMIT, &["retransmit_err", "synack"][..]),
-        (signal::SEND_ERROR, &["lsm_refusal"]),
-        (signal::DROP, &["drop_rx_sk"]),
+        (event_kind::RETRANSMIT, &["retransmit_err", "synack"][..]),
+        (event_kind::SEND_ERROR, &["lsm_refusal"]),
+        (event_kind::DROP, &["drop_rx_sk"]),
         // The drop of a packet tells whose it was.
-        (signal::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
-        (signal::RESET, &["reset_sent_reason", "reset_received"]),
-        (signal::CONNECTION, &[]),
-        (signal::SEND, &[]),
+        (event_kind::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
+        (event_kind::RESET, &["reset_sent_reason", "reset_received"]),
+        (event_kind::CONNECTION, &[]),
+        (event_kind::SEND, &[]),
     ] {
         let plan = plan(
             &host(),
             Wanted {
-                signals: 1 << number,
+                event_kinds: 1 << number,
                 follow: false,
             },
         )
@@ -431,7 +431,7 @@ fn only_what_is_wanted_is_planned_and_owners_always() {
 }
 
 #[test]
-fn a_loss_of_an_unwanted_signal_is_none() {
+fn a_loss_of_an_unwanted_event_kind_is_none() {
     let facts = with_btf(|btf| {
         btf.tracepoints.remove("kfree_skb");
         btf.drop_reasons = None;
@@ -439,7 +439,7 @@ fn a_loss_of_an_unwanted_signal_is_none() {
     let plan = plan(
         &facts,
         Wanted {
-            signals: 1 << signal::RESET,
+            event_kinds: 1 << event_kind::RESET,
             follow: false,
         },
     )
@@ -448,14 +448,14 @@ fn a_loss_of_an_unwanted_signal_is_none() {
 }
 
 #[test]
-fn losing_the_only_wanted_signal_is_an_error_that_says_why() {
+fn losing_the_only_wanted_event_kind_is_an_error_that_says_why() {
     let facts = with_btf(|btf| {
         btf.tracepoints.remove("kfree_skb");
     });
     let error = plan(
         &facts,
         Wanted {
-            signals: 1 << signal::DROP,
+            event_kinds: 1 << event_kind::DROP,
             follow: false,
         },
     )
@@ -468,14 +468,14 @@ fn losing_the_only_wanted_signal_is_an_error_that_says_why() {
 }
 
 #[test]
-fn an_optional_hook_alone_does_not_make_a_signal_seen() {
+fn an_optional_hook_alone_does_not_make_an_event_kind_seen() {
     let facts = with_btf(|btf| {
         btf.tracepoints.remove(SENDS_AT);
         btf.functions
             .retain(|name, _| *name == "security_socket_sendmsg");
     });
     let wanted = Wanted {
-        signals: 1 << signal::SEND_ERROR,
+        event_kinds: 1 << event_kind::SEND_ERROR,
         follow: false,
     };
     assert!(matches!(plan(&facts, wanted), Err(PlanError::NoHooks(_))));

@@ -1,10 +1,10 @@
 //! Each program of each recorded kernel is refused in turn: only itself is lost, and what can takes its place.
 
-use tracer_common::signal;
+use tracer_common::event_kind;
 
 use super::{EVERYTHING, recorded, records};
 use crate::kernel::facts::{Facts, ProgramVerdict};
-use crate::kernel::plan::{Choice, Hook, Kind, Need, Plan, Serves, plan};
+use crate::kernel::plan::{Choice, Hook, Kind, Need, Plan, Purpose, plan};
 
 /// The facts once the kernel has refused this program too.
 fn refusing(facts: &Facts, program: &str) -> Facts {
@@ -18,7 +18,7 @@ fn refusing(facts: &Facts, program: &str) -> Facts {
 }
 
 fn sees_sends(hook: &Hook) -> bool {
-    hook.serves.contains(&Serves::Signal(signal::SEND))
+    hook.serves.contains(&Purpose::Event(event_kind::SEND))
 }
 
 /// Every send is seen by one program: at the tracepoint in one of its two forms, or at the functions.
@@ -83,12 +83,16 @@ fn on_each_recorded_kernel_a_refused_program_costs_only_itself_and_what_can_take
                     "{about}: {new:?}"
                 );
             }
-            for signal in 0..signal::COUNT as u32 {
+            for event_kind in 0..event_kind::COUNT as u32 {
                 let alone = whole.hooks().filter(|other| {
-                    other.serves.contains(&Serves::Signal(signal)) && other.need == Need::Required
+                    other.serves.contains(&Purpose::Event(event_kind))
+                        && other.need == Need::Required
                 });
                 let may_go = alone.count() == 1 && new.is_empty();
-                assert!(left.sees(signal) || may_go, "{about}: signal {signal}");
+                assert!(
+                    left.sees(event_kind) || may_go,
+                    "{about}: event kind {event_kind}"
+                );
             }
 
             // One loss more at most, its own, and in the kernel's words.

@@ -23,9 +23,9 @@ fn neighbour(state: u16, link_address: Option<&str>) -> Neighbour {
     }
 }
 
-fn neighbour_change(what: Option<What>) -> NeighbourChange {
+fn neighbour_change(what: Option<ChangeKind>) -> NeighbourChange {
     match what {
-        Some(What::Neighbour(change)) => change,
+        Some(ChangeKind::Neighbour(change)) => change,
         other => panic!("a neighbour was expected: {other:?}"),
     }
 }
@@ -36,7 +36,7 @@ fn an_announcement_that_repeats_what_is_known_is_no_change() {
     let first = known.change(libc::RTM_NEWLINK, &message(3));
     assert!(matches!(
         first,
-        Some(What::Link(LinkChange {
+        Some(ChangeKind::Link(LinkChange {
             action: Action::New,
             ..
         }))
@@ -55,7 +55,7 @@ fn a_link_that_went_down_says_what_changed() {
         flags: 0x1003,
         ..link(2)
     };
-    let Some(What::Link(change)) = known.link(down) else {
+    let Some(ChangeKind::Link(change)) = known.link(down) else {
         panic!("a change")
     };
     assert_eq!(
@@ -78,7 +78,7 @@ fn what_was_missed_in_an_overrun_is_told_afterwards() {
     let told: Vec<_> = found
         .iter()
         .map(|what| match what {
-            What::Link(link) => (link.ifindex, link.action),
+            ChangeKind::Link(link) => (link.ifindex, link.action),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -126,7 +126,7 @@ fn a_flood_is_cut_and_counted_when_its_second_is_over() {
     let flood = |count: u64| {
         (0..count)
             .map(|_| {
-                What::Route(RouteChange {
+                ChangeKind::Route(RouteChange {
                     action: Action::New,
                     route: route::tests::any(),
                 })
@@ -135,7 +135,7 @@ fn a_flood_is_cut_and_counted_when_its_second_is_over() {
     };
     assert_eq!(rate.limit(flood(150), SECOND_NS).len(), 150);
     assert_eq!(rate.limit(flood(150), SECOND_NS + 1).len(), 50);
-    let address = What::Address(AddressChange::default());
+    let address = ChangeKind::Address(AddressChange::default());
     assert_eq!(rate.limit(vec![address], SECOND_NS + 2).len(), 1);
     let told = rate.limit(Vec::new(), 2 * SECOND_NS);
     let lost = LostChanges {
@@ -144,6 +144,6 @@ fn a_flood_is_cut_and_counted_when_its_second_is_over() {
         count: Some(100),
         ..LostChanges::default()
     };
-    assert_eq!(told, [What::Lost(lost)]);
+    assert_eq!(told, [ChangeKind::Lost(lost)]);
     assert_eq!(rate.limit(Vec::new(), 3 * SECOND_NS), []);
 }

@@ -5,10 +5,10 @@ use std::os::fd::AsFd as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::*;
-use tracer_model::samples::{Action, What};
+use tracer_model::samples::{Action, ChangeKind};
 
 /// Drains until `is_it` finds what it looks for.
-fn wait_for<T>(changes: &mut Changes, mut is_it: impl FnMut(&What) -> Option<T>) -> T {
+fn wait_for<T>(changes: &mut Changes, mut is_it: impl FnMut(&ChangeKind) -> Option<T>) -> T {
     let deadline = Instant::now() + SOON;
     let mut seen = Vec::new();
     loop {
@@ -25,6 +25,7 @@ fn wait_for<T>(changes: &mut Changes, mut is_it: impl FnMut(&What) -> Option<T>)
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_changes_of_the_network_are_heard_without_privileges() {
     in_a_namespace(&["ip"], || {
         let mut changes = Changes::open().unwrap();
@@ -33,7 +34,7 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
 
         ip("route add 192.0.2.0/24 via 10.9.0.2 dev va metric 7");
         let route = wait_for(&mut changes, |what| match what {
-            What::Route(change) if change.route.destination == "192.0.2.0/24" => {
+            ChangeKind::Route(change) if change.route.destination == "192.0.2.0/24" => {
                 Some(change.clone())
             }
             _ => None,
@@ -48,7 +49,9 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
 
         ip("addr add 10.9.0.5/24 dev va");
         let address = wait_for(&mut changes, |what| match what {
-            What::Address(address) if address.address == "10.9.0.5/24" => Some(address.clone()),
+            ChangeKind::Address(address) if address.address == "10.9.0.5/24" => {
+                Some(address.clone())
+            }
             _ => None,
         });
         assert_eq!(
@@ -60,7 +63,7 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
         let udp = UdpSocket::bind("10.9.0.1:0").unwrap();
         udp.send_to(b"x", "10.9.0.77:9").unwrap();
         let neighbour = wait_for(&mut changes, |what| match what {
-            What::Neighbour(one) if one.address == "10.9.0.77" => Some(one.clone()),
+            ChangeKind::Neighbour(one) if one.address == "10.9.0.77" => Some(one.clone()),
             _ => None,
         });
         assert_eq!(
@@ -70,7 +73,7 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
 
         ip("link set vb down");
         let link = wait_for(&mut changes, |what| match what {
-            What::Link(link) if link.interface.as_deref() == Some("va") => Some(link.clone()),
+            ChangeKind::Link(link) if link.interface.as_deref() == Some("va") => Some(link.clone()),
             _ => None,
         });
         assert_eq!(link.action, Action::Changed);
@@ -78,13 +81,14 @@ fn root_changes_of_the_network_are_heard_without_privileges() {
 
         ip("link del vb");
         wait_for(&mut changes, |what| match what {
-            What::Link(link) if link.action == Action::Del => Some(()),
+            ChangeKind::Link(link) if link.action == Action::Del => Some(()),
             _ => None,
         });
     });
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_an_overrun_of_changes_is_told_and_the_links_are_looked_at_again() {
     in_a_namespace(&["ip"], || {
         let mut changes = Changes::open().unwrap();
@@ -109,17 +113,17 @@ fn root_an_overrun_of_changes_is_told_and_the_links_are_looked_at_again() {
             .collect();
         let lost = found
             .iter()
-            .filter(|what| matches!(what, What::Lost(lost) if lost.why == "overrun"));
+            .filter(|what| matches!(what, ChangeKind::Lost(lost) if lost.why == "overrun"));
         assert_eq!(lost.count(), 1);
         assert!(
             found
                 .iter()
-                .any(|what| matches!(what, What::Link(link) if link.mtu == Some(1400)))
+                .any(|what| matches!(what, ChangeKind::Link(link) if link.mtu == Some(1400)))
         );
         // Routes beyond the rate are counted.
         let later = changes.drain(3_000_000_000);
         let rate = later.iter().find_map(|change| match &change.what {
-            What::Lost(lost) if lost.why == "rate" => lost.count,
+            ChangeKind::Lost(lost) if lost.why == "rate" => lost.count,
             _ => None,
         });
         assert!(rate.is_some_and(|count| count > 500), "{later:?}");
@@ -127,6 +131,7 @@ fn root_an_overrun_of_changes_is_told_and_the_links_are_looked_at_again() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn root_routes_that_somebody_made_are_described_once_unless_there_are_too_many() {
     in_a_namespace(&["ip"], || {
         ip("route add default via 10.9.0.2 metric 7 mtu 1400");

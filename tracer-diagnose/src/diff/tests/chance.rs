@@ -4,9 +4,9 @@ use crate::diff::statistics::{Counts, dispersion};
 use crate::diff::{Verdict, judge_rate, judge_times};
 
 /// The same numbers each time (xorshift64*).
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// Evenly from 0 to 1.
     fn next(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
@@ -35,13 +35,10 @@ const PAIRS: u32 = 2000;
 
 /// Of 2000 pairs, the parts that are called different, unchanged and too little.
 fn judged(all: f64, times: f64, burst: f64) -> [f64; 3] {
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
     let mut found = [0.0; 3];
     for _ in 0..PAIRS {
-        let (one, other) = (
-            dice.recording(all, burst),
-            dice.recording(all * times, burst),
-        );
+        let (one, other) = (rng.recording(all, burst), rng.recording(all * times, burst));
         let sum = |pieces: &[(f64, f64)]| pieces.iter().map(|piece| piece.0).sum();
         let counts = Counts {
             before: sum(&one),
@@ -92,14 +89,14 @@ fn a_doubling_is_seen_where_there_are_enough() {
 
 #[test]
 fn times_of_the_same_kind_are_rarely_called_different() {
-    let mut dice = Dice(42);
+    let mut rng = Rng(42);
     for (count, pairs) in [(8, 20_000), (30, 20_000), (200, 2_000)] {
         let mut different = 0;
         for _ in 0..pairs {
             let mut times = || {
                 // Most are short, some are very long, many are the same: as time-outs are.
                 let mut times: Vec<f64> = (0..count)
-                    .map(|_| 0.2 * 2_f64.powf((-dice.next().ln() * 2.0).floor().min(9.0)))
+                    .map(|_| 0.2 * 2_f64.powf((-rng.next().ln() * 2.0).floor().min(9.0)))
                     .collect();
                 times.sort_by(f64::total_cmp);
                 times

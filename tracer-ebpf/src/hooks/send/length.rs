@@ -27,17 +27,17 @@ fn returned(sk: Arg, ret: i32) -> i32 {
         owner::sent(sk);
     }
     // Read once: the verifier removes what is off, and a second load would stay.
-    let signals = config!(signals);
+    let event_kinds = config!(event_kinds);
     if ret < 0 {
-        if signals & (1 << SEND_ERROR) != 0 {
+        if event_kinds & (1 << SEND_ERROR) != 0 {
             send_failed(sk, ret);
         }
         return 0;
     }
-    if signals & (1 << SEND) != 0 {
+    if event_kinds & (1 << SEND) != 0 {
         send_succeeded(sk, ret);
     }
-    if signals & (1 << SEND_ERROR) != 0 {
+    if event_kinds & (1 << SEND_ERROR) != 0 {
         let is_stream = load!(sk, sk_type: u16) == Some(SOCK_STREAM);
         if is_stream && syscall::may_be_partial(sk, ret as u32) {
             partly_sent(sk, ret as u64);
@@ -55,7 +55,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
     let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         Asked::UNKNOWN
     } else {
-        Asked::by_caller(syscall::request(task, sk))
+        Asked::from_caller(syscall::request(task, sk))
     };
     failed::<true>(sk, errno, task, asked, Place::Send);
     0
@@ -64,7 +64,7 @@ fn send_failed(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     sent::<true>(sk, ret as u32 as u64, task, asked, Place::Send);
     0
 }
@@ -72,7 +72,7 @@ fn send_succeeded(sk: Ptr, ret: i32) -> i32 {
 #[inline(never)]
 fn partly_sent(sk: Ptr, sent: u64) -> i32 {
     let task = current_task();
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let asked = Asked::from_caller(syscall::request(task, sk));
     partial::<true>(sk, sent, task, asked, Place::Send);
     0
 }

@@ -28,7 +28,7 @@ pub fn lsm_refusal(ctx: FExitContext) -> i32 {
     if config!(other_sends) != 0 && !has_program(socket::family(sk)) {
         return 0;
     }
-    let asked = Asked::by_message(msg, size as u32 as u64);
+    let asked = Asked::from_msghdr(msg, size as u32 as u64);
     let errno = ret.unsigned_abs();
     failed::<true>(sk, errno, current_task(), asked, Place::LsmRefusal);
     0

@@ -176,8 +176,8 @@ fn other(sock: Arg, ret: i32) -> i32 {
     if has_program(socket::family(sk)) {
         return 0;
     }
-    let signals = config!(signals);
-    if signals & (1 << SEND_ERROR | 1 << SEND) != 0 {
+    let event_kinds = config!(event_kinds);
+    if event_kinds & (1 << SEND_ERROR | 1 << SEND) != 0 {
         other_returned(sk, ret);
     }
     0
@@ -196,19 +196,19 @@ pub(super) fn has_program(family: u16) -> bool {
 #[inline(never)]
 fn other_returned(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
-    let signals = config!(signals);
-    let asked = Asked::by_caller(syscall::request(task, sk));
+    let event_kinds = config!(event_kinds);
+    let asked = Asked::from_caller(syscall::request(task, sk));
     if ret < 0 {
-        if signals & (1 << SEND_ERROR) != 0 {
+        if event_kinds & (1 << SEND_ERROR) != 0 {
             failed::<true>(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
         }
         return 0;
     }
     let taken = ret as u32 as u64;
-    if signals & (1 << SEND) != 0 {
+    if event_kinds & (1 << SEND) != 0 {
         sent::<true>(sk, taken, task, asked, Place::OtherSend);
     }
-    if signals & (1 << SEND_ERROR) != 0 && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
+    if event_kinds & (1 << SEND_ERROR) != 0 && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         partial::<true>(sk, taken, task, asked, Place::OtherSend);
     }
     0
@@ -251,17 +251,17 @@ fn returned<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: 
     if socket::is_ip(socket::family(sk)) {
         owner::sent(sk);
     }
-    let signals = config!(signals);
+    let event_kinds = config!(event_kinds);
     if ret < 0 {
-        if signals & (1 << SEND_ERROR) != 0 {
+        if event_kinds & (1 << SEND_ERROR) != 0 {
             send_failed::<MESSAGE>(sk, msg, size, ret, place);
         }
         return 0;
     }
-    if signals & (1 << SEND) != 0 {
+    if event_kinds & (1 << SEND) != 0 {
         send_succeeded::<MESSAGE>(sk, msg, size, ret, place);
     }
-    if signals & (1 << SEND_ERROR) != 0
+    if event_kinds & (1 << SEND_ERROR) != 0
         && (ret as u64) < size
         && load!(sk, sk_type: u16) == Some(SOCK_STREAM)
     {
@@ -273,7 +273,7 @@ fn returned<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: 
 #[inline(always)]
 fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
     if MESSAGE {
-        Asked::by_message(msg, bytes)
+        Asked::from_msghdr(msg, bytes)
     } else {
         Asked {
             visible: true,

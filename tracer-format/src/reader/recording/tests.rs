@@ -5,7 +5,7 @@ use super::*;
 use crate::block::{Builder, Seal};
 use crate::layout::flag;
 use crate::reader::chain::Notice;
-use tracer_model::made::{self, Dice};
+use tracer_model::testing::{self, Rng};
 
 const SECOND: u64 = 1_000_000_000;
 /// The wall clock at CLOCK_BOOTTIME 0.
@@ -14,7 +14,7 @@ const WALL: i128 = 1_700_000_000_000_000_000;
 /// Writes segments of blocks of one second each; gives the boot times of all events.
 fn folder(segments: u64, blocks: u64, steps: &[u64]) -> (tempfile::TempDir, Vec<u64>) {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut dice = Dice::new(segments * blocks);
+    let mut rng = Rng::new(segments * blocks);
     let mut builder = Builder::new().expect("memory");
     let (mut seq, mut times) = (0, Vec::new());
     for segment in 0..segments {
@@ -25,7 +25,7 @@ fn folder(segments: u64, blocks: u64, steps: &[u64]) -> (tempfile::TempDir, Vec<
             seq += u64::from(!starts);
             let from = seq.saturating_sub(1) * SECOND;
             for at in 0..if starts { 0 } else { 20 } {
-                let mut event = made::event(&mut dice);
+                let mut event = testing::event(&mut rng);
                 event.boot_ns = from + at * SECOND / 20;
                 times.push(event.boot_ns);
                 builder.event(&event);
@@ -52,10 +52,10 @@ fn read_all(recording: &mut Recording) -> (Vec<(i128, u64)>, Vec<Notice>) {
     let (mut events, mut notices) = (Vec::new(), Vec::new());
     loop {
         match recording.next().expect("reads") {
-            Step::End => return (events, notices),
-            Step::Wait => panic!("nobody writes"),
-            Step::Item(Item::Notice(notice)) => notices.push(notice),
-            Step::Item(Item::Block(block)) => {
+            ReadStep::End => return (events, notices),
+            ReadStep::Wait => panic!("nobody writes"),
+            ReadStep::Item(ReadItem::Notice(notice)) => notices.push(notice),
+            ReadStep::Item(ReadItem::Block(block)) => {
                 let mut decoder = block.events().expect("columns");
                 while let Some(event) = decoder.next().expect("an event") {
                     events.push((block.header.wall_ns(event.boot_ns), event.boot_ns));
@@ -137,8 +137,8 @@ fn a_trace_is_followed_until_its_writer_is_gone() {
     let mut seen = 0;
     loop {
         match recording.next().expect("reads") {
-            Step::Wait => break,
-            Step::Item(Item::Block(block)) => seen += block.header.events,
+            ReadStep::Wait => break,
+            ReadStep::Item(ReadItem::Block(block)) => seen += block.header.events,
             other => panic!("{other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::kit::{self, Account, Maker, SECOND};
 use super::memory::{Fault, Memory};
 use crate::writer::recorder::{Recorder, Shape};
-use crate::writer::retention::Keep;
+use crate::writer::retention::RetentionLimits;
 use crate::writer::status::Notice;
 
 const BLOCKS: u64 = 14;
@@ -29,7 +29,7 @@ struct Ran {
 
 fn run(shape: Shape, prepare: impl FnOnce(&Memory)) -> Ran {
     let memory = Memory::default();
-    let mut recorder = kit::recorder(Box::new(memory.clone()), shape, Keep::default());
+    let mut recorder = kit::recorder(Box::new(memory.clone()), shape, RetentionLimits::default());
     prepare(&memory);
     recorder.begin_window(&Default::default());
     let mut maker = Maker::default();
@@ -147,7 +147,7 @@ fn a_failed_sync_is_told_and_the_next_block_begins_a_new_segment() {
     // The third sync of a file: the first belongs to its name.
     let whole = Memory::default();
     let memory = whole.clone();
-    let mut recorder = kit::recorder(Box::new(whole), shape, Keep::default());
+    let mut recorder = kit::recorder(Box::new(whole), shape, RetentionLimits::default());
     let mut maker = Maker::default();
     recorder.block(&maker.entry(), 0);
     recorder.block(&maker.entry(), SECOND);

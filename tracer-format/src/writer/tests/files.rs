@@ -195,7 +195,7 @@ fn nobody_waits_for_a_reader_that_does_not_read_and_what_is_dropped_is_counted()
     assert!(begin.elapsed() < LONG / 10);
     let status = handle.status();
     assert!(status.lost_blocks > 10, "{status:?}");
-    // The reader goes on: the pipe drains, and the gap is told before the next block.
+    // The reader goes on: the pipe drains, and a note of the gap comes before the next block.
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         read.read_to_end(&mut bytes).map(|_| bytes)

@@ -3,7 +3,7 @@
 use super::kit::{self, Maker, SECOND};
 use super::memory::Memory;
 use crate::writer::recorder::Shape;
-use crate::writer::retention::Keep;
+use crate::writer::retention::RetentionLimits;
 use crate::writer::status::Notice;
 
 const ALL: Shape = Shape::Segments {
@@ -14,7 +14,7 @@ const ALL: Shape = Shape::Segments {
 #[test]
 fn recording_resumes_when_there_is_room_again_and_the_gap_says_what_is_missing() {
     let memory = Memory::default();
-    let mut recorder = kit::recorder(Box::new(memory.clone()), ALL, Keep::default());
+    let mut recorder = kit::recorder(Box::new(memory.clone()), ALL, RetentionLimits::default());
     let mut maker = Maker::default();
     memory.state().capacity = Some(20_000);
     for second in 0..40 {
@@ -52,9 +52,9 @@ fn recording_resumes_when_there_is_room_again_and_the_gap_says_what_is_missing()
 #[test]
 fn least_free_space_is_made_by_deleting_the_oldest_segments() {
     let memory = Memory::default();
-    let keep = Keep {
+    let keep = RetentionLimits {
         free: Some(30_000),
-        ..Keep::default()
+        ..RetentionLimits::default()
     };
     let shape = Shape::Segments {
         bytes: Some(10_000),

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::block::{Block, Builder, Seal, Sealed};
 use crate::layout::{HEADER_BYTES, Header, MARKER};
-use crate::note::{Counters, Gap, Note, SignalCounters};
+use crate::note::{Counters, EventCounters, Gap, Note};
 use crate::start::Start;
 use crate::writer::Writer;
 use crate::writer::disk::Disk;
 use crate::writer::queue::{Budget, Entry};
 use crate::writer::recorder::{Place, Recorder, Shape};
-use crate::writer::retention::{Keep, Retention};
+use crate::writer::retention::{Retention, RetentionLimits};
 use crate::writer::status::add;
-use tracer_model::event::Signal;
-use tracer_model::made::{self, Dice};
+use tracer_model::event::EventKind;
+use tracer_model::testing::{self, Rng};
 
-pub type Events = [u64; Signal::ALL.len()];
+pub type Events = [u64; EventKind::ALL.len()];
 
 pub const TRACE: [u8; 16] = *b"a trace of tests";
 /// So many can be had.
@@ -47,11 +47,11 @@ fn made() -> &'static [(Sealed, Counters)] {
     static MADE: OnceLock<Vec<(Sealed, Counters)>> = OnceLock::new();
     MADE.get_or_init(|| {
         let mut builder = Builder::new().expect("memory");
-        let mut dice = Dice::new(7);
+        let mut rng = Rng::new(7);
         let mut seen = 0;
         let mut block = |seq| {
-            for _ in 0..2 + dice.below(4) {
-                builder.event(&made::event(&mut dice));
+            for _ in 0..2 + rng.below(4) {
+                builder.event(&testing::event(&mut rng));
             }
             let sealed_boot_ns = BEGIN + seq * SECOND;
             let sealed = builder.seal(&Seal {
@@ -102,8 +102,8 @@ impl Maker {
 }
 
 fn counters(boot_ns: u64, seen: u64) -> Counters {
-    let signal = SignalCounters {
-        signal: "drop".to_owned(),
+    let event_kind = EventCounters {
+        event: "drop".to_owned(),
         seen,
         filtered: 0,
         emitted: seen,
@@ -114,16 +114,16 @@ fn counters(boot_ns: u64, seen: u64) -> Counters {
     };
     Counters {
         boot_ns,
-        signals: vec![signal],
+        events: vec![event_kind],
     }
 }
 
 /// For the windows of a flight recorder.
 pub fn windows(disk: Box<dyn Disk>) -> Writer {
-    writer(recorder(disk, Shape::Windows, Keep::default()))
+    writer(recorder(disk, Shape::Windows, RetentionLimits::default()))
 }
 
-pub fn recorder(mut disk: Box<dyn Disk>, shape: Shape, keep: Keep) -> Recorder {
+pub fn recorder(mut disk: Box<dyn Disk>, shape: Shape, keep: RetentionLimits) -> Recorder {
     let retention = Retention::new(&mut *disk, keep).expect("a list");
     let place = Place {
         shape,
@@ -213,8 +213,8 @@ impl Account {
     fn gap(&mut self, gap: &Gap) {
         self.gaps += 1;
         for (name, count) in &gap.events {
-            let signal: Signal = name.parse().expect("a signal");
-            let at = Signal::ALL.iter().position(|other| *other == signal);
+            let event_kind: EventKind = name.parse().expect("an event kind");
+            let at = EventKind::ALL.iter().position(|other| *other == event_kind);
             self.missing[at.expect("one of all")] += count;
         }
     }
@@ -226,7 +226,10 @@ impl Account {
         let [Note::Header(_), Note::Counters(counters)] = &*notes else {
             panic!("{notes:?}");
         };
-        let seen = counters.signals.first().map_or(0, |signal| signal.seen);
+        let seen = counters
+            .events
+            .first()
+            .map_or(0, |event_kind| event_kind.seen);
         if self.seqs.is_empty() && self.gaps == 0 {
             self.before = seen;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::kit::{self, BEGIN, Maker, SECOND};
 use super::memory::Memory;
 use crate::writer::recorder::Shape;
-use crate::writer::retention::Keep;
+use crate::writer::retention::RetentionLimits;
 use crate::writer::status::Notice;
 
 fn of(bytes: u64) -> Shape {
@@ -18,7 +18,11 @@ fn of(bytes: u64) -> Shape {
 #[test]
 fn no_segment_is_longer_than_asked_for_and_names_are_in_order() {
     let memory = Memory::default();
-    let mut recorder = kit::recorder(Box::new(memory.clone()), of(6000), Keep::default());
+    let mut recorder = kit::recorder(
+        Box::new(memory.clone()),
+        of(6000),
+        RetentionLimits::default(),
+    );
     let mut maker = Maker::default();
     for second in 0..60 {
         recorder.block(&maker.entry(), second * SECOND);
@@ -45,7 +49,7 @@ fn a_segment_spans_no_more_time_than_asked_for() {
         bytes: None,
         time: Some(Duration::from_secs(10)),
     };
-    let mut recorder = kit::recorder(Box::new(memory.clone()), shape, Keep::default());
+    let mut recorder = kit::recorder(Box::new(memory.clone()), shape, RetentionLimits::default());
     let mut maker = Maker::default();
     for second in 0..40 {
         recorder.block(&maker.entry(), second * SECOND);
@@ -69,9 +73,9 @@ fn the_size_that_is_kept_is_never_exceeded_and_strangers_stay() {
     for name in strangers {
         memory.state().files.insert(name.to_owned(), vec![0; 100]);
     }
-    let keep = Keep {
+    let keep = RetentionLimits {
         size: Some(20_000),
-        ..Keep::default()
+        ..RetentionLimits::default()
     };
     let mut recorder = kit::recorder(Box::new(memory.clone()), of(5000), keep);
     let mut maker = Maker::default();
@@ -97,9 +101,9 @@ fn segments_that_are_too_old_go_but_not_the_one_being_written() {
     let old = "sendtrace-20010101T000000Z-000041.trace";
     memory.state().files.insert(old.to_owned(), vec![0; 100]);
     let link = "sendtrace-20010101T000000Z-000040.trace";
-    let keep = Keep {
+    let keep = RetentionLimits {
         time: Some(Duration::from_secs(15)),
-        ..Keep::default()
+        ..RetentionLimits::default()
     };
     let shape = Shape::Segments {
         bytes: None,
@@ -131,9 +135,9 @@ fn a_segment_that_cannot_be_deleted_is_told_once_and_recording_goes_on() {
         let name = format!("sendtrace-20010101T000000Z-{number:06}.trace");
         memory.state().files.insert(name, vec![0; 100]);
     }
-    let keep = Keep {
+    let keep = RetentionLimits {
         time: Some(Duration::from_secs(15)),
-        ..Keep::default()
+        ..RetentionLimits::default()
     };
     let mut recorder = kit::recorder(Box::new(memory.clone()), of(1 << 20), keep);
     memory.state().fault = Some((super::memory::Fault::Error(nix::errno::Errno::EROFS), 0, 3));

@@ -1,9 +1,9 @@
 //! The same filters against a trace.
 
 use super::*;
-use crate::event::{Drop, Send};
+use crate::event::{PacketDrop, SendOk};
 
-fn offline(filters: &Filters) -> Resolved {
+fn offline(filters: &Filters) -> FilterSpec {
     resolve_offline(filters).unwrap()
 }
 
@@ -45,8 +45,8 @@ fn without_a_start_a_live_filter_still_takes_nobody_for_the_wanted_process() {
 }
 
 #[test]
-fn every_signal_of_a_trace_is_wanted_unless_some_are_named() {
-    let send = event(Detail::Send(Send {
+fn every_event_kind_of_a_trace_is_wanted_unless_some_are_named() {
+    let send = event(Detail::Send(SendOk {
         requested_bytes: None,
         sent_bytes: 5,
     }));
@@ -54,7 +54,7 @@ fn every_signal_of_a_trace_is_wanted_unless_some_are_named() {
     assert!(offline(&none()).matches(&send));
     assert!(offline(&none()).matches(&retransmit()));
     let failures = Filters {
-        signal: vec![Signal::Drop],
+        event: vec![EventKind::Drop],
         ..none()
     };
     assert!(!offline(&failures).matches(&send));
@@ -119,11 +119,11 @@ fn a_network_namespace_is_its_inode_number_and_nothing_else() {
 fn contradictions_are_found_offline_too() {
     let filters = Filters {
         errno: vec![70],
-        signal: vec![Signal::Drop],
+        event: vec![EventKind::Drop],
         ..Filters::default()
     };
     assert!(matches!(resolve_offline(&filters), Err(Error::Usage(_))));
-    let drop = event(Detail::Drop(Drop {
+    let drop = event(Detail::Drop(PacketDrop {
         reason: None,
         location: None,
         interface: None,
@@ -132,7 +132,7 @@ fn contradictions_are_found_offline_too() {
         ifindex: None,
     }));
     let drops = Filters {
-        signal: vec![Signal::Drop],
+        event: vec![EventKind::Drop],
         ..Filters::default()
     };
     assert!(offline(&drops).matches(&drop));

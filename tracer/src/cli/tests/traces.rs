@@ -55,7 +55,7 @@ fn record_has_the_documented_defaults() {
     assert_eq!(record.write, Path::new("a.trace"));
     let capture = live("").unwrap().capture;
     let ring = 64 << 20;
-    assert_eq!(record.capture, Capture { ring, ..capture });
+    assert_eq!(record.capture, CaptureArgs { ring, ..capture });
     assert_eq!(record.sync, 10 * SECOND);
     assert_eq!(record.samples_every(), Some(10 * SECOND));
     assert_eq!((record.before, record.after), (300 * SECOND, 120 * SECOND));
@@ -75,7 +75,7 @@ fn record_has_the_documented_defaults() {
 fn every_option_of_record_is_read() {
     let rotated = record(
         "--write dir --rotate-size 1M --rotate-every 1h --keep-size 10G --keep-for 7d --min-free 2G --sync 1s \
-         --samples 1m --duration 8h --count 5 --rate 10 --ring 64K --would-block --pid 1 --follow --signal drop",
+         --samples 1m --duration 8h --count 5 --rate 10 --ring 64K --would-block --pid 1 --follow --event drop",
     );
     assert!(rotated.to_folder());
     assert_eq!(rotated.check(), Ok(()));
@@ -89,7 +89,7 @@ fn every_option_of_record_is_read() {
     assert_eq!(rotated.samples_every(), Some(60 * SECOND));
     assert_eq!((rotated.capture.rate, rotated.capture.count), (10, Some(5)));
     assert!(rotated.filters.follow && rotated.capture.would_block);
-    assert_eq!(rotated.filters.filters.signal, [Signal::Drop]);
+    assert_eq!(rotated.filters.filters.event, [EventKind::Drop]);
 
     let flight = record(
         "-w dir --trigger errno=ECOMM --trigger retransmit_rate>200/s --before 1m --after 10s --memory 16M \
@@ -165,7 +165,7 @@ fn what_of_record_makes_no_sense_together_is_wrong_usage() {
         ("-w d --samples 1ms", "expected a second or more"),
         ("-w d --sync 0s", "a duration longer than 0 is needed"),
         ("-w d --trigger errno=ECOM", "did you mean ECOMM"),
-        ("-w d --trigger drops", "\"drops\": expected a signal"),
+        ("-w d --trigger drops", "\"drops\": expected an event kind"),
     ] {
         let error = parse::<Record>(arguments).expect_err(arguments);
         let text = error.to_string();
@@ -236,11 +236,11 @@ fn to_follow_a_trace_needs_no_pid_and_following_children_is_for_live() {
 
 #[test]
 fn export_and_info_are_read() {
-    let night = export("a b --to pcapng -o out --since 03:10 --until 03:20 --signal retransmit");
+    let night = export("a b --to pcapng -o out --since 03:10 --until 03:20 --event retransmit");
     assert_eq!((night.paths.len(), night.to), (2, Target::Pcapng));
     assert_eq!(night.output, Path::new("out"));
     assert!(night.since.is_some() && night.until.is_some() && !night.to_stdout());
-    assert_eq!(night.filters.signal, [Signal::Retransmit]);
+    assert_eq!(night.filters.event, [EventKind::Retransmit]);
     assert!(export("- --to csv -o -").to_stdout());
     let read = info("a --format json --strict");
     assert!(read.strict && read.format == Format::Json);

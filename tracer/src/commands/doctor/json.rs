@@ -29,7 +29,7 @@ pub fn render(examination: &Examination) -> String {
         "can_trace": can_trace,
         "problem": problem,
         "tried": examination.tried,
-        "signals_not_seen": blind,
+        "events_not_seen": blind,
         "host": host(examination.facts),
         "privileges": privileges(examination),
         "hooks": plan.map_or_else(Vec::new, |plan| hooks(examination, plan)),

@@ -1,7 +1,7 @@
 //! What no hook of this program can see, on any host or on this one.
 
 use tracer_capture::kernel::facts::ProgramVerdict;
-use tracer_capture::kernel::plan::{Kind, Serves};
+use tracer_capture::kernel::plan::{Kind, Purpose};
 
 use super::Examination;
 
@@ -49,9 +49,10 @@ const LIMITS: &[Limit] = &[
     ),
     Limit {
         about: "send_error",
-        text: "requested_bytes, and the destination of an unconnected send, come from the registers of the system \
-         call: 64-bit programs on x86-64 only, not io_uring, not sendmmsg of several messages. Elsewhere \
-         they are null; so is requested_bytes of more than 8 parts.",
+        text: "requested_bytes, and the destination of a datagram, come from the registers of the system call: \
+         64-bit programs on x86-64 and arm64 only, not io_uring, not sendmmsg of several messages. Elsewhere \
+         they are null (a connected socket may still have named another destination); so is requested_bytes \
+         of more than 8 parts, of sendfile and of splice.",
         lifted_by: Some("inet_send"),
         comes_with: None,
         where_preempted: false,
@@ -113,7 +114,7 @@ const LIMITS: &[Limit] = &[
     Limit {
         about: "totals",
         text: "On this kernel a program can be preempted, and is then skipped for every other task on that CPU. Sends \
-               are seen by a program that cannot be; the other signals can be missed so.",
+               are seen by a program that cannot be; the other event kinds can be missed so.",
         lifted_by: None,
         comes_with: None,
         where_preempted: true,
@@ -149,6 +150,6 @@ fn runs(examination: &Examination, program: &str) -> bool {
 }
 
 /// Words for a list of purposes.
-pub fn serves(purposes: &[Serves]) -> Vec<&'static str> {
+pub fn serves(purposes: &[Purpose]) -> Vec<&'static str> {
     purposes.iter().map(|purpose| purpose.name()).collect()
 }

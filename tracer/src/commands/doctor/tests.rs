@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use tracer_capture::kernel::facts::Capabilities;
-use tracer_capture::kernel::facts::perfect::{host, with_btf};
+use tracer_capture::kernel::facts::fixture::{host, with_btf};
 use tracer_model::escape;
 
 fn everything(facts: &Facts) -> Result<Plan, PlanError> {
@@ -69,7 +69,7 @@ fn a_perfect_host_sees_everything_and_still_names_its_limits() {
         text.starts_with("Can sendtrace trace here?\n  yes "),
         "{text}"
     );
-    assert!(text.contains("every signal is seen\n"));
+    assert!(text.contains("every event kind is seen\n"));
     assert!(text.contains(
         "retransmit              ok       tp_btf/tcp_retransmit_skb, program retransmit_err\n"
     ));
@@ -84,7 +84,7 @@ fn a_perfect_host_sees_everything_and_still_names_its_limits() {
     assert_eq!(json["problem"], Value::Null);
     assert_eq!(json["losses"], Value::Array(Vec::new()));
     assert_eq!(json["fields"]["resolved"], json["fields"]["total"]);
-    let for_older = |group: &&plan::Group| group.serves == [Serves::OwnerEnd];
+    let for_older = |group: &&plan::Group| group.serves == [Purpose::OwnerEnd];
     let groups = plan::GROUPS.iter().filter(|group| !for_older(group));
     assert_eq!(json["hooks"].as_array().unwrap().len(), groups.count());
 }
@@ -116,7 +116,7 @@ fn a_hook_that_policy_refuses_shows_the_kernels_words_and_what_is_lost() {
     let (text, json) = reports(&host(), &[("lsm_refusal", "Operation not permitted")]);
     assert!(
         text.contains("  yes "),
-        "an optional hook is no loss of a signal"
+        "an optional hook is no loss of an event kind"
     );
     assert!(
         text.contains("send refused by policy  refused  fexit/security_socket_sendmsg"),
@@ -143,7 +143,7 @@ fn a_hook_that_policy_refuses_shows_the_kernels_words_and_what_is_lost() {
 }
 
 #[test]
-fn a_signal_without_its_hook_is_named_at_the_top() {
+fn an_event_kind_without_its_hook_is_named_at_the_top() {
     let all = ["drop_rx_sk", "drop_reason", "drop_location"];
     let (text, json) = reports(&host(), &all.map(|program| (program, "Permission denied")));
     assert!(text.contains("partly"), "{text}");
@@ -151,7 +151,7 @@ fn a_signal_without_its_hook_is_named_at_the_top() {
         text.contains("not seen: drop; see \"Lost on this host\""),
         "{text}"
     );
-    assert_eq!(json["signals_not_seen"], serde_json::json!(["drop"]));
+    assert_eq!(json["events_not_seen"], serde_json::json!(["drop"]));
     assert_eq!(json["can_trace"], true);
 }
 
@@ -308,7 +308,7 @@ fn which_form_runs_instead_of_a_refused_one_is_said_and_why() {
 #[test]
 fn functions_that_stand_in_for_a_refused_tracepoint_are_shown_beside_it() {
     let (text, json) = reports(&host(), &[("send_length", "invalid read from stack")]);
-    assert!(text.contains("every signal is seen\n"), "{text}");
+    assert!(text.contains("every event kind is seen\n"), "{text}");
     assert!(
         text.contains(
             "refused  tp_btf/sock_send_length, program send_length: invalid read from stack\n"

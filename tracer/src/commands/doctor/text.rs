@@ -123,7 +123,7 @@ fn summary(page: &mut Page, examination: &Examination) {
         ", as far as can be told without trying"
     };
     match examination.summary() {
-        Summary::Yes => page.row("yes", None, &format!("every signal is seen{untried}")),
+        Summary::Yes => page.row("yes", None, &format!("every event kind is seen{untried}")),
         Summary::Partly(blind) => {
             page.row(
                 "partly",

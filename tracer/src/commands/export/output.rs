@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::commands::playback::LOOK_AGAIN;
+use crate::commands::merged_reader::LOOK_AGAIN;
 use crate::interrupt::Interrupt;
 use tracer_model::escape;
 

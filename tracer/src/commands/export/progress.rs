@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use crate::commands::playback::Playback;
+use crate::commands::merged_reader::MergedReader;
 
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(200);
@@ -28,16 +28,16 @@ impl Progress {
     }
 
     /// Draws it when it is time.
-    pub fn step(&mut self, events: u64, playback: &Playback) {
+    pub fn step(&mut self, events: u64, reader: &MergedReader) {
         self.calls += 1;
         if !self.calls.is_multiple_of(LOOK) || self.drawn.elapsed() < EVERY {
             return;
         }
         self.drawn = Instant::now();
         let (mut read, mut length) = (0, Some(0));
-        for track in playback.tracks() {
-            let (of_track, whole) = track.progress();
-            read += of_track;
+        for trace in reader.traces() {
+            let (of_trace, whole) = trace.progress();
+            read += of_trace;
             length = length.zip(whole).map(|(sum, whole)| sum + whole);
         }
         let _ = write!(io::stderr(), "\r{}\x1b[K", line(events, read, length));

@@ -1,19 +1,19 @@
 //! Adds up what the blocks of a recording say of it. Memory does not grow with the trace.
 
-use super::found::{Ended, Found};
-use crate::commands::playback::sums::Sums;
-use crate::commands::playback::zone;
+use super::trace_info::{Ended, TraceInfo};
+use crate::commands::merged_reader::totals_window::TotalsWindow;
+use crate::commands::merged_reader::zone;
 use tracer_format::layout::HEADER_BYTES;
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
-use tracer_format::reader::chain::What;
+use tracer_format::reader::chain::NoticeKind;
 use tracer_format::{Block, Malformed};
 
 /// Goes through the blocks of a path.
 #[derive(Default)]
 pub struct Collect {
-    found: Found,
-    sums: Sums,
+    found: TraceInfo,
+    totals: TotalsWindow,
     first_steps: Option<u32>,
 }
 
@@ -25,7 +25,7 @@ impl Collect {
     }
 
     /// Takes a block; gives the recording before it when it is the first of another one.
-    pub fn block(&mut self, block: &Block) -> Option<Found> {
+    pub fn block(&mut self, block: &Block) -> Option<TraceInfo> {
         let header = &block.header;
         let known = self.found.trace_id;
         let done = known
@@ -51,7 +51,7 @@ impl Collect {
             found.first = Some(first);
         }
         found.last = Some((header.sealed_boot_ns, header.wall_ns(header.sealed_boot_ns)));
-        self.sums.block(block, false);
+        self.totals.block(block, false);
         for (_, note) in &block.notes {
             self.note(block, note);
         }
@@ -75,9 +75,9 @@ impl Collect {
             Note::Trigger(_) => found.triggers += 1,
             Note::Counted(_) => found.counted += 1,
             Note::Gap(gap) => {
-                for (signal, count) in &gap.events {
-                    if let Ok(signal) = signal.parse() {
-                        self.sums.lose(signal, *count);
+                for (event_kind, count) in &gap.events {
+                    if let Ok(event_kind) = event_kind.parse() {
+                        self.totals.lose(event_kind, *count);
                     }
                 }
                 let first = block.header.wall_ns(gap.first_boot_ns);
@@ -104,24 +104,24 @@ impl Collect {
     pub fn notice(&mut self, notice: &Notice) {
         let found = &mut self.found;
         match &notice.what {
-            What::Torn(span) => {
+            NoticeKind::Torn(span) => {
                 found.torn_bytes += span.bytes;
                 return;
             }
-            What::Damage(span) => found.damaged_bytes += span.bytes,
-            What::Missing(blocks) => {
+            NoticeKind::Damage(span) => found.damaged_bytes += span.bytes,
+            NoticeKind::Missing(blocks) => {
                 found.missing_blocks = found.missing_blocks.saturating_add(*blocks);
             }
-            What::Malformed(..) => found.malformed += 1,
-            What::Foreign(_) => {}
+            NoticeKind::Malformed(..) => found.malformed += 1,
+            NoticeKind::Foreign(_) => {}
         }
         found.damage.add(notice.to_string());
     }
 
     /// No more blocks.
-    pub fn finish(self) -> Found {
+    pub fn finish(self) -> TraceInfo {
         let mut found = self.found;
-        found.totals = self.sums.totals(|_| true);
+        found.totals = self.totals.totals(|_| true);
         found
     }
 }

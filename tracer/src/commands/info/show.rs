@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::found::{Ended, Found};
+use super::trace_info::{Ended, TraceInfo};
 use crate::render::Renderer;
 use tracer_model::escape;
-use tracer_model::event::Signal;
+use tracer_model::event::EventKind;
 
 /// Some lines for people.
-pub fn text(found: &Found) -> String {
+pub fn text(found: &TraceInfo) -> String {
     let mut text = format!("{}\n", escape::name(found.name.as_bytes()));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "  {what:<10} {value}");
     let known = |key: &str| {
@@ -119,7 +119,7 @@ fn more(line: &mut impl FnMut(&str, &str), what: &str, all: u64, listed: usize) 
     }
 }
 
-fn span(found: &Found) -> String {
+fn span(found: &TraceInfo) -> String {
     let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
     let (Some(first), Some(last)) = (time(found.first), time(found.last)) else {
         return "unknown".to_owned();
@@ -130,13 +130,13 @@ fn span(found: &Found) -> String {
 }
 
 /// `retransmit 12, drop 3 (of 700)`.
-fn counts(found: &Found) -> String {
-    let counts = Signal::ALL.iter().zip(&found.counts);
+fn counts(found: &TraceInfo) -> String {
+    let counts = EventKind::ALL.iter().zip(&found.counts);
     let some = counts.filter(|(_, count)| count.events > 0);
     let texts: Vec<_> = some
-        .map(|(signal, count)| match count.count == count.events {
-            true => format!("{signal} {}", count.events),
-            false => format!("{signal} {} (stand for {})", count.events, count.count),
+        .map(|(event_kind, count)| match count.count == count.events {
+            true => format!("{event_kind} {}", count.events),
+            false => format!("{event_kind} {} (stand for {})", count.events, count.count),
         })
         .collect();
     match texts.as_slice() {
@@ -146,15 +146,15 @@ fn counts(found: &Found) -> String {
 }
 
 /// A line of JSON.
-pub fn json(found: &Found) -> String {
+pub fn json(found: &TraceInfo) -> String {
     let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
     let boot = |at: Option<(u64, i128)>| at.map(|(boot_ns, _)| boot_ns);
-    let counts = Signal::ALL.iter().zip(&found.counts);
+    let counts = EventKind::ALL.iter().zip(&found.counts);
     let events: Map<_, _> = counts
         .filter(|(_, count)| count.events > 0)
-        .map(|(signal, count)| {
+        .map(|(event_kind, count)| {
             let value = json!({ "events": count.events, "count": count.count });
-            (signal.name().to_owned(), value)
+            (event_kind.name().to_owned(), value)
         })
         .collect();
     let gaps: Value = found
@@ -165,7 +165,7 @@ pub fn json(found: &Found) -> String {
             let events: Map<_, _> = gap
                 .events
                 .iter()
-                .map(|(signal, count)| (signal.clone(), json!(count)))
+                .map(|(event_kind, count)| (event_kind.clone(), json!(count)))
                 .collect();
             json!({
                 "first": found.time(*first), "last": found.time(*last), "blocks": gap.blocks,
@@ -200,8 +200,8 @@ pub fn json(found: &Found) -> String {
         "bytes": found.bytes,
         "events": found.events(),
         "bytes_per_event": found.bytes_per_event(),
-        "signals": events,
-        "totals": totals.get("signals"),
+        "event_kinds": events,
+        "totals": totals.get("events"),
         "samples": found.samples,
         "changes": found.changes,
         "triggers": found.triggers,

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use anyhow::Result;
 use foldhash::fast::RandomState;
 
-use crate::commands::playback::Track;
+use crate::commands::merged_reader::TraceReader;
 use tracer_format::{Block, Malformed};
-use tracer_model::event::{Counted, CountedKind, Signal};
+use tracer_model::event::{Counted, CountedKind, EventKind};
 use tracer_model::tally::Tally;
 
 /// Adds up events, in windows of time when that is asked for.
@@ -34,18 +34,18 @@ struct Sum {
     last_boot_ns: u64,
 }
 
-/// Signal, code, row of the owner, row of the flow and one.
-type Key = (Signal, u64, u32, u32);
+/// Event kind, code, row of the owner, row of the flow and one.
+type Key = (EventKind, u64, u32, u32);
 
 /// The sums of one block. Events of a flow are mostly alike, so the last one of its flow is looked at first.
-struct Sums {
+struct TotalsWindow {
     rows: Vec<(Key, Sum)>,
     /// Of the flow's last event; beyond the end: none.
     of_flow: Vec<usize>,
     by_key: HashMap<Key, usize, RandomState>,
 }
 
-impl Sums {
+impl TotalsWindow {
     fn new(flows: usize) -> Self {
         Self {
             rows: Vec::new(),
@@ -88,31 +88,31 @@ impl Aggregate {
     ///
     /// # Errors
     /// When the block is not what the format says.
-    pub fn block(&mut self, track: &mut Track, block: &Block) -> Result<(), Malformed> {
+    pub fn block(&mut self, trace: &mut TraceReader, block: &Block) -> Result<(), Malformed> {
         let mut rows = block.rows()?;
         let mut codes = block.codes()?;
-        let mut sums = Sums::new(block.flows.len());
+        let mut sums = TotalsWindow::new(block.flows.len());
         while let Some(row) = rows.next()? {
-            let code = codes.next(row.signal)?;
+            let code = codes.next(row.event_kind)?;
             let wall_ns = block.header.wall_ns(row.boot_ns);
-            if !track.in_time(wall_ns) {
-                track.remove(row.signal, row.count);
+            if !trace.in_time(wall_ns) {
+                trace.remove(row.event_kind, row.count);
                 continue;
             }
             if let Some(length) = self.window_ns {
                 let window = wall_ns.div_euclid(length);
                 // An event that comes a little late counts in the window at hand.
                 if self.window.is_none_or(|now| window > now) {
-                    self.add(track, block, &mut sums)?;
+                    self.add(trace, block, &mut sums)?;
                     self.next_window(window);
                 }
             }
             let flow = row.flow.map_or(0, |flow| flow as u32 + 1);
-            let key = (row.signal, code, row.owner as u32, flow);
+            let key = (row.event_kind, code, row.owner as u32, flow);
             let sum = sums.of(key, || Sum {
-                wanted: track.wants_parts(
-                    row.signal,
-                    errno(row.signal, code),
+                wanted: trace.wants_parts(
+                    row.event_kind,
+                    errno(row.event_kind, code),
                     &block.owners[row.owner],
                     row.flow.map(|flow| &block.flows[flow]),
                 ),
@@ -121,17 +121,22 @@ impl Aggregate {
                 last_boot_ns: row.boot_ns,
             });
             if !sum.wanted {
-                track.remove(row.signal, row.count);
+                trace.remove(row.event_kind, row.count);
                 continue;
             }
             sum.count = sum.count.saturating_add(row.count);
             sum.first_boot_ns = sum.first_boot_ns.min(row.boot_ns);
             sum.last_boot_ns = sum.last_boot_ns.max(row.boot_ns);
         }
-        self.add(track, block, &mut sums)
+        self.add(trace, block, &mut sums)
     }
 
-    fn add(&mut self, track: &Track, block: &Block, sums: &mut Sums) -> Result<(), Malformed> {
+    fn add(
+        &mut self,
+        trace: &TraceReader,
+        block: &Block,
+        sums: &mut TotalsWindow,
+    ) -> Result<(), Malformed> {
         // In the order of time: of rows that become one, the first says whose it is.
         let wanted = sums
             .take()
@@ -139,14 +144,14 @@ impl Aggregate {
             .filter(|(_, sum)| sum.wanted && sum.count > 0);
         let mut wanted: Vec<_> = wanted.collect();
         wanted.sort_unstable_by_key(|(key, sum)| (sum.first_boot_ns, *key));
-        for ((signal, code, owner, flow), sum) in wanted {
-            let name = block.code_name(signal, code)?;
+        for ((event_kind, code, owner, flow), sum) in wanted {
+            let name = block.code_name(event_kind, code)?;
             // Rows are of one recording; times are rendered with the clock of the last block.
             let shift =
-                i128::from(block.header.wall_minus_boot_ns) - track.clock.wall_minus_boot_ns;
+                i128::from(block.header.wall_minus_boot_ns) - trace.clock.wall_minus_boot_ns;
             let at = |boot_ns: u64| u64::try_from(i128::from(boot_ns) + shift).ok();
             self.tally.count(Counted {
-                signal,
+                event_kind,
                 kind: CountedKind::Aggregated,
                 code: name.map(|name| name.into_owned()),
                 count: sum.count,
@@ -179,10 +184,10 @@ impl Aggregate {
     }
 }
 
-fn errno(signal: Signal, code: u64) -> Option<u32> {
-    match signal {
-        Signal::SendError => u32::try_from(code).ok(),
-        Signal::Connection => u32::try_from(code.checked_sub(1)?).ok(),
+fn errno(event_kind: EventKind, code: u64) -> Option<u32> {
+    match event_kind {
+        EventKind::SendError => u32::try_from(code).ok(),
+        EventKind::Connection => u32::try_from(code.checked_sub(1)?).ok(),
         _ => None,
     }
 }

@@ -81,9 +81,9 @@ fn groups_are_bounded_compressed_and_packed_by_dictionary() {
         .map(|group| group.num_rows())
         .collect();
     assert_eq!(rows, [GROUP_ROWS as i64, 1]);
-    let signal = file.row_group(0).column(column("signal"));
-    assert!(matches!(signal.compression(), Compression::ZSTD(_)));
-    assert!(signal.dictionary_page_offset().is_some());
+    let event_kind = file.row_group(0).column(column("event"));
+    assert!(matches!(event_kind.compression(), Compression::ZSTD(_)));
+    assert!(event_kind.dictionary_page_offset().is_some());
     let facts = file.file_metadata().key_value_metadata().expect("facts");
     assert!(facts.iter().any(|fact| fact.key == "sendtrace.totals"));
 }

@@ -7,7 +7,7 @@ use crate::render::json::line;
 use crate::render::report::{clock, since_1970};
 use crate::render::sample;
 use tracer_diagnose::Finding;
-use tracer_diagnose::diff::{Became, Diff, Measure, Measured, Side, Times, pairs};
+use tracer_diagnose::diff::{Diff, FindingChange, Measure, Measured, Side, Times, pairs};
 
 pub fn diff(diff: &Diff) -> String {
     let mut text = head(diff);
@@ -62,7 +62,7 @@ fn time(side: &Side, wall_ns: Option<i64>) -> Value {
 fn head(diff: &Diff) -> String {
     let side = |side: &Side| {
         let (first, last) = side.observed.span.unzip();
-        let traffic = &side.intake.traffic;
+        let traffic = &side.collector.traffic;
         let sampled = traffic.sampled_ns > 0;
         json!({
             "path": side.name, "host": side.host(),
@@ -144,7 +144,7 @@ fn whole(count: f64) -> Value {
     Value::from(count as u64)
 }
 
-fn finding(became: Became, before: Option<&Finding>, after: Option<&Finding>) -> String {
+fn finding(became: FindingChange, before: Option<&Finding>, after: Option<&Finding>) -> String {
     let Some(shown) = after.or(before) else {
         return String::new();
     };

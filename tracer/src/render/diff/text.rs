@@ -50,7 +50,7 @@ fn side(side: &Side, name: &str, text: &mut String) {
     let from = since_1970(first).and_then(|ns| clock.rfc3339(ns));
     let from = from.unwrap_or_else(|| "unknown time".to_owned());
     let host = side.host().map_or(String::new(), safe);
-    let traffic = &side.intake.traffic;
+    let traffic = &side.collector.traffic;
     let packets = if traffic.sampled_ns > 0 {
         format!(", {} packets", traffic.packets())
     } else {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{clock, hours, since_1970};
 use crate::render::json::{self as lines, line};
 use crate::render::{Clock, sample};
-use tracer_diagnose::{Evidence, Finding, Happening, Report};
+use tracer_diagnose::{Evidence, Finding, Report, TimelineEvent};
 use tracer_model::errno;
 use tracer_model::event::{Direction, Owner};
 
@@ -48,11 +48,13 @@ fn head(report: &Report) -> String {
                 .collect(),
         ),
         (
-            "signals",
+            "events",
             coverage
-                .signals
+                .event_kinds
                 .as_ref()
-                .map_or(Value::Null, |signals| signals.iter().cloned().collect()),
+                .map_or(Value::Null, |event_kinds| {
+                    event_kinds.iter().cloned().collect()
+                }),
         ),
         ("not_seen", coverage.not_seen.iter().cloned().collect()),
         ("damage", coverage.damage.iter().cloned().collect()),
@@ -182,10 +184,10 @@ fn tables(report: &Report, text: &mut String) {
     for one in &report.tables.timeline {
         let clock = super::clock(observed, one.host);
         let what = match &one.what {
-            Happening::First(what) => what.clone(),
+            TimelineEvent::First(what) => what.clone(),
             // It has a line of its own, with more in it.
-            Happening::Log(_) => continue,
-            Happening::Change(change) => sample::change_words(change),
+            TimelineEvent::Log(_) => continue,
+            TimelineEvent::Change(change) => sample::change_words(change),
         };
         text.push_str(&line(&[
             ("type", "milestone".into()),

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use tracer_diagnose::{HostFacts, Observer, Report};
 use tracer_model::event::{
-    Connection, Detail, Direction, Endpoint, Event, Flow, Grade, Owner, RawName, Reset, Tcp,
+    Attribution, Connection, Detail, Direction, Endpoint, Event, Flow, Owner, RawName, Reset, Tcp,
     TcpState, Totals,
 };
 use tracer_model::linux;
@@ -16,7 +16,7 @@ const WALL_NS: i64 = 1_700_000_000 * 1_000_000_000;
 fn header() -> Map<String, Value> {
     let all = json!({
         "host": "test",
-        "signals": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
+        "events": ["retransmit", "send_error", "drop", "device", "reset", "connection"],
         "sysctls": { "net.ipv4.ip_local_port_range": "32768\t60999" },
     });
     all.as_object().cloned().unwrap()
@@ -36,7 +36,7 @@ fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) -> Rep
 
 fn owner(comm: &str, pid: u32) -> Owner {
     Owner {
-        grade: Grade::AtConnect,
+        grade: Attribution::AtConnect,
         pid: Some(pid),
         comm: Some(RawName::from(comm)),
         started_boot_ns: Some(1),

@@ -8,7 +8,7 @@ use super::{hours, since_1970};
 use crate::render::text::COLUMNS;
 use crate::render::{Clock, sample};
 use tracer_diagnose::rule::Confidence;
-use tracer_diagnose::{Evidence, Finding, Happening, Report, Verdict};
+use tracer_diagnose::{Evidence, Finding, Report, TimelineEvent, Verdict};
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{Direction, Owner};
@@ -55,7 +55,7 @@ fn head(report: &Report, text: &mut String) {
             "Nothing wrong: nothing in what was recorded calls for an explanation.".to_owned()
         }
         Verdict::TooLittleData => {
-            "Too little data: record longer, and all signals, before concluding that nothing is wrong."
+            "Too little data: record longer, and all event kinds, before concluding that nothing is wrong."
                 .to_owned()
         }
     };
@@ -259,8 +259,8 @@ fn tables(report: &Report, text: &mut String) {
         for one in &tables.timeline {
             let clock = times(report, one.host);
             let what = match &one.what {
-                Happening::First(what) => what.clone(),
-                Happening::Log(words) => {
+                TimelineEvent::First(what) => what.clone(),
+                TimelineEvent::Log(words) => {
                     part(
                         text,
                         &moment(&clock, one.wall_ns),
@@ -268,7 +268,7 @@ fn tables(report: &Report, text: &mut String) {
                     );
                     continue;
                 }
-                Happening::Change(change) => sample::change_words(change),
+                TimelineEvent::Change(change) => sample::change_words(change),
             };
             let whose = match (&one.owner, &one.peer) {
                 (Some(owner), Some(peer)) => {

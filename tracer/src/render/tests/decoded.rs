@@ -31,27 +31,27 @@ fn every_record_of_any_bytes_makes_one_line() {
         wall_minus_boot_ns: 0,
         zone: TimeZone::UTC,
     };
-    let mut dice = tracer_model::made::Dice::new(11);
+    let mut rng = tracer_model::testing::Rng::new(11);
     let mut rendered = [0; 7];
     for round in 0..300 {
-        for (signal, rendered) in rendered.iter_mut().enumerate() {
-            let signal = signal as u32;
+        for (event_kind, rendered) in rendered.iter_mut().enumerate() {
+            let event_kind = event_kind as u32;
             for length in (8..400).step_by(8) {
                 let mut bytes: Vec<u8> = (0..length)
                     .map(|_| match round % 3 {
                         0 => 0,
                         1 => 0xff,
-                        _ => dice.any() as u8,
+                        _ => rng.any() as u8,
                     })
                     .collect();
                 if let Some(number) = bytes.get_mut(8..12) {
-                    number.copy_from_slice(&signal.to_ne_bytes());
+                    number.copy_from_slice(&event_kind.to_ne_bytes());
                 }
                 // The family, so that all of them are met.
                 if let Some(family) = bytes.get_mut(88..90) {
                     family.copy_from_slice(&(round as u16 % 50).to_ne_bytes());
                 }
-                let Ok(record) = decode(signal, &bytes) else {
+                let Ok(record) = decode(event_kind, &bytes) else {
                     continue;
                 };
                 let event = decode::event(&record, Owner::default(), &Nameless);

@@ -31,7 +31,7 @@ fn text_has_one_line_per_event() {
 fn the_header_names_the_columns_and_the_marks() {
     let expected = "\
 PID marks: c at connect, a at accept, l at listen, s seeded, ~ last known, +N other holders, ? unknown
-TIME         SIGNAL         PID   COMM        LOCAL → REMOTE                     WHAT
+TIME         EVENT          PID   COMM        LOCAL → REMOTE                     WHAT
 ";
     let header = TEXT.header().unwrap();
     assert_eq!(header, expected);
@@ -48,28 +48,28 @@ fn a_mark_beside_the_pid_tells_how_the_owner_is_known() {
         fd: None,
     };
     let kernel = Owner {
-        grade: Grade::Kernel,
+        grade: Attribution::Kernel,
         ..Owner::default()
     };
     let cases = [
         (owner(), "   4242   batchd "),
         (
             Owner {
-                grade: Grade::AtAccept,
+                grade: Attribution::AtAccept,
                 ..owner()
             },
             "   4242a  batchd ",
         ),
         (
             Owner {
-                grade: Grade::LastKnown,
+                grade: Attribution::LastKnown,
                 ..owner()
             },
             "   4242~  batchd ",
         ),
         (
             Owner {
-                grade: Grade::Shared,
+                grade: Attribution::Shared,
                 holders: [4242, 7, 8].map(holder).to_vec(),
                 ..owner()
             },
@@ -77,7 +77,7 @@ fn a_mark_beside_the_pid_tells_how_the_owner_is_known() {
         ),
         (
             Owner {
-                grade: Grade::Unknown,
+                grade: Attribution::Unknown,
                 ..owner()
             },
             "   4242?  batchd ",
@@ -193,7 +193,7 @@ fn worst() -> Vec<Event> {
         "夜間処理系".to_owned(),
         String::new(),
     ];
-    let long = Drop {
+    let long = PacketDrop {
         reason: Some("SKB_DROP_REASON_".repeat(4)),
         location: Some("a_function_with_a_name_that_is_far_too_long+0x123/0x456".to_owned()),
         interface: Some(RawName::new(b"\xff\x9b\x07\x1b".repeat(4))),
@@ -219,7 +219,7 @@ fn worst() -> Vec<Event> {
                 for (pid, count) in [(4_194_304, 1), (u32::MAX, u64::MAX)] {
                     let comm = Some(RawName::from(comm.as_str()));
                     let owner = Owner {
-                        grade: Grade::Shared,
+                        grade: Attribution::Shared,
                         pid: Some(pid),
                         comm,
                         ..owner()
@@ -301,7 +301,7 @@ fn counts_are_a_table() {
     };
     let expected = "\
 counted, not listed:
-COUNT  SIGNAL      KIND             CODE                 PID   COMM        LOCAL → REMOTE
+COUNT  EVENT       KIND             CODE                 PID   COMM        LOCAL → REMOTE
     9  send_error  would_block      EAGAIN
 12345  send_error  partial_send     512 B not taken     4242   batchd      10.0.0.1:43210 → 10.0.0.12:443
     9  send_error  would_block      EAGAIN                                 10.0.0.1:43210 → 10.0.0.12:443
@@ -334,21 +334,21 @@ COUNT  SIGNAL      KIND             CODE                 PID   COMM        LOCAL
 #[test]
 fn totals_show_the_equations_and_what_to_do_about_loss() {
     let mut totals = lossy_totals();
-    let broken = SignalTotals {
+    let broken = EventTotals {
         seen: u64::MAX,
         filtered: 1,
         missed: Some(4),
-        ..SignalTotals::default()
+        ..EventTotals::default()
     };
     let expected = "\
-SIGNAL      SEEN  FILTERED  EMITTED  AGGREGATED  DELIVERED  LOST  MISSED
+EVENT       SEEN  FILTERED  EMITTED  AGGREGATED  DELIVERED  LOST  MISSED
 retransmit    10         1        7           2          5     2       -
 seen = filtered + emitted + aggregated: ok
 emitted = delivered + lost: ok
 2 of 7 retransmit events were lost because the ring was full: use a larger --ring, or a filter.
 ";
     assert_eq!(TEXT.totals(&totals), expected);
-    totals.signals.push((Signal::Drop, broken));
+    totals.events.push((EventKind::Drop, broken));
     let text = TEXT.totals(&totals);
     assert!(
         text.contains("seen = filtered + emitted + aggregated: does not hold for drop\n"),

@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
-    Connection, Detail, Device, Direction, Drop, Event, Outcome, RawName, Reset, Retransmit, Send,
-    SendError, Tcp, TcpState,
+    Connection, Detail, Device, Direction, Event, Outcome, PacketDrop, RawName, Reset, Retransmit,
+    SendError, SendOk, Tcp, TcpState,
 };
 
 /// What identifies the failure, and values that may be left out, the most telling first.
-pub(super) struct What {
+pub(super) struct WhatColumn {
     pub first: String,
     pub more: Vec<String>,
 }
 
-pub(super) fn what(event: &Event) -> What {
+pub(super) fn what(event: &Event) -> WhatColumn {
     let mut what = match &event.detail {
         Detail::Retransmit(r) => retransmit(r, event.tcp.as_ref()),
         Detail::SendError(e) => send_error(e),
@@ -25,10 +25,14 @@ pub(super) fn what(event: &Event) -> What {
         Detail::Connection(c) => connection(c),
         Detail::Send(s) => sent(s),
         Detail::Lost(lost) => {
-            let signal = lost.signal.map_or("", |signal| signal.name());
-            let space = if signal.is_empty() { "" } else { " " };
-            What {
-                first: format!("{} {signal}{space}events at {}", lost.count, lost.at.name()),
+            let event_kind = lost.event_kind.map_or("", |event_kind| event_kind.name());
+            let space = if event_kind.is_empty() { "" } else { " " };
+            WhatColumn {
+                first: format!(
+                    "{} {event_kind}{space}events at {}",
+                    lost.count,
+                    lost.at.name()
+                ),
                 more: Vec::new(),
             }
         }
@@ -39,7 +43,7 @@ pub(super) fn what(event: &Event) -> What {
     what
 }
 
-fn retransmit(r: &Retransmit, tcp: Option<&Tcp>) -> What {
+fn retransmit(r: &Retransmit, tcp: Option<&Tcp>) -> WhatColumn {
     let mut first = r.cause.name().to_owned();
     if let Some(attempt) = r.attempt {
         first.push_str(&format!(" #{attempt}"));
@@ -62,10 +66,10 @@ fn retransmit(r: &Retransmit, tcp: Option<&Tcp>) -> What {
     if let Some(queue) = tcp.and_then(|tcp| tcp.send_queue_bytes) {
         more.push(format!("sendq={queue}"));
     }
-    What { first, more }
+    WhatColumn { first, more }
 }
 
-fn send_error(e: &SendError) -> What {
+fn send_error(e: &SendError) -> WhatColumn {
     let mut more = Vec::new();
     match (e.sent_bytes, e.requested_bytes) {
         (Some(sent), Some(requested)) => more.push(format!("{sent}/{requested} B")),
@@ -75,24 +79,24 @@ fn send_error(e: &SendError) -> What {
     if let Some(blocked) = e.blocked_us {
         more.push(format!("after {}", span(blocked)));
     }
-    What {
+    WhatColumn {
         first: errno::display(e.errno).into_owned(),
         more,
     }
 }
 
-fn sent(s: &Send) -> What {
+fn sent(s: &SendOk) -> WhatColumn {
     let first = match s.requested_bytes {
         Some(requested) if requested != s.sent_bytes => format!("{}/{requested} B", s.sent_bytes),
         _ => size(s.sent_bytes),
     };
-    What {
+    WhatColumn {
         first,
         more: Vec::new(),
     }
 }
 
-fn dropped(d: &Drop) -> What {
+fn dropped(d: &PacketDrop) -> WhatColumn {
     let way = match d.direction {
         Some(Direction::Sent) => " tx",
         Some(Direction::Received) => " rx",
@@ -112,29 +116,29 @@ fn dropped(d: &Drop) -> What {
             .as_ref()
             .map(|location| format!("at {}", escape::name(location.as_bytes()))),
     );
-    What {
+    WhatColumn {
         first: format!("{reason}{way}"),
         more,
     }
 }
 
-fn device(d: &Device) -> What {
+fn device(d: &Device) -> WhatColumn {
     let mut more = Vec::new();
     more.extend(interface(d.interface.as_ref(), d.ifindex));
     more.extend(d.queue.map(|queue| format!("queue {queue}")));
     more.extend(d.bytes.map(size));
     let requeued = if d.requeued() { " requeued" } else { "" };
-    What {
+    WhatColumn {
         first: format!("{}{requeued}", d.name()),
         more,
     }
 }
 
-fn reset(r: &Reset) -> What {
+fn reset(r: &Reset) -> WhatColumn {
     let way = r
         .direction
         .map_or(String::new(), |direction| format!(" {}", direction.name()));
-    What {
+    WhatColumn {
         first: format!("RST{way}"),
         more: r
             .reason
@@ -144,12 +148,12 @@ fn reset(r: &Reset) -> What {
     }
 }
 
-fn connection(c: &Connection) -> What {
+fn connection(c: &Connection) -> WhatColumn {
     let state = |state: Option<TcpState>| state.map_or("?", TcpState::name);
     let errno = c
         .errno
         .map_or(String::new(), |errno| format!(" {}", errno::display(errno)));
-    What {
+    WhatColumn {
         first: format!("{}→{}{errno}", state(c.from), state(c.to)),
         more: Vec::new(),
     }

@@ -27,7 +27,7 @@ fn flow() -> Flow {
 
 fn event(cause: &str) -> Value {
     json!({
-        "type": "event", "signal": "retransmit", "count": 1,
+        "type": "event", "event": "retransmit", "count": 1,
         "owner": {
             "pid": 42, "tid": 42, "comm": "batchd", "uid": 1000, "cgroup": "/test",
             "started": "2026-11-23T00:00:05.003000000+00:00", "grade": "at_send",
@@ -71,7 +71,7 @@ fn an_event_that_has_not_come_is_missing_and_said_to_be() {
     };
     assert_eq!(
         text,
-        "expected 2 events (signal retransmit, flow.proto tcp, flow.local 198.18.0.1:19001, flow.remote \
+        "expected 2 events (event retransmit, flow.proto tcp, flow.local 198.18.0.1:19001, flow.remote \
          198.18.0.2:9001, flow.netns 7), 1 came"
     );
     let State::Missing(text) = state(&expectation, &[]) else {
@@ -162,7 +162,7 @@ fn an_event_of_another_flow_is_not_claimed() {
         ("/flow/local", json!("198.18.0.2:9001")),
         ("/flow/remote", Value::Null),
         ("/flow/netns", json!(8)),
-        ("/signal", json!("drop")),
+        ("/event", json!("drop")),
     ] {
         let said = [changed(pointer, value)];
         assert!(!expectation.claims(&said[0]));

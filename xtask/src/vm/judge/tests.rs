@@ -154,7 +154,7 @@ fn the_selftest_may_lose_only_what_doctor_has_lost() {
     let left = doctor(&[hook("accept", "accept2", "refused")]);
     let line = |outcome: &str, detail: &str| {
         format!(
-            r#"{{"type":"check","group":"signal","check":"c","outcome":"{outcome}","detail":"{detail}"}}"#
+            r#"{{"type":"check","group":"event","check":"c","outcome":"{outcome}","detail":"{detail}"}}"#
         )
     };
     let base = step(&[&line("pass", "")], &[], 0);

@@ -101,13 +101,13 @@ pub fn summary(trace: &Path) -> String {
     let played = replay(&[trace.as_os_str(), "--format".as_ref(), "json".as_ref()]);
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for event in events(&played.stdout) {
-        let signal = event["signal"].as_str().unwrap_or("?");
+        let event_kind = event["event"].as_str().unwrap_or("?");
         let code = ["cause", "name", "reason", "direction", "to"]
             .iter()
-            .find_map(|key| event[signal][key].as_str());
+            .find_map(|key| event[event_kind][key].as_str());
         let count = event["count"].as_u64().unwrap_or(1);
         *counts
-            .entry(format!("{signal}:{}", code.unwrap_or("?")))
+            .entry(format!("{event_kind}:{}", code.unwrap_or("?")))
             .or_default() += count;
     }
     let counts: Vec<_> = counts

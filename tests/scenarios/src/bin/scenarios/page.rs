@@ -30,7 +30,7 @@ const BOUNDS: &str = "\
 - What the tool cannot see is not in the table either: a connection without trouble leaves no event, so what was well
   is known only from the counters of the host.
 - Loss of about 1 % of the segments is not called a fault, because chance and TCP's search for its rate look the same.
-- With hooks missing (an older kernel, a filter, a reduced set of signals) every finding says so and is one step less
+- With hooks missing (an older kernel, a filter, a reduced set of event kinds) every finding says so and is one step less
   sure; that is tested apart from this page.
 ";
 

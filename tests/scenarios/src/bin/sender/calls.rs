@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, SockType, SockaddrIn, bind, getsockname, sendto};
-use scenarios::paths::{Call, End, Report, Sends};
+use scenarios::paths::{Call, End, SendReport, Sends};
 
 use crate::sockets::{Pair, V4, V6, end};
 use crate::{Job, call, sockets, sys};
@@ -18,7 +18,7 @@ const LOOPBACK_INDEX: i32 = 1;
 const ETH_P_EXPERIMENT: u16 = 0x88b5;
 
 /// Runs one path.
-pub fn run(path: &str, job: Job) -> Result<Report> {
+pub fn run(path: &str, job: Job) -> Result<SendReport> {
     let Some((kind, how)) = path.rsplit_once(' ') else {
         bail!("unknown path {path:?}");
     };
@@ -42,7 +42,7 @@ pub fn run(path: &str, job: Job) -> Result<Report> {
         "MPTCP" => match sockets::mptcp() {
             Ok(pair) => pair,
             Err(errno) => {
-                return Ok(Report::unsupported(format!(
+                return Ok(SendReport::unsupported(format!(
                     "socket(IPPROTO_MPTCP): {errno}"
                 )));
             }
@@ -50,14 +50,14 @@ pub fn run(path: &str, job: Job) -> Result<Report> {
         "kTLS" => {
             let pair = sockets::tcp(V4)?;
             if let Err(why) = encrypt(&pair) {
-                return Ok(Report::unsupported(why));
+                return Ok(SendReport::unsupported(why));
             }
             pair
         }
         _ => bail!("unknown path {path:?}"),
     };
     let calls = over(&pair, how, job)?;
-    Ok(Report::of(pair.flow(), calls))
+    Ok(SendReport::of(pair.flow(), calls))
 }
 
 fn over(pair: &Pair, how: &str, job: Job) -> Result<Vec<Call>> {
@@ -117,7 +117,7 @@ fn all_at_once(fd: &OwnedFd, job: Job, to: &[Option<&libc::sockaddr_in>]) -> Vec
 }
 
 /// One socket, not connected: each datagram has another destination, which its event may not mix up.
-fn apart(job: Job, at_once: bool) -> Result<Report> {
+fn apart(job: Job, at_once: bool) -> Result<SendReport> {
     let socket = UdpSocket::bind(V4)?;
     let receivers = (0..job.count)
         .map(|_| UdpSocket::bind(V4))
@@ -135,18 +135,18 @@ fn apart(job: Job, at_once: bool) -> Result<Report> {
         let mut names = names.iter();
         job.each(|data| sys::sendmsg(&fd, data, names.next()))
     };
-    Ok(Report {
+    Ok(SendReport {
         sends: calls
             .into_iter()
             .zip(remotes)
             .map(|(call, remote)| Sends::of(("udp", local.clone(), remote), vec![call]))
             .collect(),
-        ..Report::default()
+        ..SendReport::default()
     })
 }
 
 /// A connection per send: the first asks for a cookie and waits, the others take their data along in the SYN.
-fn fast_open(job: Job) -> Result<Report> {
+fn fast_open(job: Job) -> Result<SendReport> {
     // Of this network namespace: 1 for those who connect, 2 for those who listen.
     std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3").context("tcp_fastopen")?;
     let listener = TcpListener::bind(V4)?;
@@ -156,9 +156,9 @@ fn fast_open(job: Job) -> Result<Report> {
 }
 
 /// sendto(MSG_FASTOPEN) on a fresh socket for each.
-pub fn connections(job: Job, remote: End) -> Result<Report> {
+pub fn connections(job: Job, remote: End) -> Result<SendReport> {
     let to = inet(&remote)?;
-    let mut report = Report::default();
+    let mut report = SendReport::default();
     let mut open = Vec::new();
     for index in 0..job.count {
         let socket = sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
@@ -176,7 +176,7 @@ pub fn connections(job: Job, remote: End) -> Result<Report> {
 }
 
 /// ICMP echo replies, which nobody answers.
-fn raw(job: Job) -> Result<Report> {
+fn raw(job: Job) -> Result<SendReport> {
     let socket = sys::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
     let to = inet(&End::Is("127.0.0.1:0".to_owned()))?;
     let calls = job.each(|data| {
@@ -185,10 +185,13 @@ fn raw(job: Job) -> Result<Report> {
         sys::sendto(&socket, &packet, &to, 0)
     });
     let at = |address: &str| End::Is(address.to_owned());
-    Ok(Report::of(("raw", at("0.0.0.0"), at("127.0.0.1")), calls))
+    Ok(SendReport::of(
+        ("raw", at("0.0.0.0"), at("127.0.0.1")),
+        calls,
+    ))
 }
 
-fn packet(job: Job) -> Result<Report> {
+fn packet(job: Job) -> Result<SendReport> {
     let socket = sys::socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
     let to = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
@@ -202,10 +205,10 @@ fn packet(job: Job) -> Result<Report> {
     let calls = job.each(|data| sys::sendto(&socket, data, &to, 0));
     // The program may only look up names of interfaces in its own namespace.
     let remote = End::Is(format!("ifindex {LOOPBACK_INDEX}"));
-    Ok(Report::of(("packet", End::Unnamed, remote), calls))
+    Ok(SendReport::of(("packet", End::Unnamed, remote), calls))
 }
 
-fn netlink(job: Job) -> Result<Report> {
+fn netlink(job: Job) -> Result<SendReport> {
     let open = || sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_USERSOCK);
     let (socket, other) = (open()?, open()?);
     let port = |fd: &OwnedFd| -> Result<u32> {
@@ -216,7 +219,7 @@ fn netlink(job: Job) -> Result<Report> {
     let to = NetlinkAddr::new(remote, 0);
     let calls = job.each(|data| sys::of(sendto(socket.as_raw_fd(), data, &to, MsgFlags::empty())));
     let at = |port| End::Is(format!("pid {port}"));
-    Ok(Report::of(("netlink", at(local), at(remote)), calls))
+    Ok(SendReport::of(("netlink", at(local), at(remote)), calls))
 }
 
 /// Puts TLS 1.2 with AES-GCM into the kernel, with a key of zeros, for sending alone.

@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Result, bail};
-use scenarios::paths::{End, Report, Sends};
+use scenarios::paths::{End, SendReport, Sends};
 
 use crate::sockets::{V4, end};
 use crate::{Job, call, calls, sockets, sys};
@@ -13,7 +13,7 @@ use crate::{Job, call, calls, sockets, sys};
 const LIMIT: usize = 2000;
 
 /// Runs one path.
-pub fn run(failure: &str, job: Job) -> Result<Report> {
+pub fn run(failure: &str, job: Job) -> Result<SendReport> {
     match failure {
         "UDP refused" => refused(job),
         "EFAULT" => bad_address(job),
@@ -30,7 +30,7 @@ fn nobody() -> End {
 }
 
 /// A send to a closed port is answered by ICMP, and the next one fails for it.
-fn refused(job: Job) -> Result<Report> {
+fn refused(job: Job) -> Result<SendReport> {
     let socket = UdpSocket::bind(V4)?;
     socket.connect("127.0.0.2:9")?;
     let flow = ("udp", end(socket.local_addr()?), nobody());
@@ -38,13 +38,13 @@ fn refused(job: Job) -> Result<Report> {
     until(job, -i64::from(libc::ECONNREFUSED), |data| {
         sys::send(&fd, data, 0)
     })
-    .map(|calls| Report::of(flow, calls))
+    .map(|calls| SendReport::of(flow, calls))
 }
 
 /// The memory cannot be read: on a stream and on datagrams.
-fn bad_address(job: Job) -> Result<Report> {
+fn bad_address(job: Job) -> Result<SendReport> {
     let pairs = [sockets::tcp(V4)?, sockets::udp(V4)?];
-    Ok(Report {
+    Ok(SendReport {
         sends: pairs
             .iter()
             .map(|pair| {
@@ -52,12 +52,12 @@ fn bad_address(job: Job) -> Result<Report> {
                 Sends::of(pair.flow(), calls)
             })
             .collect(),
-        ..Report::default()
+        ..SendReport::default()
     })
 }
 
 /// Fills the buffers of a connection, then goes on.
-fn would_block(job: Job) -> Result<Report> {
+fn would_block(job: Job) -> Result<SendReport> {
     let listener = TcpListener::bind(V4)?;
     let stream = TcpStream::connect(listener.local_addr()?)?;
     let (local, remote) = (end(stream.local_addr()?), end(stream.peer_addr()?));
@@ -71,17 +71,17 @@ fn would_block(job: Job) -> Result<Report> {
     until(large, -i64::from(libc::EAGAIN), |data| {
         sys::send(&fd, data, libc::MSG_DONTWAIT)
     })
-    .map(|calls| Report::of(("tcp", local, remote), calls))
+    .map(|calls| SendReport::of(("tcp", local, remote), calls))
 }
 
-fn unreachable(job: Job) -> Result<Report> {
+fn unreachable(job: Job) -> Result<SendReport> {
     let socket = UdpSocket::bind(V4)?;
     let local = end(socket.local_addr()?);
     // TEST-NET-3: no route leads there.
     let remote = End::Is("203.0.113.9:9".to_owned());
     let (fd, to) = (OwnedFd::from(socket), calls::inet(&remote)?);
     let calls = job.each(|data| sys::sendto(&fd, data, &to, 0));
-    Ok(Report::of(("udp", local, remote), calls))
+    Ok(SendReport::of(("udp", local, remote), calls))
 }
 
 /// Sends until as many as the job wants failed in this way.

@@ -1,7 +1,7 @@
 //! A process that sends on one path and says, as JSON, what the kernel told it.
 //!
 //! `sender NETNS COMM PATH COUNT SIZE` enters the namespace, takes the name, prints `ready`, waits for a
-//! line, makes about COUNT sends of SIZE, SIZE + 1… bytes, prints its report (`scenarios::paths::Report`),
+//! line, makes about COUNT sends of SIZE, SIZE + 1… bytes, prints its report (`scenarios::paths::SendReport`),
 //! and stays until its input ends. Every size is another, so that each event can be paired with its send.
 
 mod calls;
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result, bail};
-use scenarios::paths::{Call, Report};
+use scenarios::paths::{Call, SendReport};
 
 /// How much to send.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn run(path: &str, job: Job) -> Result<Report> {
+fn run(path: &str, job: Job) -> Result<SendReport> {
     if let Some(operation) = path.strip_prefix("io_uring ") {
         return uring::run(operation, job);
     }

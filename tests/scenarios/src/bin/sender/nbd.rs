@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use scenarios::paths::{By, Call, Report, Sends};
+use scenarios::paths::{By, Call, SendReport, Sends};
 
 use crate::sockets::V4;
 use crate::sys::{Page, ioctl};
@@ -46,13 +46,13 @@ struct Log {
 }
 
 /// Writes and reads blocks of a device, and says which sends the requests that arrived were made of.
-pub fn run(job: Job) -> Result<Report> {
+pub fn run(job: Job) -> Result<SendReport> {
     let pair = sockets::tcp(V4)?;
     let flow = pair.flow();
     let back = (flow.0, flow.2.clone(), flow.1.clone());
     let (device, path, number) = match claim(&pair.socket)? {
         Ok(claimed) => claimed,
-        Err(why) => return Ok(Report::unsupported(why)),
+        Err(why) => return Ok(SendReport::unsupported(why)),
     };
     ioctl(&device, NBD_SET_BLKSIZE, Page::SIZE as u64).context("NBD_SET_BLKSIZE")?;
     ioctl(&device, NBD_SET_SIZE_BLOCKS, 64).context("NBD_SET_SIZE_BLOCKS")?;
@@ -70,12 +70,12 @@ pub fn run(job: Job) -> Result<Report> {
     drop(pair.socket);
     let log = server.join().expect("the server does not panic")?;
     used?;
-    Ok(Report {
+    Ok(SendReport {
         sends: vec![
             Sends::of(flow, log.kernel).by(By::Kernel),
             Sends::of(back, log.ours).by(By::AnyThread),
         ],
-        ..Report::default()
+        ..SendReport::default()
     })
 }
 

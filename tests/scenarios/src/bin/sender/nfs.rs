@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use nix::mount::MsFlags;
-use scenarios::paths::{By, Call, Report, Sends};
+use scenarios::paths::{By, Call, SendReport, Sends};
 
 use crate::Job;
 use crate::sockets::end;
@@ -23,7 +23,7 @@ pub enum Version {
 }
 
 /// Mounts until enough calls have arrived, and says which sends they were.
-pub fn run(version: Version, job: Job) -> Result<Report> {
+pub fn run(version: Version, job: Job) -> Result<SendReport> {
     let server = server::Server::start()?;
     let at = server.address();
     let dir = tempfile::tempdir()?;
@@ -68,11 +68,11 @@ pub fn run(version: Version, job: Job) -> Result<Report> {
     }
     let exchanges = server.stop()?;
     if let (Some(why), true) = (unsupported, exchanges.is_empty()) {
-        return Ok(Report::unsupported(why));
+        return Ok(SendReport::unsupported(why));
     }
-    let mut report = Report {
+    let mut report = SendReport {
         note,
-        ..Report::default()
+        ..SendReport::default()
     };
     for exchange in exchanges {
         let (proto, client) = (exchange.proto, end(exchange.client));

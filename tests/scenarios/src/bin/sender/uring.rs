@@ -5,13 +5,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use anyhow::{Result, bail};
 use io_uring::types::Fd;
 use io_uring::{IoUring, Probe, opcode, squeue};
-use scenarios::paths::{By, Report};
+use scenarios::paths::{By, SendReport};
 
 use crate::sockets::V4;
 use crate::{Job, sockets, sys};
 
 /// Runs one operation; its thread is the kernel's choice.
-pub fn run(operation: &str, job: Job) -> Result<Report> {
+pub fn run(operation: &str, job: Job) -> Result<SendReport> {
     let code = match operation {
         "send" | "send, async" => opcode::Send::CODE,
         "sendmsg" => opcode::SendMsg::CODE,
@@ -24,12 +24,12 @@ pub fn run(operation: &str, job: Job) -> Result<Report> {
     };
     let mut ring = match IoUring::new(8) {
         Ok(ring) => ring,
-        Err(error) => return Ok(Report::unsupported(format!("io_uring_setup: {error}"))),
+        Err(error) => return Ok(SendReport::unsupported(format!("io_uring_setup: {error}"))),
     };
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
     if !probe.is_supported(code) {
-        return Ok(Report::unsupported(format!(
+        return Ok(SendReport::unsupported(format!(
             "io_uring of this kernel has no operation {code} ({operation})"
         )));
     }
@@ -49,7 +49,7 @@ pub fn run(operation: &str, job: Job) -> Result<Report> {
     if let Some(error) = failed {
         bail!("io_uring {operation}: {error}");
     }
-    let mut report = Report::of(pair.flow(), calls);
+    let mut report = SendReport::of(pair.flow(), calls);
     report.sends[0].by = By::AnyThread;
     Ok(report)
 }

@@ -16,11 +16,11 @@ fn me() -> Identity {
 }
 
 /// Three sends that succeed and one that fails.
-fn report() -> Report {
+fn report() -> SendReport {
     let end = |text: &str| End::Is(text.to_owned());
     let calls = [(1001, 1001), (1002, 1002), (1003, 700), (1004, -11)]
         .map(|(requested, result)| Call { requested, result });
-    Report::of(
+    SendReport::of(
         ("tcp", end("127.0.0.1:5000"), end("127.0.0.1:80")),
         calls.to_vec(),
     )
@@ -35,10 +35,10 @@ fn event(requested: Option<u64>, result: i64) -> Value {
     let flow = json!({"proto": "tcp", "local": "127.0.0.1:5000", "remote": "127.0.0.1:80", "netns": NETNS});
     let owner = json!({"pid": 4242, "tid": 4242, "comm": "sender", "uid": 0, "started": started(), "grade": "at_send"});
     if result < 0 {
-        json!({"signal": "send_error", "count": 1, "owner": owner, "flow": flow,
+        json!({"event": "send_error", "count": 1, "owner": owner, "flow": flow,
             "send_error": {"errno": -result, "requested_bytes": requested, "sent_bytes": 0}})
     } else {
-        json!({"signal": "send", "count": 1, "owner": owner, "flow": flow,
+        json!({"event": "send", "count": 1, "owner": owner, "flow": flow,
             "send": {"requested_bytes": requested, "sent_bytes": result}})
     }
 }

@@ -71,10 +71,10 @@ fn where_no_test_holds_no_program_looks_at_such_an_argument() {
         let plan = plan(&facts, EVERYTHING).unwrap();
         assert_eq!(looking(&plan), [""; 0]);
         assert!(
-            plan.sees(signal::DROP),
+            plan.sees(event_kind::DROP),
             "it has forms that do not look at it"
         );
-        assert!(plan.sees(signal::RESET), "those received are seen");
+        assert!(plan.sees(event_kind::RESET), "those received are seen");
         let of_reset = plan
             .losses
             .iter()

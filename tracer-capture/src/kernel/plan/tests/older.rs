@@ -1,6 +1,6 @@
 //! Kernels before 5.15: each helper that is missing is replaced, and costs what is said and nothing else.
 
-use tracer_common::ability;
+use tracer_common::{SystemCalls, ability};
 
 use super::*;
 
@@ -94,6 +94,16 @@ fn without_helper_and_size_of_the_stack_the_registers_are_lost_and_not_guessed()
     assert_eq!(losses.len(), 1);
     assert!(losses[0].lost.starts_with("send_error.requested_bytes"));
     assert_eq!(plan(&facts, EVERYTHING).unwrap().registers_offset, 0);
+}
+
+#[test]
+fn on_a_processor_that_is_not_known_no_register_is_taken_for_an_argument() {
+    let facts = with_btf(|btf| btf.processor = None);
+    let (gone, new, losses) = difference(&facts);
+    assert!(gone.is_empty() && new.is_empty());
+    assert_eq!(losses.len(), 1);
+    assert!(losses[0].lost.starts_with("send_error.requested_bytes"));
+    assert_eq!(plan(&facts, EVERYTHING).unwrap().calls, SystemCalls::NONE);
 }
 
 #[test]

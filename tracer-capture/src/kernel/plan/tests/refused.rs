@@ -44,7 +44,7 @@ fn what_is_lost_is_told_with_the_kernels_own_words() {
         "the kernel refuses tp_btf/kfree_skb: Operation not permitted"
     );
     assert!(!plan.losses[0].quiet);
-    assert!(!plan.sees(signal::DROP) && plan.sees(signal::SEND_ERROR));
+    assert!(!plan.sees(event_kind::DROP) && plan.sees(event_kind::SEND_ERROR));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn other_families_are_seen_at_the_innermost_function_that_is_there() {
 #[test]
 fn only_owners_need_the_ip_functions_alone() {
     let wanted = Wanted {
-        signals: 1 << signal::RESET,
+        event_kinds: 1 << event_kind::RESET,
         follow: false,
     };
     let plan = plan(&older(), wanted).unwrap();
@@ -116,7 +116,7 @@ fn without_any_of_the_functions_it_is_the_tracepoint_that_is_missed() {
     let mut facts = older();
     facts.btf.as_mut().unwrap().features.remove(&Feature::Fexit);
     let plan = plan(&facts, EVERYTHING).unwrap();
-    assert!(!plan.sees(signal::SEND_ERROR) && !plan.sees(signal::SEND));
+    assert!(!plan.sees(event_kind::SEND_ERROR) && !plan.sees(event_kind::SEND));
     assert!(
         plan.losses
             .iter()
@@ -125,7 +125,7 @@ fn without_any_of_the_functions_it_is_the_tracepoint_that_is_missed() {
 }
 
 #[test]
-fn a_policy_that_refuses_all_of_them_is_one_loss_and_neither_signal_is_seen() {
+fn a_policy_that_refuses_all_of_them_is_one_loss_and_neither_event_kind_is_seen() {
     let all = plan(&refusing(older(), &STAND_INS), EVERYTHING).unwrap();
     assert_eq!(all.losses.len(), 1);
     assert_eq!(
@@ -133,12 +133,12 @@ fn a_policy_that_refuses_all_of_them_is_one_loss_and_neither_signal_is_seen() {
         "this kernel has no tracepoint sock_send_length, and the kernel refuses fexit programs: Operation \
          not permitted"
     );
-    assert!(!all.sees(signal::SEND_ERROR) && !all.sees(signal::SEND));
+    assert!(!all.sees(event_kind::SEND_ERROR) && !all.sees(event_kind::SEND));
     // One of them alone is its own loss.
     let one = plan(&refusing(older(), &STAND_INS[1..2]), EVERYTHING).unwrap();
     assert_eq!(one.losses.len(), 1);
     assert!(one.losses[0].lost.starts_with("sends on IPv6 sockets"));
-    assert!(one.sees(signal::SEND));
+    assert!(one.sees(event_kind::SEND));
 }
 
 #[test]

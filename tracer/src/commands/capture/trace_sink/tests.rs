@@ -1,0 +1,122 @@
+use super::*;
+use tracer_format::Block;
+use tracer_format::reader::recording::ReadStep;
+use tracer_format::reader::{ReadItem, Recording};
+use tracer_format::start::Start;
+use tracer_format::writer::{Options, Target, Writer};
+use tracer_model::event::Event;
+use tracer_model::testing::{self, Rng};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A trace sink into a file, filled by `play`; gives the blocks behind the first.
+fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("t.trace");
+    let writer = Writer::open(
+        &Target::File(path.clone()),
+        Start::default(),
+        &Options::default(),
+    );
+    let handle = writer.expect("opens").start().expect("a thread");
+    let mut trace_sink =
+        TraceSink::new(TraceTarget::Writer(handle), None, [0; 16], 1000, SECOND).expect("memory");
+    play(&mut trace_sink);
+    let report = trace_sink.finish(&[], &Totals::default(), 100 * SECOND);
+    assert_eq!((report.unwritten_blocks, report.status.lost_blocks), (0, 0));
+    let mut recording = Recording::open(path.to_str().expect("UTF-8"), false).expect("opens");
+    let mut blocks = Vec::new();
+    loop {
+        match recording.next().expect("reads") {
+            ReadStep::Item(ReadItem::Block(block)) => blocks.push(*block),
+            ReadStep::End => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(blocks.remove(0).header.starts());
+    blocks
+}
+
+fn event(boot_ns: u64) -> Event {
+    Event {
+        boot_ns,
+        ..testing::event(&mut Rng::new(boot_ns))
+    }
+}
+
+/// One event, as a session gives it.
+fn take(trace_sink: &mut TraceSink, boot_ns: u64) {
+    if trace_sink.event(&event(boot_ns)) {
+        trace_sink.close(None, boot_ns);
+    }
+}
+
+fn walls(blocks: &[Block]) -> Vec<i128> {
+    let mut walls = Vec::new();
+    for block in blocks {
+        let mut events = block.events().expect("columns");
+        while let Some(event) = events.next().expect("an event") {
+            walls.push(block.header.wall_ns(event.boot_ns));
+        }
+    }
+    walls
+}
+
+#[test]
+fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
+    let blocks = recorded(|trace_sink| {
+        take(trace_sink, 2 * SECOND);
+        trace_sink.clock_stepped(-5000, &Totals::default(), 3 * SECOND);
+        take(trace_sink, 4 * SECOND);
+    });
+    let (before, after) = (i128::from(2 * SECOND) + 1000, i128::from(4 * SECOND) - 5000);
+    assert_eq!(walls(&blocks), [before, after]);
+    assert_eq!(blocks.last().expect("blocks").header.clock_steps, 1);
+    let anchors = blocks
+        .iter()
+        .flat_map(|block| &block.notes)
+        .filter_map(|(_, note)| match note {
+            Note::Anchor(anchor) => Some((anchor.why, anchor.wall_ns - anchor.boot_ns as i64)),
+            _ => None,
+        });
+    let anchors: Vec<_> = anchors.collect();
+    assert_eq!(
+        anchors,
+        [(AnchorWhy::Start, 1000), (AnchorWhy::Step, -5000)]
+    );
+}
+
+#[test]
+fn quiet_seconds_cost_a_block_every_ten() {
+    let blocks = recorded(|trace_sink| {
+        for second in 2..=62 {
+            trace_sink.tick(&Totals::default(), second * SECOND);
+        }
+    });
+    // The start, one for each ten seconds, an anchor after a minute, the end.
+    assert!((6..=9).contains(&blocks.len()), "{}", blocks.len());
+    assert!(blocks.last().expect("blocks").header.ends());
+}
+
+#[test]
+fn every_block_says_what_had_been_counted() {
+    let blocks = recorded(|trace_sink| {
+        let mut totals = Totals::default();
+        totals
+            .events
+            .push((tracer_model::event::EventKind::Drop, Default::default()));
+        for second in 2..5 {
+            totals.events[0].1.seen = second;
+            take(trace_sink, second * SECOND);
+            trace_sink.tick(&totals, second * SECOND);
+        }
+    });
+    let seen = blocks
+        .iter()
+        .flat_map(|block| &block.notes)
+        .filter_map(|(_, note)| match note {
+            Note::Counters(counters) => counters.events.first().map(|event_kind| event_kind.seen),
+            _ => None,
+        });
+    assert_eq!(seen.collect::<Vec<_>>(), [2, 3, 4]);
+}

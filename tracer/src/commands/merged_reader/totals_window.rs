@@ -1,0 +1,139 @@
+//! The totals of a part of a trace: what the recorder counted in it, less what was filtered since.
+
+use std::collections::BTreeMap;
+
+use tracer_format::Block;
+use tracer_format::note::{Counters, Note};
+use tracer_model::event::{EventKind, EventTotals, Totals};
+
+/// Adds up the totals of one trace, which may hold several recordings.
+#[derive(Default)]
+pub struct TotalsWindow {
+    /// Of recordings that are over.
+    done: Vec<Totals>,
+    trace_id: Option<[u8; 16]>,
+    /// Before the first block that is wanted.
+    base: Counters,
+    last: Counters,
+    /// Events (1 each), and events in aggregated ones, that were removed here.
+    removed: BTreeMap<EventKind, (u64, u64)>,
+    lost: BTreeMap<EventKind, u64>,
+}
+
+impl TotalsWindow {
+    /// Takes the counters of a block; `early`: it lies before what is wanted.
+    pub fn block(&mut self, block: &Block, early: bool) {
+        if self.trace_id.replace(block.header.trace_id) != Some(block.header.trace_id) {
+            self.done.push(between(&self.base, &self.last));
+            (self.base, self.last) = Default::default();
+            // A window of the flight recorder begins in the middle.
+            if let Some(counters) = counters(block) {
+                self.base = counters.clone();
+            }
+        }
+        if let Some(counters) = counters(block) {
+            self.last = counters.clone();
+            if early {
+                self.base = counters.clone();
+            }
+        }
+    }
+
+    /// An event was read that is not wanted.
+    pub fn remove(&mut self, event_kind: EventKind, count: u64) {
+        let (single, aggregated) = self.removed.entry(event_kind).or_default();
+        match count {
+            1 => *single += 1,
+            more => *aggregated += more,
+        }
+    }
+
+    /// Events that were recorded and could not be written.
+    pub fn lose(&mut self, event_kind: EventKind, count: u64) {
+        *self.lost.entry(event_kind).or_default() += count;
+    }
+
+    /// The totals, of the wanted event kinds.
+    pub fn totals(&self, wanted: impl Fn(EventKind) -> bool) -> Totals {
+        let last = between(&self.base, &self.last);
+        let mut totals = add(self.done.iter().cloned().chain([last]));
+        totals.events.retain(|(event_kind, _)| wanted(*event_kind));
+        for (event_kind, sums) in &mut totals.events {
+            let (single, aggregated) = self.removed.get(event_kind).copied().unwrap_or_default();
+            // An aggregated event may stand for one.
+            let emitted = single.min(sums.delivered);
+            let aggregated = (aggregated + single - emitted).min(sums.aggregated);
+            sums.emitted = sums.emitted.saturating_sub(emitted);
+            sums.delivered -= emitted;
+            sums.aggregated -= aggregated;
+            sums.filtered += emitted + aggregated;
+            let lost = self
+                .lost
+                .get(event_kind)
+                .copied()
+                .unwrap_or_default()
+                .min(sums.delivered);
+            sums.delivered -= lost;
+            sums.lost += lost;
+        }
+        totals
+    }
+}
+
+fn counters(block: &Block) -> Option<&Counters> {
+    // The totals of the end come last.
+    block.notes.iter().rev().find_map(|(_, note)| match note {
+        Note::Counters(counters) | Note::Totals(counters) => Some(counters),
+        _ => None,
+    })
+}
+
+fn between(base: &Counters, last: &Counters) -> Totals {
+    let base: BTreeMap<EventKind, EventTotals> = base.totals().events.into_iter().collect();
+    let mut totals = last.totals();
+    for (event_kind, sums) in &mut totals.events {
+        let Some(base) = base.get(event_kind) else {
+            continue;
+        };
+        sums.seen = sums.seen.saturating_sub(base.seen);
+        sums.filtered = sums.filtered.saturating_sub(base.filtered);
+        sums.emitted = sums.emitted.saturating_sub(base.emitted);
+        sums.aggregated = sums.aggregated.saturating_sub(base.aggregated);
+        sums.delivered = sums.delivered.saturating_sub(base.delivered);
+        sums.lost = sums.lost.saturating_sub(base.lost);
+        sums.missed = sums
+            .missed
+            .zip(base.missed)
+            .map(|(now, then)| now.saturating_sub(then));
+    }
+    totals
+}
+
+/// The sum of totals, in the order of the first that has any.
+pub fn add(all: impl Iterator<Item = Totals>) -> Totals {
+    let mut sum = Totals::default();
+    for totals in all {
+        for (event_kind, more) in totals.events {
+            match sum
+                .events
+                .iter_mut()
+                .find(|(known, _)| *known == event_kind)
+            {
+                None => sum.events.push((event_kind, more)),
+                Some((_, known)) => {
+                    known.seen += more.seen;
+                    known.filtered += more.filtered;
+                    known.emitted += more.emitted;
+                    known.aggregated += more.aggregated;
+                    known.delivered += more.delivered;
+                    known.lost += more.lost;
+                    known.missed = match (known.missed, more.missed) {
+                        (Some(a), Some(b)) => Some(a + b),
+                        (a, b) => a.or(b),
+                    };
+                }
+            }
+        }
+    }
+    sum
+}

@@ -1,0 +1,344 @@
+//! Reads one trace: block after block, event after event.
+
+use std::collections::VecDeque;
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use super::totals_window::TotalsWindow;
+use super::{Item, report_notice};
+use crate::render::Clock;
+use tracer_format::Block;
+use tracer_format::note::{Gap, Note};
+use tracer_format::reader::recording::ReadStep;
+use tracer_format::reader::{ReadItem, Recording};
+use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
+use tracer_model::filter::FilterSpec;
+use tracer_model::samples::Zone;
+
+/// No event can be in a block that was begun so long after it, nanoseconds: aggregated ones come a second late.
+const LATE_NS: i128 = 5_000_000_000;
+
+/// So many places of damage are remembered.
+const DAMAGE: usize = 16;
+
+/// The reader of one trace, with its filter and its clock.
+pub struct TraceReader {
+    recording: Recording,
+    filter: FilterSpec,
+    pub clock: Clock,
+    /// Name of the host that recorded, where the trace says so.
+    pub host: Option<String>,
+    /// What the trace says of its recording, at its beginning.
+    pub facts: Map<String, Value>,
+    since: Option<i128>,
+    until: Option<i128>,
+    queue: VecDeque<(i128, Item)>,
+    totals: TotalsWindow,
+    counted: Vec<Counted>,
+    ended: bool,
+    covered: Option<(i128, i128)>,
+    /// The first of what is missing or damaged in it; a torn end is neither.
+    pub damage: Vec<String>,
+}
+
+/// What [`TraceReader::peek`] found.
+pub enum Peeked {
+    /// Something of this time, nanoseconds of the wall clock.
+    At(i128),
+    Wait,
+    End,
+}
+
+/// What [`TraceReader::block`] gives.
+pub enum NextBlock {
+    Block(Box<Block>),
+    Wait,
+    End,
+}
+
+impl TraceReader {
+    pub fn new(
+        recording: Recording,
+        filter: FilterSpec,
+        zone: TimeZone,
+        since: Option<i128>,
+        until: Option<i128>,
+    ) -> Self {
+        Self {
+            recording,
+            filter,
+            clock: Clock {
+                wall_minus_boot_ns: 0,
+                zone,
+            },
+            host: None,
+            facts: Map::new(),
+            since,
+            until,
+            queue: VecDeque::new(),
+            totals: TotalsWindow::default(),
+            counted: Vec::new(),
+            ended: false,
+            covered: None,
+            damage: Vec::new(),
+        }
+    }
+
+    /// As the user named it.
+    pub fn name(&self) -> &str {
+        &self.recording.name
+    }
+
+    /// How far it has been read, and its length where that is known, bytes.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.recording.position(), self.recording.length())
+    }
+
+    /// The time of what comes next.
+    ///
+    /// # Errors
+    /// When reading fails, or at damage when `strict`.
+    pub fn peek(&mut self, strict: bool) -> Result<Peeked> {
+        while self.queue.is_empty() {
+            match self.block(strict)? {
+                NextBlock::Block(block) => self.fill(&block, strict)?,
+                NextBlock::Wait => return Ok(Peeked::Wait),
+                NextBlock::End => return Ok(Peeked::End),
+            }
+        }
+        Ok(self
+            .queue
+            .front()
+            .map_or(Peeked::End, |(wall_ns, _)| Peeked::At(*wall_ns)))
+    }
+
+    /// What comes next.
+    pub fn take(&mut self) -> Option<Item> {
+        self.queue.pop_front().map(|(_, item)| item)
+    }
+
+    /// The next block that may hold what is wanted. Whoever goes through blocks takes none by [`Self::take`].
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn block(&mut self, strict: bool) -> Result<NextBlock> {
+        loop {
+            if self.ended {
+                return Ok(NextBlock::End);
+            }
+            match self.recording.next()? {
+                ReadStep::End => self.ended = true,
+                ReadStep::Wait => return Ok(NextBlock::Wait),
+                ReadStep::Item(ReadItem::Notice(notice)) => {
+                    if !notice.is_torn_tail() && self.damage.len() < DAMAGE {
+                        self.damage.push(notice.to_string());
+                    }
+                    report_notice(&self.recording.name, &notice, strict)?;
+                }
+                ReadStep::Item(ReadItem::Block(block)) => {
+                    let header = &block.header;
+                    self.clock.wall_minus_boot_ns = header.wall_minus_boot_ns.into();
+                    if header.starts() {
+                        let facts = block.notes.iter().find_map(|(_, note)| match note {
+                            Note::Header(facts) => Some(facts),
+                            _ => None,
+                        });
+                        let host = facts.and_then(|facts| facts.get("host"));
+                        self.host = host.and_then(Value::as_str).map(str::to_owned);
+                    }
+                    let early = self
+                        .since
+                        .is_some_and(|since| header.wall_ns(header.sealed_boot_ns) < since);
+                    self.totals.block(&block, early);
+                    if early {
+                        continue;
+                    }
+                    let late = self.until.is_some_and(|until| {
+                        header.wall_ns(header.first_boot_ns) > until.saturating_add(LATE_NS)
+                    });
+                    if late {
+                        // Nothing that is wanted can follow, unless the clock is set back.
+                        self.ended = header.clock_steps == 0;
+                        continue;
+                    }
+                    let (first, last) = (
+                        header.wall_ns(header.first_boot_ns),
+                        header.wall_ns(header.sealed_boot_ns),
+                    );
+                    let (from, to) = self.covered.unwrap_or((first, last));
+                    self.covered = Some((from.min(first), to.max(last)));
+                    return Ok(NextBlock::Block(block));
+                }
+            }
+        }
+    }
+
+    /// From when to when blocks have been read, nanoseconds of the wall clock, within what was asked for.
+    pub fn covered(&self) -> Option<(i128, i128)> {
+        let (first, last) = self.covered?;
+        let first = self.since.map_or(first, |since| since.max(first));
+        let last = self.until.map_or(last, |until| until.min(last));
+        (first <= last).then_some((first, last))
+    }
+
+    /// Is an event one that is wanted? Counts it if not.
+    pub fn wants(&mut self, event: &Event) -> bool {
+        let wall_ns = i128::from(event.boot_ns) + self.clock.wall_minus_boot_ns;
+        let wanted = self.in_time(wall_ns) && self.filter.matches(event);
+        if !wanted {
+            self.totals.remove(event.kind(), event.count);
+        }
+        wanted
+    }
+
+    /// Is an event wanted of which only this is known?
+    pub fn wants_parts(
+        &self,
+        event_kind: EventKind,
+        errno: Option<u32>,
+        owner: &Owner,
+        flow: Option<&Flow>,
+    ) -> bool {
+        self.filter.matches_parts(event_kind, errno, owner, flow)
+    }
+
+    /// An event that was read is not wanted.
+    pub fn remove(&mut self, event_kind: EventKind, count: u64) {
+        self.totals.remove(event_kind, count);
+    }
+
+    /// Is a time of the wall clock between the ends that were asked for?
+    pub fn in_time(&self, wall_ns: i128) -> bool {
+        self.since.is_none_or(|since| wall_ns >= since)
+            && self.until.is_none_or(|until| wall_ns <= until)
+    }
+
+    /// Is every time wanted?
+    pub fn is_whole(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    fn fill(&mut self, block: &Block, strict: bool) -> Result<()> {
+        let mut notes = block.notes.iter().peekable();
+        let mut done = 0;
+        let mut events = match block.events() {
+            Ok(events) => events,
+            Err(malformed) => return self.malformed(&malformed.to_string(), strict),
+        };
+        loop {
+            while let Some((_, note)) = notes.next_if(|(after, _)| *after <= done) {
+                self.note(block, note);
+            }
+            match events.next() {
+                Ok(None) => break,
+                Ok(Some(event)) => {
+                    done += 1;
+                    if self.wants(&event) {
+                        let wall_ns = block.header.wall_ns(event.boot_ns);
+                        self.queue
+                            .push_back((wall_ns, Item::Event(Box::new(event))));
+                    }
+                }
+                Err(malformed) => return self.malformed(&malformed.to_string(), strict),
+            }
+        }
+        notes.for_each(|(_, note)| self.note(block, note));
+        Ok(())
+    }
+
+    /// Says or refuses that a block is not what the format says.
+    ///
+    /// # Errors
+    /// When `strict`.
+    pub fn malformed(&self, why: &str, strict: bool) -> Result<()> {
+        let name = tracer_model::escape::name(self.recording.name.as_bytes());
+        if strict {
+            anyhow::bail!("{name}: a block is not what the format says: {why} (--strict)");
+        }
+        super::warn(&format!("{name}: the rest of a block is skipped: {why}"));
+        Ok(())
+    }
+
+    fn note(&mut self, block: &Block, note: &Note) {
+        let (boot_ns, item) = match note {
+            Note::Counted(row) => {
+                let counted = block.counted(row).filter(|_| self.is_whole());
+                return self.counted.extend(counted);
+            }
+            Note::Gap(gap) => return self.gap(block, gap),
+            Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {
+                let boot_ns = note.boot_ns();
+                (boot_ns.unwrap_or(block.header.sealed_boot_ns), note.clone())
+            }
+            _ => return,
+        };
+        let wall_ns = block.header.wall_ns(boot_ns);
+        if self.in_time(wall_ns) {
+            self.queue.push_back((wall_ns, Item::Note(Box::new(item))));
+        }
+    }
+
+    /// What the disk did not take is lost, and shown as such.
+    fn gap(&mut self, block: &Block, gap: &Gap) {
+        for (name, count) in &gap.events {
+            let Ok(event_kind) = name.parse() else {
+                continue;
+            };
+            self.totals.lose(event_kind, *count);
+            let lost = Lost {
+                at: LostAt::Disk,
+                event_kind: Some(event_kind),
+                count: *count,
+            };
+            let wall_ns = block.header.wall_ns(gap.last_boot_ns);
+            if self.in_time(wall_ns) {
+                let event = Event::lost(gap.last_boot_ns, lost);
+                self.queue
+                    .push_back((wall_ns, Item::Event(Box::new(event))));
+            }
+        }
+    }
+
+    /// What was counted instead of listed, filtered like events.
+    pub fn counted(&mut self) -> Vec<Counted> {
+        let filter = &self.filter;
+        let counted = std::mem::take(&mut self.counted).into_iter();
+        counted.filter(|row| filter.matches_counted(row)).collect()
+    }
+
+    /// Totals of what was read.
+    pub fn totals(&self) -> Totals {
+        self.totals
+            .totals(|event_kind| self.filter.wants_kind(event_kind))
+    }
+}
+
+/// What a recording says of itself, when its first block has been read.
+pub fn header(recording: &Recording) -> Option<Map<String, Value>> {
+    let mut notes = recording.waiting().filter_map(|item| match item {
+        ReadItem::Block(block) => Some(&block.notes),
+        ReadItem::Notice(_) => None,
+    });
+    notes.find_map(|notes| {
+        notes.iter().find_map(|(_, note)| match note {
+            Note::Header(facts) => Some(facts.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// When the first block that has been read begins, nanoseconds of the wall clock.
+pub fn first_wall(recording: &Recording) -> Option<i128> {
+    recording.waiting().find_map(|item| match item {
+        ReadItem::Block(block) => Some(block.header.wall_ns(block.header.first_boot_ns)),
+        ReadItem::Notice(_) => None,
+    })
+}
+
+/// The zone of the host that recorded.
+pub fn zone(facts: &Map<String, Value>) -> Option<TimeZone> {
+    let zone: Zone = serde_json::from_value(facts.get("zone")?.clone()).ok()?;
+    zone.time_zone()
+}
