@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: format, clippy for both sides, and no names of package registries.
 
 mod hosts;
+mod links;
 
 use std::fmt;
 use std::fs;
@@ -37,6 +38,7 @@ pub fn command() -> Result<()> {
         }
     };
     step("names of hosts", check_hosts());
+    step("links", check_links());
     step("docs/architecture.md", crate::docs::check());
     step(
         "format",
@@ -135,7 +137,21 @@ fn check_hosts() -> Result<()> {
         };
         violations.extend(hosts::check(&file, &text));
     }
-    for violation in &violations {
+    none(&violations)
+}
+
+fn check_links() -> Result<()> {
+    let root = workspace::root();
+    let mut files = project_files(root)?;
+    files.retain(|file| root.join(file).exists());
+    none(&links::check(&files, |file| {
+        fs::read_to_string(root.join(file)).unwrap_or_default()
+    }))
+}
+
+/// Prints the violations; an error when there are some.
+fn none(violations: &[Violation]) -> Result<()> {
+    for violation in violations {
         eprintln!("{violation}");
     }
     if !violations.is_empty() {

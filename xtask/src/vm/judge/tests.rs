@@ -201,3 +201,20 @@ fn doctor_may_speak_in_the_step_of_the_selftest() {
     assert_eq!(outcome("allowed"), Some(Outcome::Pass));
     assert_eq!(outcome("refused"), Some(Outcome::Fail), "nobody refused it");
 }
+
+#[test]
+fn when_all_that_stand_in_for_a_tracepoint_are_refused_doctor_may_speak_of_the_tracepoint_alone() {
+    let whole = doctor(&[hook("send: IPv4", "inet_send", "allowed")]);
+    let mut left = doctor(&[hook("result of a send", "send_length", "missing")]);
+    let compared = |left: &Doctor, names: &[&str]| compare(&whole, left, Some(&set(names)), false);
+    assert_eq!(
+        compared(&left, &["inet_send"]).as_deref(),
+        Ok("lost: send: IPv4")
+    );
+    assert!(compared(&left, &[]).is_err(), "nobody refused it");
+    left.losses.clear();
+    assert!(
+        compared(&left, &["inet_send"]).is_err(),
+        "and nobody was told"
+    );
+}

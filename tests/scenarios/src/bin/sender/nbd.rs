@@ -90,6 +90,8 @@ fn claim(socket: &OwnedFd) -> Result<Result<(File, String, u32), String>> {
         match ioctl(&device, NBD_SET_SOCK, socket.as_raw_fd() as u64) {
             Ok(()) => return Ok(Ok((device, path, number))),
             Err(Errno::EBUSY) => {}
+            // RHEL's nbd_check_sock_type() takes unix sockets only.
+            Err(Errno::EINVAL) => return Ok(Err("NBD_SET_SOCK refuses a TCP socket".to_owned())),
             Err(errno) => bail!("NBD_SET_SOCK: {errno}"),
         }
     }
