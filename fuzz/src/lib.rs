@@ -5,7 +5,7 @@ use std::io::Read;
 use tracer_model::event::{Event, EventKind};
 use tracer_format::layout::{HEADER_BYTES, Header, MARKER};
 use tracer_format::reader::scan::{Found, Scanner};
-use tracer_format::reader::{Chain, Item};
+use tracer_format::reader::{Chain, ReadItem};
 use tracer_format::{Block, Builder, Malformed, Note, Seal};
 
 /// A function that a target feeds.
