@@ -23,6 +23,8 @@ pub mod rules;
 mod socket;
 mod sum;
 mod tables;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use coverage::Coverage;
 pub use finding::{Evidence, Finding, Subject};
