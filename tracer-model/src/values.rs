@@ -2,6 +2,7 @@
 //! example.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -37,15 +38,21 @@ pub fn pid(text: &str) -> Result<u32, String> {
         })
 }
 
-/// A port.
+/// A port, or a range of ports with both ends: `443`, `8000-8099`.
 ///
 /// # Errors
 /// What was expected, with an example.
-pub fn port(text: &str) -> Result<u16, String> {
-    text.parse()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(|| "expected a port from 1 to 65535, for example 443".to_string())
+pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
+    port(first)
+        .zip(port(last))
+        .filter(|(first, last)| first <= last)
+        .map(|(first, last)| first..=last)
+        .ok_or_else(|| {
+            "expected a port from 1 to 65535, for example 443, or a range, for example 8000-8099"
+                .to_string()
+        })
 }
 
 /// An address, or a network in CIDR form.
@@ -123,7 +130,7 @@ pub fn comm(bytes: &[u8]) -> Result<Comm, String> {
 pub fn proto(name: &str) -> Result<Proto, String> {
     Proto::ALL
         .into_iter()
-        .find(|proto| proto.name() == name)
+        .find(|proto| proto.name().eq_ignore_ascii_case(name))
         .ok_or_else(|| {
             let names = Proto::ALL.map(Proto::name).join(", ");
             format!("expected one of {names}")

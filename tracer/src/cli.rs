@@ -1,6 +1,7 @@
 //! The command line as typed: clap types and the parsers of their values. What they mean is decided elsewhere
 //! ([`tracer_model::filter`], [`tracer_model::when`], [`tracer_model::trigger`]); nothing here looks at the host.
 
+mod completions;
 mod diff;
 mod exec;
 mod explain;
@@ -13,10 +14,12 @@ mod replay;
 mod report;
 mod selftest;
 pub(crate) mod values;
+pub mod words;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use completions::{Completions, write_manual};
 pub use diff::Diff;
 pub use exec::ExecHelper;
 pub use explain::Explain;
@@ -53,6 +56,10 @@ Exit status: 0 done, 1 failed (the message says what to do next), 2 wrong usage;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "sendtrace", version, about, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
+    /// Say more about what is done, on standard error: once what is noticed, twice every step (RUST_LOG says it in
+    /// more detail)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -89,6 +96,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Provoke every kind of event in a network namespace of its own, and check that each is seen (needs root)
     Selftest(Selftest),
+    /// Write completions for a shell, or manual pages
+    Completions(Completions),
     /// Run the command of `record --exec` as the user who started it
     #[command(hide = true)]
     ExecHelper(ExecHelper),
@@ -104,8 +113,17 @@ pub struct Doctor {
     #[arg(long, hide = true, value_name = "NAME", value_parser = values::program)]
     pub without_program: Vec<String>,
     /// Text for people, or JSON: one object per line
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        default_value_if("json", "true", "json")
+    )]
     pub format: Format,
+    /// `--json`.
+    #[command(flatten)]
+    pub json: Json,
     /// Colours in text output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,
@@ -117,6 +135,14 @@ pub enum Format {
     #[default]
     Text,
     Json,
+}
+
+/// What people type who know other tools.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json {
+    /// Short for --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 /// When text is coloured.

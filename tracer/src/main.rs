@@ -6,12 +6,16 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracer::cli::{Cli, Command};
+use tracer::cli::{Cli, Command, words};
 use tracer::commands::{self, Failure};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let log = env_logger::Env::default().default_filter_or("error");
+    let cli = Cli::try_parse().unwrap_or_else(|error| wrong_usage(&error));
+    let log = env_logger::Env::default().default_filter_or(match cli.verbose {
+        0 => "error",
+        1 => "info",
+        _ => "debug",
+    });
     env_logger::Builder::from_env(log)
         .format_timestamp(None)
         .init();
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => commands::diff::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Info(args) => commands::info::run(args),
+        Command::Completions(args) => commands::completions::run(args),
         #[cfg(feature = "capture")]
         Command::Doctor(args) => commands::doctor::run(args),
         #[cfg(feature = "capture")]
@@ -51,4 +56,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What clap says, and what to type instead where that is known.
+fn wrong_usage(error: &clap::Error) -> ! {
+    if let Some(line) = words::instead(error) {
+        let _ = writeln!(std::io::stderr(), "sendtrace: {line}");
+    }
+    error.exit()
 }

@@ -75,7 +75,7 @@ impl Reader {
                 "remote"
             }
             "port" => {
-                filters.port = list(value, values::port)?;
+                filters.port = list(value, values::ports)?.into_iter().flatten().collect();
                 "port"
             }
             "proto" => {

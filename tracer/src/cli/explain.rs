@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Color, Format};
+use super::{Color, Format, Json};
 
 const HELP: &str = "\
 Words are what the other commands print: errnos (by name or number), causes and outcomes of retransmits, reasons of \
@@ -23,8 +23,17 @@ pub struct Explain {
     #[arg(value_name = "WORD")]
     pub words: Vec<String>,
     /// Text for people, or JSON: one object per line
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        default_value_if("json", "true", "json")
+    )]
     pub format: Format,
+    /// `--json`.
+    #[command(flatten)]
+    pub json: Json,
     /// Colours in text output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,

@@ -28,6 +28,9 @@ pub struct Export {
     /// Traces: files, folders of segments, or - for standard input
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
+    /// Paths need no flag; this one is there for the hands of those who know tcpdump.
+    #[arg(short, hide = true)]
+    pub read: bool,
     /// What it becomes
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub to: Target,

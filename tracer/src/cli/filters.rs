@@ -1,5 +1,7 @@
 //! Which events: the same words on every command.
 
+use std::ops::RangeInclusive;
+
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, Args};
 use ipnet::IpNet;
@@ -13,7 +15,7 @@ use super::values;
 #[command(next_help_heading = "Filters")]
 pub struct Filters {
     /// Processes, by id
-    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = values::pid)]
+    #[arg(short, long, value_name = "PID", value_delimiter = ',', value_parser = values::pid)]
     pub pid: Vec<u32>,
     /// Processes, by name as the kernel keeps it (15 bytes at most)
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::comm_parser())]
@@ -24,14 +26,14 @@ pub struct Filters {
     /// Network namespace: a name of ip-netns(8), a path, pid:N, or its inode number
     #[arg(long, value_name = "NETNS", value_parser = NonEmptyStringValueParser::new())]
     pub netns: Option<String>,
-    /// Ports, local or remote
-    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = values::port)]
-    pub port: Vec<u16>,
+    /// Ports, local or remote: 443, or 8000-8099
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = values::ports)]
+    pub port: Vec<RangeInclusive<u16>>,
     /// Remote addresses or networks, for example 10.0.0.0/8 or 2001:db8::1
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = values::remote)]
     pub remote: Vec<IpNet>,
     /// Protocols
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::proto_parser())]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', ignore_case = true, value_parser = values::proto_parser())]
     pub proto: Vec<Proto>,
     /// Event kinds: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
     /// which is off unless named here
@@ -49,7 +51,7 @@ impl From<&Filters> for filter::Filters {
             comm: typed.comm.clone(),
             cgroup: typed.cgroup.clone(),
             netns: typed.netns.clone(),
-            port: typed.port.clone(),
+            port: typed.port.iter().cloned().flatten().collect(),
             remote: typed.remote.clone(),
             proto: typed.proto.clone(),
             event: typed.event.clone(),

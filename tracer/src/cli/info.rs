@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Format;
 use super::replay::standard_input_once;
+use super::{Format, Json};
 
 const HELP: &str = "\
 Examples:
@@ -21,9 +21,21 @@ pub struct Info {
     /// Traces: files, folders of segments, or - for standard input
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
+    /// Paths need no flag; this one is there for the hands of those who know tcpdump.
+    #[arg(short, hide = true)]
+    pub read: bool,
     /// Text for people, or JSON: one object per line
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        default_value_if("json", "true", "json")
+    )]
     pub format: Format,
+    /// `--json`.
+    #[command(flatten)]
+    pub json: Json,
     /// Fail on the first damage instead of counting it
     #[arg(long)]
     pub strict: bool,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{DEFAULT_RATE, duration, positive, program, ring_size};
-use super::{Color, Format, LiveFilters};
+use super::{Color, Format, Json, LiveFilters};
 
 const LIVE_HELP: &str = "\
 Filters of different kinds must all match; values of one kind are alternatives. They run in the kernel: a \
@@ -47,7 +47,7 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "T", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Stop after this many events
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(short, long, value_name = "N", value_parser = positive)]
     pub count: Option<u64>,
     /// Events listed per event kind and second; those beyond are counted per flow
     #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = positive)]
@@ -70,8 +70,17 @@ pub struct CaptureArgs {
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Printed {
     /// Text for people, or JSON: one object per line
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        default_value_if("json", "true", "json")
+    )]
     pub format: Format,
+    /// `--json`.
+    #[command(flatten)]
+    pub json: Json,
     /// Colours in text output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,

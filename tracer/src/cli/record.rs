@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgGroup, Args};
+use clap::{Arg, ArgGroup, Args};
 
 use super::values::{duration, interval, is_standard, large_size, size};
-use super::{CaptureArgs, Color, Format, LiveFilters, Printed};
+use super::{CaptureArgs, LiveFilters, Printed};
 use tracer_model::trigger::Trigger;
 
 const HELP: &str = "\
@@ -44,6 +44,7 @@ Examples:
 #[command(after_help = HELP)]
 // Blocks are packed while events come: there must be room for what comes meanwhile.
 #[command(mut_arg("ring", |ring| ring.default_value("64M")))]
+#[command(mut_args(of_printing))]
 #[command(group = ArgGroup::new("rotation").args(["rotate_size", "rotate_every"]).multiple(true))]
 pub struct Record {
     /// Where to: a file, or - for standard output; with rotation or a trigger, a folder
@@ -109,29 +110,9 @@ pub struct Record {
     /// Print events too, as live does
     #[arg(long, help_heading = "Printing")]
     pub print: bool,
-    /// Text for people, or JSON: one object per line
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        requires = "print",
-        help_heading = "Printing"
-    )]
-    pub format: Format,
-    /// Colours in text output
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHEN",
-        default_value_t,
-        requires = "print",
-        help_heading = "Printing"
-    )]
-    pub color: Color,
-    /// Print times in UTC instead of the host's zone
-    #[arg(long, requires = "print", help_heading = "Printing")]
-    pub utc: bool,
+    /// How they are printed.
+    #[command(flatten)]
+    pub printed: Printed,
     /// Which events. Last, because its heading in the help goes for all that follows.
     #[command(flatten)]
     pub filters: LiveFilters,
@@ -155,11 +136,7 @@ impl Record {
 
     /// How events are printed, where they are.
     pub fn printed(&self) -> Option<Printed> {
-        self.print.then_some(Printed {
-            format: self.format,
-            color: self.color,
-            utc: self.utc,
-        })
+        self.print.then_some(self.printed)
     }
 
     /// What clap cannot know to be wrong.
@@ -187,6 +164,14 @@ impl Record {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+/// Options of printing need something that is printed.
+fn of_printing(arg: Arg) -> Arg {
+    match arg.get_id().as_str() {
+        "format" | "json" | "color" | "utc" => arg.requires("print").help_heading("Printing"),
+        _ => arg,
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Replay {
     /// Traces: files, folders of segments, or - for standard input
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
+    /// Paths need no flag; this one is there for the hands of those who know tcpdump.
+    #[arg(short, hide = true)]
+    pub read: bool,
     /// From when on
     #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
     pub since: Option<When>,
@@ -58,7 +61,7 @@ pub struct Replay {
     #[arg(long)]
     pub samples: bool,
     /// Stop after this many events
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(short, long, value_name = "N", value_parser = positive)]
     pub count: Option<u64>,
     /// How it is printed.
     #[command(flatten)]

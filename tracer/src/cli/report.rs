@@ -36,6 +36,9 @@ pub struct Report {
     /// Traces: files, folders of segments, or - for standard input
     #[arg(value_name = "PATH", default_value = "-")]
     pub paths: Vec<PathBuf>,
+    /// Paths need no flag; this one is there for the hands of those who know tcpdump.
+    #[arg(short, hide = true)]
+    pub read: bool,
     /// From when on
     #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
     pub since: Option<When>,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Color, Format, values};
+use super::{Color, Format, Json, values};
 
 const HELP: &str = "\
 Real sockets of two processes fail to send, in a network namespace (and a cgroup) that nobody else is in; \
@@ -27,8 +27,17 @@ Exit status: 0 no check failed, 1 a check failed or the test could not run, 2 wr
 #[command(after_help = HELP)]
 pub struct Selftest {
     /// Text for people, or JSON: one object per line
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        default_value_if("json", "true", "json")
+    )]
     pub format: Format,
+    /// `--json`.
+    #[command(flatten)]
+    pub json: Json,
     /// Colours in text output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,

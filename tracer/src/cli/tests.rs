@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::values::{comm, remote, size};
 use super::*;
 use tracer_model::event::EventKind;
-use tracer_model::filter::Proto;
+use tracer_model::filter::{self, Proto};
 
 mod traces;
 
@@ -75,8 +75,11 @@ fn doctor_takes_a_format_and_no_filter() {
 #[test]
 fn filters_can_be_repeated_and_separated_by_commas() {
     assert_eq!(filters("--pid 1,2 --pid 3").pid, [1, 2, 3]);
-    assert_eq!(filters("--port 80,443").port, [80, 443]);
-    assert_eq!(filters("--proto tcp,unix").proto, [Proto::Tcp, Proto::Unix]);
+    assert_eq!(
+        filter::Filters::from(&filters("--port 80,443,8000-8002")).port,
+        [80, 443, 8000, 8001, 8002]
+    );
+    assert_eq!(filters("--proto TCP,unix").proto, [Proto::Tcp, Proto::Unix]);
     assert_eq!(
         filters("--event retransmit,send_error").event,
         [EventKind::Retransmit, EventKind::SendError]
@@ -240,4 +243,59 @@ fn the_help_names_units_examples_and_every_event_kind() {
         help.lines().all(|line| line.chars().count() <= 100),
         "{help}"
     );
+}
+
+#[test]
+fn habits_of_other_tools_work_or_get_the_line_that_says_what_to_type_instead() {
+    assert_eq!(live("--json").unwrap().printed.format, Format::Json);
+    assert!(live("--json --format text").is_err());
+    assert_eq!(
+        live("-p 7 -c 3 -e reset -v").unwrap().capture.count,
+        Some(3)
+    );
+    assert!(Cli::try_parse_from(["sendtrace", "replay", "-r", "night.trace"]).is_ok());
+    for (typed, instead) in [
+        ("-i eth0", "--netns"),
+        ("-n", "leave it out"),
+        ("host 10.0.0.1 and port 80", "--remote"),
+        ("port 80", "--port"),
+    ] {
+        let error = live(typed).unwrap_err();
+        let line = words::instead(&error).unwrap_or_else(|| panic!("{typed}: {error}"));
+        assert!(line.contains(instead), "{typed}: {line}");
+    }
+    assert_eq!(words::instead(&live("--nonsense").unwrap_err()), None);
+}
+
+#[test]
+fn a_port_range_has_two_ends_in_order() {
+    for typed in ["80-", "-80", "90-80", "0-5", "80-70000", "80-90-100"] {
+        assert!(live(&format!("--port={typed}")).is_err(), "{typed}");
+    }
+}
+
+#[test]
+fn every_shell_gets_completions_and_every_command_a_manual_page() {
+    use clap::ValueEnum as _;
+    for shell in clap_complete::Shell::value_variants() {
+        let name = shell.to_string();
+        let cli = Cli::try_parse_from(["sendtrace", "completions", name.as_str()]).unwrap();
+        let Command::Completions(asked) = cli.command else {
+            panic!("not completions")
+        };
+        let script = String::from_utf8(asked.script().unwrap()).unwrap();
+        assert!(
+            script.contains("would-block") && script.contains("selftest"),
+            "{name}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_manual(folder.path()).unwrap();
+    for page in ["sendtrace", "sendtrace-live", "sendtrace-report"] {
+        let text = std::fs::read_to_string(folder.path().join(format!("{page}.8"))).unwrap();
+        for part in [".SH NAME", ".SH OPTIONS", ".SH NOTES", "Examples:"] {
+            assert!(text.contains(part), "{page} has no {part}: {text}");
+        }
+    }
+    assert!(!folder.path().join("sendtrace-exec-helper.8").exists());
 }

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use tracer_capture::kernel::plan::programs;
 use tracer_model::filter::{Comm, Proto};
 pub(crate) use tracer_model::values::{
-    comm, duration, errno, event_kind, pid, port, proto, remote,
+    comm, duration, errno, event_kind, pid, ports, proto, remote,
 };
 
 /// Default of `--rate`, events per second and event kind.

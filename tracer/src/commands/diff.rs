@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::Parser as _;
@@ -111,6 +112,7 @@ fn recorded_filters(facts: &Map<String, Value>) -> RecordedFilters {
     // What another version was called with may mean nothing here.
     let Ok(Cli {
         command: Command::Record(record),
+        ..
     }) = Cli::try_parse_from(arguments)
     else {
         return RecordedFilters::default();
@@ -156,7 +158,11 @@ fn words(filters: &Filters) -> String {
         "netns",
         filters.netns.iter().map(|_| "…".to_owned()).collect(),
     );
-    add("port", filters.port.iter().map(u16::to_string).collect());
+    let ports = |ports: &RangeInclusive<u16>| match (ports.start(), ports.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    };
+    add("port", filters.port.iter().map(ports).collect());
     add(
         "remote",
         filters.remote.iter().map(ToString::to_string).collect(),

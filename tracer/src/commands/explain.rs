@@ -16,7 +16,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let renderer = renderer(Printed {
         format: args.format,
         color: args.color,
-        utc: false,
+        ..Printed::default()
     });
     let (text, unknown) = answer(&args.words, renderer);
     match io::stdout().lock().write_all(text.as_bytes()) {

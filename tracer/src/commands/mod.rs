@@ -5,6 +5,7 @@ mod app_log;
 mod attach;
 #[cfg(feature = "capture")]
 mod capture;
+pub mod completions;
 pub mod diff;
 #[cfg(feature = "capture")]
 pub mod doctor;

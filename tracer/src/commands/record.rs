@@ -81,7 +81,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         let flight = Flight::start(writer, &settings).context("cannot start the writer")?;
         TraceTarget::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
     };
-    let clock = clock(args.utc);
+    let clock = clock(args.printed.utc);
     let now = sys::boot_clock_ns();
     let trace_sink = TraceSink::new(
         trace_target,
