@@ -140,7 +140,9 @@ pub fn decode(event_kind: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
         EventKind::Reset => Record::Reset(read(kind, bytes)?),
         EventKind::Connection => Record::Connection(read(kind, bytes)?),
         EventKind::Send => Record::Send(read(kind, bytes)?),
-        EventKind::Lost => return Err(DecodeError::UnknownEventKind(event_kind)),
+        EventKind::Lost | EventKind::Waiting | EventKind::Blocked => {
+            return Err(DecodeError::UnknownEventKind(event_kind));
+        }
     };
     let found = record.head().event_kind;
     if found == event_kind {

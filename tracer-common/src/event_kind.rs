@@ -1,5 +1,4 @@
-//! Numbers of the event kinds that the BPF programs produce (`lost` is made by user space); they index the
-//! counters and the rings.
+//! Numbers of the event kinds that can be asked for (`lost` cannot); they index the counters.
 
 /// `tcp_retransmit_skb`, `tcp_retransmit_synack`.
 pub const RETRANSMIT: u32 = 0;
@@ -15,8 +14,12 @@ pub const RESET: u32 = 4;
 pub const CONNECTION: u32 = 5;
 /// A send that returned without an error.
 pub const SEND: u32 = 6;
+/// A send that returned without an error, but was blocked for long.
+pub const BLOCKED: u32 = 7;
+/// A socket that waits although nothing failed; made by user space of what a walk over all sockets finds.
+pub const WAITING: u32 = 8;
 /// How many there are.
-pub const COUNT: usize = 7;
+pub const COUNT: usize = 9;
 
 /// Bits of all that tell of a failure: what is traced when nothing is asked for.
-pub const FAILURES: u64 = ((1 << COUNT) - 1) & !(1 << SEND);
+pub const FAILURES: u64 = ((1 << COUNT) - 1) & !(1 << SEND | 1 << BLOCKED | 1 << WAITING);

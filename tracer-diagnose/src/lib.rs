@@ -33,7 +33,7 @@ pub use observed::{Conversation, Observed, Peer};
 pub use observer::Observer;
 pub use rank::findings;
 pub use report::{Report, Verdict};
-pub use socket::{Pause, Role, Socket, TcpRange};
+pub use socket::{Pause, Role, Socket, TcpRange, Wait};
 pub use sum::Sum;
 pub use tables::{
     DropRow, ErrorRow, HourCounts, Hours, Tables, Talker, TimelineEntry, TimelineEvent,

@@ -6,7 +6,7 @@ use tracer_model::linux;
 use super::Sum;
 use tracer_model::event::{
     Attribution, Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Outcome, Owner,
-    PacketDrop, Tcp, TcpState,
+    PacketDrop, Tcp, TcpState, Waiting,
 };
 use tracer_model::samples::{SocketSample, TcpInfo};
 
@@ -51,6 +51,37 @@ pub struct Pause {
     pub to_ns: i64,
     /// Sends before it.
     pub before: u64,
+}
+
+/// A time in which a socket waited, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// When it began, nanoseconds of the wall clock.
+    pub from_ns: i64,
+    /// When it was last seen to go on, or ended, nanoseconds of the wall clock.
+    pub to_ns: i64,
+    /// It was over before the recording was.
+    pub ended: bool,
+    /// What the last event said.
+    pub latest: Waiting,
+}
+
+impl Wait {
+    fn new(wall_ns: i64, waiting: &Waiting) -> Self {
+        let ns = i64::try_from(waiting.for_us.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        Self {
+            from_ns: wall_ns.saturating_sub(ns),
+            to_ns: wall_ns,
+            ended: false,
+            latest: waiting.clone(),
+        }
+    }
+
+    fn add(&mut self, wall_ns: i64, waiting: &Waiting) {
+        self.to_ns = self.to_ns.max(wall_ns);
+        self.ended = waiting.ended;
+        self.latest = waiting.clone();
+    }
 }
 
 /// A socket towards one remote end.
@@ -98,6 +129,12 @@ pub struct Socket {
     pub transitions: Vec<(i64, Connection)>,
     /// Sends that took something, where they were recorded.
     pub sends: Sum,
+    /// Times in which it waited although nothing failed; the last of them.
+    pub waits: Vec<Wait>,
+    /// Sends that took what they should, but were blocked for long.
+    pub blocked_sends: Sum,
+    /// The longest of them, microseconds.
+    pub blocked_sends_us_max: Option<u64>,
     /// The longest time between two sends.
     pub pause: Option<Pause>,
     /// The second longest time between two sends.
@@ -218,6 +255,22 @@ impl Socket {
                     }
                 }
                 add(&mut self.sends, Some(s.sent_bytes), None);
+            }
+            Detail::Waiting(w) => {
+                if self.waits.last().is_none_or(|last| last.ended) {
+                    if self.waits.len() == KEPT_LAST {
+                        self.waits.remove(0);
+                    }
+                    self.waits.push(Wait::new(wall_ns, w));
+                }
+                if let Some(last) = self.waits.last_mut() {
+                    last.add(wall_ns, w);
+                }
+            }
+            Detail::Blocked(b) => {
+                add(&mut self.blocked_sends, b.sent_bytes, None);
+                let longest = &mut self.blocked_sends_us_max;
+                *longest = (*longest).max(b.blocked_us);
             }
             Detail::Lost(_) => {}
         }

@@ -66,6 +66,8 @@ pub static EVENTS_RESET: RingBuf = RingBuf::with_byte_size(4096, 0);
 pub static EVENTS_CONNECTION: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub static EVENTS_SEND: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+pub static EVENTS_BLOCKED: RingBuf = RingBuf::with_byte_size(4096, 0);
 
 /// Exact counters, indexed by event kind.
 #[map]

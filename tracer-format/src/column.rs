@@ -138,10 +138,30 @@ columns! {
     TcpLastAck = 110,
     TcpCaState = 111,
     TcpWmemQueued = 112,
+
+    // A row per event of its kind, as above.
+    WaitingWhy = 128,
+    WaitingFor = 129,
+    WaitingQueued = 130,
+    WaitingTimer = 131,
+    WaitingWriters = 132,
+    WaitingErrno = 133,
+    WaitingSoftErrno = 134,
+    WaitingBusy = 135,
+    WaitingRwndLimited = 136,
+    WaitingSndbufLimited = 137,
+    WaitingCongestion = 138,
+    WaitingSent = 139,
+    WaitingAcked = 140,
+    WaitingRetransmitted = 141,
+    WaitingReordering = 142,
+    BlockedFor = 144,
+    BlockedRequested = 145,
+    BlockedSent = 146,
 }
 
 /// One more than the largest number of a column.
-const NUMBERS: usize = 128;
+const NUMBERS: usize = 160;
 
 /// Columns being written.
 pub struct Writer {

@@ -23,6 +23,8 @@ pub const fn kind_number(event_kind: EventKind) -> u64 {
         EventKind::Connection => 5,
         EventKind::Send => 6,
         EventKind::Lost => 7,
+        EventKind::Waiting => 8,
+        EventKind::Blocked => 9,
     }
 }
 
@@ -124,6 +126,7 @@ pub struct Codes {
     device: Unpacked,
     reset: Unpacked,
     connection: Unpacked,
+    waiting: Unpacked,
 }
 
 impl Codes {
@@ -137,6 +140,7 @@ impl Codes {
             device: columns.unpack(Column::DeviceCode)?,
             reset: columns.unpack(Column::ResetReason)?,
             connection: columns.unpack(Column::ConnectionErrno)?,
+            waiting: columns.unpack(Column::WaitingWhy)?,
         })
     }
 
@@ -154,7 +158,9 @@ impl Codes {
             EventKind::Device => self.device.number(),
             EventKind::Reset => self.reset.number(),
             EventKind::Connection => self.connection.number(),
-            EventKind::Send | EventKind::Lost => Ok(0),
+            // The lowest bit says whether it has ended.
+            EventKind::Waiting => Ok(self.waiting.number()? >> 1),
+            EventKind::Send | EventKind::Lost | EventKind::Blocked => Ok(0),
         }
     }
 }

@@ -10,6 +10,7 @@ mod kind;
 mod owner;
 mod tally;
 mod tcp;
+mod waiting;
 
 pub use detail::{
     Cause, Connection, Detail, Device, Direction, Lost, LostAt, Outcome, PacketDrop, Reset,
@@ -20,6 +21,7 @@ pub use kind::{EventKind, UnknownEventKind};
 pub use owner::{Attribution, Holder, Owner, RawName};
 pub use tally::{Counted, CountedKind, EventTotals, Totals};
 pub use tcp::{CaState, Tcp, TcpState};
+pub use waiting::{Blocked, SocketTimer, WaitReason, Waiting};
 
 /// A failure to send, or the kernel's word about one.
 #[derive(Clone, Debug, PartialEq, Eq)]

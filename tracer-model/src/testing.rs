@@ -3,9 +3,9 @@
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use crate::event::{
-    Attribution, CaState, Cause, Connection, Detail, Device, Direction, Endpoint, Event, EventKind,
-    Flow, Holder, Lost, LostAt, Outcome, Owner, PacketDrop, Reset, Retransmit, SendError, SendOk,
-    Tcp, TcpState, Trigger,
+    Attribution, Blocked, CaState, Cause, Connection, Detail, Device, Direction, Endpoint, Event,
+    EventKind, Flow, Holder, Lost, LostAt, Outcome, Owner, PacketDrop, Reset, Retransmit,
+    SendError, SendOk, SocketTimer, Tcp, TcpState, Trigger, WaitReason, Waiting,
 };
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).
@@ -194,6 +194,29 @@ fn detail(rng: &mut Rng, event_kind: EventKind) -> Detail {
             ]),
             event_kind: rng.maybe(|rng| rng.pick(&EventKind::ALL)),
             count: rng.any(),
+        }),
+        EventKind::Waiting => Detail::Waiting(Box::new(Waiting {
+            why: rng.pick(&WaitReason::ALL),
+            for_us: rng.any(),
+            ended: rng.below(2) == 0,
+            queued_bytes: rng.maybe_wide(),
+            timer: rng.maybe(|rng| rng.pick(&SocketTimer::ALL)),
+            blocked_writers: rng.maybe_size(),
+            errno: rng.maybe_size(),
+            soft_errno: rng.maybe_size(),
+            busy_us: rng.maybe_wide(),
+            rwnd_limited_us: rng.maybe_wide(),
+            sndbuf_limited_us: rng.maybe_wide(),
+            congestion_control: rng.maybe(|rng| rng.pick(&["cubic", "bbr"]).to_owned()),
+            sent_segments: rng.maybe_size(),
+            acked_bytes: rng.maybe_wide(),
+            retransmitted_segments: rng.maybe_size(),
+            reordering_segments: rng.maybe_size(),
+        })),
+        EventKind::Blocked => Detail::Blocked(Blocked {
+            blocked_us: rng.maybe_wide(),
+            requested_bytes: rng.maybe_wide(),
+            sent_bytes: rng.maybe_wide(),
         }),
     }
 }

@@ -22,6 +22,8 @@ pub struct Trigger {
     /// Reasons of drops, as typed; empty for all.
     reasons: Vec<String>,
     rate: Option<Window>,
+    /// Waits that are no longer, microseconds, set nothing off.
+    above_us: Option<u64>,
 }
 
 impl Trigger {
@@ -75,12 +77,24 @@ impl Trigger {
             && (self.reasons.is_empty()
                 || matches!(&event.detail, Detail::Drop(drop)
                     if drop.reason.as_ref().is_some_and(|reason| self.names(reason))))
+            && self
+                .above_us
+                .is_none_or(|above| waited_us(&event.detail).is_some_and(|us| us > above))
     }
 
     fn names(&self, reason: &str) -> bool {
         self.reasons
             .iter()
             .any(|wanted| wanted.eq_ignore_ascii_case(reason))
+    }
+}
+
+/// For how long something waits, or was blocked.
+fn waited_us(detail: &Detail) -> Option<u64> {
+    match detail {
+        Detail::Waiting(waiting) => Some(waiting.for_us),
+        Detail::Blocked(blocked) => blocked.blocked_us,
+        _ => None,
     }
 }
 

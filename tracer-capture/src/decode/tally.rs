@@ -7,8 +7,8 @@ use super::{
 };
 use tracer_model::errno;
 use tracer_model::event::{
-    Connection, Counted, CountedKind, Detail, Device, Event, EventKind, Outcome, Owner, PacketDrop,
-    Reset, Retransmit, SendError, SendOk, TcpState,
+    Blocked, Connection, Counted, CountedKind, Detail, Device, Event, EventKind, Outcome, Owner,
+    PacketDrop, Reset, Retransmit, SendError, SendOk, TcpState,
 };
 
 /// What an aggregated count becomes.
@@ -152,7 +152,12 @@ fn detail(
             requested_bytes: None,
             sent_bytes: value.bytes,
         }),
-        EventKind::Lost => return None,
+        EventKind::Blocked => Detail::Blocked(Blocked {
+            blocked_us: None,
+            requested_bytes: None,
+            sent_bytes: Some(value.bytes),
+        }),
+        EventKind::Lost | EventKind::Waiting => return None,
     })
 }
 
@@ -199,6 +204,7 @@ fn code_name(event_kind: EventKind, packed: u32, names: &dyn Names) -> String {
             }
         }
         EventKind::Send => "sent".to_owned(),
-        EventKind::Lost => String::new(),
+        EventKind::Blocked => "blocked".to_owned(),
+        EventKind::Lost | EventKind::Waiting => String::new(),
     }
 }

@@ -164,7 +164,7 @@ fn has_share(event_kind: u32, wanted: u64) -> bool {
 }
 
 /// Size of each ring: its share of the total, rounded down to a power of two, at least a page.
-fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); event_kind::COUNT] {
+fn ring_sizes(total: u64, wanted: u64) -> [(&'static str, u32); RINGS.len()] {
     let weight = |event_kind, weight| {
         if has_share(event_kind, wanted) {
             u64::from(weight)

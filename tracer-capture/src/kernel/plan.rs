@@ -79,6 +79,8 @@ impl Purpose {
             Self::Event(event_kind::RESET) => "reset",
             Self::Event(event_kind::CONNECTION) => "connection",
             Self::Event(event_kind::SEND) => "send",
+            Self::Event(event_kind::BLOCKED) => "blocked",
+            Self::Event(event_kind::WAITING) => "waiting",
             Self::Event(_) => "unknown",
             Self::Owner | Self::OwnerEnd => "owner",
             Self::DeviceOwner => "device owner",
@@ -326,6 +328,13 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
     losses.extend(abilities::losses(btf, wanted));
     losses.extend(perf_tracepoint::loss(btf, wanted));
     Ok(Plan { losses, ..plan })
+}
+
+/// Whether every host is expected to show events of this kind ([`tracer_common::event_kind`]).
+pub fn is_promised(event_kind: u32) -> bool {
+    GROUPS.iter().any(|group| {
+        group.need == Need::Required && group.serves.contains(&Purpose::Event(event_kind))
+    })
 }
 
 /// The names of all programs.

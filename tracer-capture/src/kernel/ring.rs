@@ -7,8 +7,8 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use tracer_common::event_kind;
 
-/// Name and event kind of each ring, with the weight of its share of the ring memory.
-pub const RINGS: [(&str, u32, u32); event_kind::COUNT] = [
+/// Name and event kind of each ring (of what no program makes there is none), with the weight of its share of the ring memory.
+pub const RINGS: [(&str, u32, u32); event_kind::COUNT - 1] = [
     ("EVENTS_RETRANSMIT", event_kind::RETRANSMIT, 4),
     ("EVENTS_SEND_ERROR", event_kind::SEND_ERROR, 4),
     ("EVENTS_DROP", event_kind::DROP, 4),
@@ -16,6 +16,7 @@ pub const RINGS: [(&str, u32, u32); event_kind::COUNT] = [
     ("EVENTS_RESET", event_kind::RESET, 1),
     ("EVENTS_CONNECTION", event_kind::CONNECTION, 2),
     ("EVENTS_SEND", event_kind::SEND, 4),
+    ("EVENTS_BLOCKED", event_kind::BLOCKED, 1),
 ];
 
 /// All rings.

@@ -157,7 +157,7 @@ fn what(event: &Event) -> Option<FactKind> {
         Detail::Drop(drop) => FactKind::Dropped(drop.reason.clone()),
         Detail::Device(device) if device.requeued() => return None,
         Detail::Device(device) => FactKind::Device(device.name().into_owned()),
-        Detail::Send(_) | Detail::Lost(_) => return None,
+        Detail::Send(_) | Detail::Waiting(_) | Detail::Blocked(_) | Detail::Lost(_) => return None,
     })
 }
 

@@ -123,7 +123,12 @@ impl DiffCollector {
                 }
             }
             Detail::Send(_) => self.add(CountKind::Sends, wall_ns, event, count),
-            Detail::Drop(_) | Detail::Device(_) | Detail::Reset(_) | Detail::Lost(_) => {}
+            Detail::Drop(_)
+            | Detail::Device(_)
+            | Detail::Reset(_)
+            | Detail::Waiting(_)
+            | Detail::Blocked(_)
+            | Detail::Lost(_) => {}
         }
     }
 

@@ -45,6 +45,14 @@ pub static TABLE: &[Entry] = &[
     event_kind("send", "A send that took some bytes, or all: no failure. Off unless asked for (--event send).")
         .from("As send_error.")
         .next("sent_bytes below requested_bytes: a partial send."),
+    event_kind("waiting", "A socket that waits although nothing failed: for the peer, for the network, or for the process that holds it.")
+        .from("A walk over all open sockets, each interval of --samples; said from --waiting on, again when the time has doubled, and at the end.")
+        .not("Waits that begin and end between two walks are not seen; a time that no clock of the socket keeps is counted from the first walk that saw it.")
+        .next("why: peer_window, accept_queue and unread are about a process that does not read; unacknowledged and syn_sent about the path."),
+    event_kind("blocked", "A send that returned without an error after it was blocked for long.")
+        .from("fexit programs of sk_stream_wait_memory and its like, where the host allows them.")
+        .not("It does not say what it waited for: see waiting events of the same socket.")
+        .next("blocked_us; the socket's peer window, and whether something was retransmitted."),
     event_kind("lost", "Events of this run that did not reach you. Conclusions that would need them say so.")
         .from("sendtrace itself, once a second while it happens.")
         .next("where: explain ring, rate_limit, disk or decode. A larger --ring, or a lower --rate, which counts instead of listing.")

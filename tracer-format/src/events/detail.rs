@@ -7,8 +7,9 @@ use crate::events::{kind_number, kind_of};
 use crate::tables::{Interner, Texts};
 use crate::wire::{Malformed, unzigzag};
 use tracer_model::event::{
-    Cause, Connection, Detail, Device, Direction, EventKind, Lost, LostAt, Outcome, PacketDrop,
-    RawName, Reset, Retransmit, SendError, SendOk, TcpState, Trigger, transmit_code_name,
+    Blocked, Cause, Connection, Detail, Device, Direction, EventKind, Lost, LostAt, Outcome,
+    PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, SocketTimer, TcpState, Trigger,
+    WaitReason, Waiting, transmit_code_name,
 };
 
 /// The numbers are the format.
@@ -26,6 +27,23 @@ const PLACES: [LostAt; 4] = [
     LostAt::RateLimit,
     LostAt::Disk,
     LostAt::Decode,
+];
+const WAIT_REASONS: [WaitReason; 7] = [
+    WaitReason::PeerWindow,
+    WaitReason::Unacknowledged,
+    WaitReason::WriterBlocked,
+    WaitReason::SynSent,
+    WaitReason::AcceptQueue,
+    WaitReason::BufferFull,
+    WaitReason::Unread,
+];
+const TIMERS: [SocketTimer; 6] = [
+    SocketTimer::None,
+    SocketTimer::Retransmit,
+    SocketTimer::LossProbe,
+    SocketTimer::Reordering,
+    SocketTimer::Persist,
+    SocketTimer::Keepalive,
 ];
 const DIRECTIONS: [Direction; 2] = [Direction::Sent, Direction::Received];
 /// Beyond any TCP state.
@@ -112,6 +130,32 @@ pub fn write(out: &mut Writer, tables: &mut Interner, detail: &Detail) {
             out.optional(Column::LostEvent, l.event_kind.map(kind_number));
             out.number(Column::LostCount, l.count);
         }
+        Detail::Waiting(w) => {
+            let why = number(&WAIT_REASONS, &w.why) << 1;
+            let congestion = w.congestion_control.as_deref().map(str::as_bytes);
+            let congestion = tables.maybe_text(out, congestion);
+            let timer = w.timer.map(|timer| number(&TIMERS, &timer));
+            out.number(Column::WaitingWhy, why | u64::from(w.ended));
+            out.number(Column::WaitingFor, w.for_us);
+            out.optional(Column::WaitingQueued, w.queued_bytes);
+            out.optional(Column::WaitingTimer, timer);
+            out.optional(Column::WaitingWriters, wide(w.blocked_writers));
+            out.optional(Column::WaitingErrno, wide(w.errno));
+            out.optional(Column::WaitingSoftErrno, wide(w.soft_errno));
+            out.optional(Column::WaitingBusy, w.busy_us);
+            out.optional(Column::WaitingRwndLimited, w.rwnd_limited_us);
+            out.optional(Column::WaitingSndbufLimited, w.sndbuf_limited_us);
+            out.optional(Column::WaitingCongestion, congestion);
+            out.optional(Column::WaitingSent, wide(w.sent_segments));
+            out.optional(Column::WaitingAcked, w.acked_bytes);
+            out.optional(Column::WaitingRetransmitted, wide(w.retransmitted_segments));
+            out.optional(Column::WaitingReordering, wide(w.reordering_segments));
+        }
+        Detail::Blocked(b) => {
+            out.optional(Column::BlockedFor, b.blocked_us);
+            out.optional(Column::BlockedRequested, b.requested_bytes);
+            out.optional(Column::BlockedSent, b.sent_bytes);
+        }
     }
 }
 
@@ -162,6 +206,24 @@ reader! {
     lost_at: LostAt,
     lost_event: LostEvent,
     lost_count: LostCount,
+    waiting_why: WaitingWhy,
+    waiting_for: WaitingFor,
+    waiting_queued: WaitingQueued,
+    waiting_timer: WaitingTimer,
+    waiting_writers: WaitingWriters,
+    waiting_errno: WaitingErrno,
+    waiting_soft_errno: WaitingSoftErrno,
+    waiting_busy: WaitingBusy,
+    waiting_rwnd_limited: WaitingRwndLimited,
+    waiting_sndbuf_limited: WaitingSndbufLimited,
+    waiting_congestion: WaitingCongestion,
+    waiting_sent: WaitingSent,
+    waiting_acked: WaitingAcked,
+    waiting_retransmitted: WaitingRetransmitted,
+    waiting_reordering: WaitingReordering,
+    blocked_for: BlockedFor,
+    blocked_requested: BlockedRequested,
+    blocked_sent: BlockedSent,
 }
 
 impl Reader {
@@ -219,6 +281,33 @@ impl Reader {
                 event_kind: self.lost_event.optional()?.map(kind_of).transpose()?,
                 count: self.lost_count.number()?,
             }),
+            EventKind::Waiting => {
+                let why = self.waiting_why.number()?;
+                let timer = self.waiting_timer.optional()?;
+                Detail::Waiting(Box::new(Waiting {
+                    why: pick(&WAIT_REASONS, why >> 1)?,
+                    for_us: self.waiting_for.number()?,
+                    ended: why & 1 != 0,
+                    queued_bytes: self.waiting_queued.optional()?,
+                    timer: timer.map(|timer| pick(&TIMERS, timer)).transpose()?,
+                    blocked_writers: self.waiting_writers.optional_u32()?,
+                    errno: self.waiting_errno.optional_u32()?,
+                    soft_errno: self.waiting_soft_errno.optional_u32()?,
+                    busy_us: self.waiting_busy.optional()?,
+                    rwnd_limited_us: self.waiting_rwnd_limited.optional()?,
+                    sndbuf_limited_us: self.waiting_sndbuf_limited.optional()?,
+                    congestion_control: string(&mut self.waiting_congestion, texts)?,
+                    sent_segments: self.waiting_sent.optional_u32()?,
+                    acked_bytes: self.waiting_acked.optional()?,
+                    retransmitted_segments: self.waiting_retransmitted.optional_u32()?,
+                    reordering_segments: self.waiting_reordering.optional_u32()?,
+                }))
+            }
+            EventKind::Blocked => Detail::Blocked(Blocked {
+                blocked_us: self.blocked_for.optional()?,
+                requested_bytes: self.blocked_requested.optional()?,
+                sent_bytes: self.blocked_sent.optional()?,
+            }),
         })
     }
 
@@ -267,7 +356,8 @@ pub fn code_name(
             let code = i32::try_from(unzigzag(code)).map_err(|_| TOO_LARGE)?;
             Some(transmit_code_name(code))
         }
-        EventKind::Send | EventKind::Lost => None,
+        EventKind::Waiting => Some(pick(&WAIT_REASONS, code)?.name().into()),
+        EventKind::Send | EventKind::Lost | EventKind::Blocked => None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{EventKind, RawName, TcpState};
+use super::{Blocked, EventKind, RawName, TcpState, Waiting};
 use crate::errno;
 
 /// What happened, one variant per event kind.
@@ -17,6 +17,8 @@ pub enum Detail {
     Connection(Connection),
     Send(SendOk),
     Lost(Lost),
+    Waiting(Box<Waiting>),
+    Blocked(Blocked),
 }
 
 impl Detail {
@@ -31,6 +33,8 @@ impl Detail {
             Self::Connection(_) => EventKind::Connection,
             Self::Send(_) => EventKind::Send,
             Self::Lost(_) => EventKind::Lost,
+            Self::Waiting(_) => EventKind::Waiting,
+            Self::Blocked(_) => EventKind::Blocked,
         }
     }
 }

@@ -24,11 +24,15 @@ pub enum EventKind {
     Send,
     /// Events that were lost on their way to the user; made by user space only.
     Lost,
+    /// A socket that waits although nothing failed.
+    Waiting,
+    /// A send that returned without an error, but was blocked for long.
+    Blocked,
 }
 
 impl EventKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Retransmit,
         Self::SendError,
         Self::Drop,
@@ -37,6 +41,8 @@ impl EventKind {
         Self::Connection,
         Self::Send,
         Self::Lost,
+        Self::Waiting,
+        Self::Blocked,
     ];
 
     /// The name in the output and on the command line.
@@ -50,6 +56,8 @@ impl EventKind {
             Self::Connection => "connection",
             Self::Send => "send",
             Self::Lost => "lost",
+            Self::Waiting => "waiting",
+            Self::Blocked => "blocked",
         }
     }
 
@@ -63,6 +71,8 @@ impl EventKind {
             Self::Reset => Some(event_kind::RESET),
             Self::Connection => Some(event_kind::CONNECTION),
             Self::Send => Some(event_kind::SEND),
+            Self::Waiting => Some(event_kind::WAITING),
+            Self::Blocked => Some(event_kind::BLOCKED),
             Self::Lost => None,
         }
     }
@@ -77,6 +87,8 @@ impl EventKind {
             event_kind::RESET => Some(Self::Reset),
             event_kind::CONNECTION => Some(Self::Connection),
             event_kind::SEND => Some(Self::Send),
+            event_kind::BLOCKED => Some(Self::Blocked),
+            event_kind::WAITING => Some(Self::Waiting),
             _ => None,
         }
     }
@@ -137,7 +149,7 @@ mod tests {
         assert_eq!(
             error,
             "\"retransmits\" is not an event kind; the event kinds are retransmit, send_error, drop, device, \
-             reset, connection, send, lost"
+             reset, connection, send, lost, waiting, blocked"
         );
     }
 }

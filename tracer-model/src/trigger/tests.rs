@@ -1,7 +1,7 @@
 use super::*;
 use crate::event::{
-    Attribution, Connection, Endpoint, Flow, Lost, LostAt, Outcome, Owner, PacketDrop, Retransmit,
-    SendError,
+    Attribution, Blocked, Connection, Endpoint, Flow, Lost, LostAt, Outcome, Owner, PacketDrop,
+    Retransmit, SendError, WaitReason, Waiting,
 };
 use crate::linux;
 
@@ -117,6 +117,36 @@ fn the_words_are_those_of_the_filters() {
         "rate>1/s",
     ] {
         assert!(!fires(expression, &rto), "{expression}");
+    }
+}
+
+#[test]
+fn a_wait_fires_when_it_is_longer_than_the_limit() {
+    let waits = |us| {
+        event(
+            1,
+            Detail::Waiting(Box::new(Waiting::new(WaitReason::PeerWindow, us))),
+        )
+    };
+    assert!(fires("waiting", &waits(0)));
+    assert!(fires("waiting>30s", &waits(30_000_001)));
+    assert!(!fires("waiting>30s", &waits(30_000_000)));
+    assert!(!fires("waiting>30s port=1", &waits(31_000_000)));
+    assert!(!fires("blocked>1s", &waits(31_000_000)));
+    let blocked = |blocked_us| {
+        event(
+            1,
+            Detail::Blocked(Blocked {
+                blocked_us,
+                requested_bytes: None,
+                sent_bytes: None,
+            }),
+        )
+    };
+    assert!(fires("blocked>500ms", &blocked(Some(500_001))));
+    assert!(!fires("blocked>500ms", &blocked(None)));
+    for wrong in ["waiting>", "waiting>x", "drop>3s", "waiting>1s blocked>1s"] {
+        assert!(Trigger::parse(wrong).is_err(), "{wrong}");
     }
 }
 

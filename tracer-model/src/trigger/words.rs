@@ -8,6 +8,8 @@ use crate::values;
 /// Words that stand before `=`.
 const KEYS: &str = "event, errno, remote, port, proto, comm, pid, cgroup, cause, reason";
 
+const NO_TWO_KINDS: &str = "no event is of two kinds; for either of them: event=A,B";
+
 const CAUSES: [Cause; 7] = [
     Cause::Rto,
     Cause::Fast,
@@ -40,6 +42,7 @@ struct Reader {
     causes: Vec<Cause>,
     reasons: Vec<String>,
     rate: Option<Limit>,
+    above_us: Option<u64>,
     /// Which kinds of terms there were: each may come once, since all must hold.
     seen: Vec<&'static str>,
 }
@@ -51,11 +54,14 @@ impl Reader {
             self.rate = Some(rate(rest)?);
             return Ok(());
         }
+        if let Some((name, time)) = word.split_once('>') {
+            self.once("event", NO_TWO_KINDS)?;
+            self.filters.event = vec![bare(name)?];
+            self.above_us = Some(longer(name, time)?);
+            return Ok(());
+        }
         let Some((key, value)) = word.split_once('=') else {
-            self.once(
-                "event",
-                "no event is of two kinds; for either of them: event=A,B",
-            )?;
+            self.once("event", NO_TWO_KINDS)?;
             self.filters.event = vec![bare(word)?];
             return Ok(());
         };
@@ -134,6 +140,7 @@ impl Reader {
             causes: self.causes,
             reasons: self.reasons,
             rate: self.rate.map(Window::new),
+            above_us: self.above_us,
         })
     }
 
@@ -191,6 +198,19 @@ fn reason(name: &str) -> Result<String, String> {
         );
     }
     Ok(name.to_owned())
+}
+
+/// What follows `waiting>` or `blocked>`: a time, in microseconds.
+fn longer(name: &str, time: &str) -> Result<u64, String> {
+    if ![EventKind::Waiting, EventKind::Blocked]
+        .map(EventKind::name)
+        .contains(&name)
+    {
+        return Err("expected waiting>T or blocked>T: no other event takes time".to_string());
+    }
+    let time = values::duration(time)
+        .map_err(|_| format!("expected {name}>T without blanks, for example {name}>30s"))?;
+    u64::try_from(time.as_micros()).map_err(|_| "the time is too long".to_string())
 }
 
 /// What follows `rate`: `>N/T` or `>=N/T`, where T is `s`, `m`, `h`, `10s`, `5m`…

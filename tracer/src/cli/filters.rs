@@ -35,8 +35,8 @@ pub struct Filters {
     /// Protocols
     #[arg(long, value_name = "NAME", value_delimiter = ',', ignore_case = true, value_parser = values::proto_parser())]
     pub proto: Vec<Proto>,
-    /// Event kinds: retransmit, send_error, drop, device, reset, connection; and send, every send that succeeds,
-    /// which is off unless named here
+    /// Event kinds: retransmit, send_error, drop, device, reset, connection, waiting, blocked; and send, every
+    /// send that succeeds, which is off unless named here
     #[arg(short, long, value_name = "NAME", value_delimiter = ',', value_parser = values::event_kind)]
     pub event: Vec<EventKind>,
     /// Errors of sends and connections, by name or number, for example ECOMM or 70
@@ -83,8 +83,8 @@ pub(super) fn of_a_trace(arg: Arg) -> Arg {
         }
         "netns" => "Network namespace, by the inode number that events show as flow.netns",
         "event" => {
-            "Event kinds: retransmit, send_error, drop, device, reset, connection, send; all of the trace unless \
-             named here"
+            "Event kinds: retransmit, send_error, drop, device, reset, connection, send, waiting, blocked; all of \
+             the trace unless named here"
         }
         _ => return arg,
     };

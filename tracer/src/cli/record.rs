@@ -22,6 +22,7 @@ Triggers are words of the filters, separated by blanks; all of one trigger must 
   event=A,B  errno=A,B  remote=CIDR,…  port=N,…  proto=NAME,…  comm=NAME,…  pid=N,…  cgroup=PATH
   cause=rto,…  why a segment was retransmitted: rto, fast, tlp, syn, synack, mtu, unknown
   reason=NAME,…  why a packet was dropped, as the output names it
+  waiting>T, blocked>T  one that takes longer, for example waiting>30s
   rate>N/T  more than N such events within T (s, m, h, 10s, 5m); rate>=N/T for N and more
 Without a rate each such event is one; several --trigger are alternatives; SIGUSR1 is one more.
 

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use crate::render::{Clock, json};
 use tracer_model::errno;
 use tracer_model::event::{
-    Attribution, Connection, Detail, Device, Direction, Endpoint, Event, Flow, Lost, PacketDrop,
-    RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState,
+    Attribution, Blocked, Connection, Detail, Device, Direction, Endpoint, Event, Flow, Lost,
+    PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Waiting,
 };
 
 /// What a row is made of.
@@ -163,6 +163,46 @@ pub const COLUMNS: &[Column] = &[
     text("lost_where", |s| known(s.lost()?.at.name())),
     text("lost_event", |s| known(s.lost()?.event_kind?.name())),
     int("lost_count", |s| wide(s.lost()?.count)),
+    text("waiting_why", |s| known(s.waiting()?.why.name())),
+    int("waiting_for_us", |s| wide(s.waiting()?.for_us)),
+    int("waiting_queued_bytes", |s| wide(s.waiting()?.queued_bytes?)),
+    text("waiting_timer", |s| known(s.waiting()?.timer?.name())),
+    flag("waiting_ended", |s| Some(s.waiting()?.ended)),
+    int("waiting_blocked_writers", |s| {
+        s.waiting()?.blocked_writers.map(i64::from)
+    }),
+    int("waiting_errno", |s| s.waiting()?.errno.map(i64::from)),
+    int("waiting_soft_errno", |s| {
+        s.waiting()?.soft_errno.map(i64::from)
+    }),
+    int("waiting_busy_us", |s| wide(s.waiting()?.busy_us?)),
+    int("waiting_rwnd_limited_us", |s| {
+        wide(s.waiting()?.rwnd_limited_us?)
+    }),
+    int("waiting_sndbuf_limited_us", |s| {
+        wide(s.waiting()?.sndbuf_limited_us?)
+    }),
+    text("waiting_congestion_control", |s| {
+        s.waiting()?
+            .congestion_control
+            .as_deref()
+            .map(Cow::Borrowed)
+    }),
+    int("waiting_sent_segments", |s| {
+        s.waiting()?.sent_segments.map(i64::from)
+    }),
+    int("waiting_acked_bytes", |s| wide(s.waiting()?.acked_bytes?)),
+    int("waiting_retransmitted_segments", |s| {
+        s.waiting()?.retransmitted_segments.map(i64::from)
+    }),
+    int("waiting_reordering_segments", |s| {
+        s.waiting()?.reordering_segments.map(i64::from)
+    }),
+    int("blocked_blocked_us", |s| wide(s.blocked()?.blocked_us?)),
+    int("blocked_requested_bytes", |s| {
+        wide(s.blocked()?.requested_bytes?)
+    }),
+    int("blocked_sent_bytes", |s| wide(s.blocked()?.sent_bytes?)),
     text("tcp_state", |s| state(s.tcp()?.state)),
     int("tcp_send_queue_bytes", |s| {
         s.tcp()?.send_queue_bytes.map(i64::from)
@@ -217,7 +257,9 @@ impl<'a> Source<'a> {
         reset: Reset(Reset),
         connection: Connection(Connection),
         send: Send(SendOk),
-        lost: Lost(Lost)
+        lost: Lost(Lost),
+        waiting: Waiting(Waiting),
+        blocked: Blocked(Blocked)
     );
 
     fn flow(&self) -> Option<&'a Flow> {

@@ -11,7 +11,7 @@ use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
     Attribution, Counted, Detail, Direction, Endpoint, Event, EventTotals, Flow, Holder, Owner,
-    RawName, Tcp, TcpState, Totals,
+    RawName, SocketTimer, Tcp, TcpState, Totals,
 };
 
 /// The line of an event.
@@ -166,6 +166,18 @@ fn detail(detail: &Detail) -> Value {
         }),
         Detail::Lost(l) => json!({
             "where": l.at.name(), "event": l.event_kind.map(|event_kind| event_kind.name()), "count": l.count,
+        }),
+        Detail::Waiting(w) => json!({
+            "why": w.why.name(), "for_us": w.for_us, "queued_bytes": w.queued_bytes,
+            "timer": w.timer.map(SocketTimer::name), "ended": w.ended, "blocked_writers": w.blocked_writers,
+            "errno": w.errno, "soft_errno": w.soft_errno, "busy_us": w.busy_us,
+            "rwnd_limited_us": w.rwnd_limited_us, "sndbuf_limited_us": w.sndbuf_limited_us,
+            "congestion_control": w.congestion_control, "sent_segments": w.sent_segments,
+            "acked_bytes": w.acked_bytes, "retransmitted_segments": w.retransmitted_segments,
+            "reordering_segments": w.reordering_segments,
+        }),
+        Detail::Blocked(b) => json!({
+            "blocked_us": b.blocked_us, "requested_bytes": b.requested_bytes, "sent_bytes": b.sent_bytes,
         }),
     }
 }

@@ -129,6 +129,22 @@ fn refused() -> Detail {
     })
 }
 
+fn waiting() -> Event {
+    let waiting = Waiting {
+        queued_bytes: Some(92_160),
+        timer: Some(SocketTimer::Persist),
+        blocked_writers: Some(1),
+        ..Waiting::new(WaitReason::PeerWindow, 12_412_000)
+    };
+    Event {
+        tcp: Some(Tcp {
+            peer_window_bytes: Some(0),
+            ..Tcp::default()
+        }),
+        ..event(Detail::Waiting(Box::new(waiting)))
+    }
+}
+
 /// One event of each kind.
 fn all() -> Vec<Event> {
     let (at, event_kind, count) = (LostAt::Ring, Some(EventKind::Drop), 17);
@@ -143,6 +159,12 @@ fn all() -> Vec<Event> {
         event(Detail::Device(device(Device::TX_BUSY))),
         event(Detail::Reset(reset)),
         event(refused()),
+        waiting(),
+        event(Detail::Blocked(Blocked {
+            blocked_us: Some(1_250_000),
+            requested_bytes: Some(512),
+            sent_bytes: Some(512),
+        })),
         event(Detail::Send(SendOk {
             requested_bytes: Some(512),
             sent_bytes: 100,
@@ -207,7 +229,7 @@ fn each_event_kind_has_its_object() {
                     "type", "time", "boot_ns", "event", "count", "owner", "flow", name, "tcp"
                 ]
             );
-            assert_eq!(line["tcp"], serde_json::Value::Null);
+            assert_eq!(line["tcp"].is_null(), event.tcp.is_none());
             format!("{name} {}", line[name])
         })
         .collect();
@@ -217,6 +239,8 @@ fn each_event_kind_has_its_object() {
         r#"device {"code":16,"name":"NETDEV_TX_BUSY","interface":"eth0","bytes":1448,"ifindex":2,"queue":null,"requeued":true}"#,
         r#"reset {"direction":"received","reason":null}"#,
         r#"connection {"from":"SYN_SENT","to":"CLOSE","errno":111,"name":"ECONNREFUSED"}"#,
+        r#"waiting {"why":"peer_window","for_us":12412000,"queued_bytes":92160,"timer":"persist","ended":false,"blocked_writers":1,"errno":null,"soft_errno":null,"busy_us":null,"rwnd_limited_us":null,"sndbuf_limited_us":null,"congestion_control":null,"sent_segments":null,"acked_bytes":null,"retransmitted_segments":null,"reordering_segments":null}"#,
+        r#"blocked {"blocked_us":1250000,"requested_bytes":512,"sent_bytes":512}"#,
         r#"send {"requested_bytes":512,"sent_bytes":100}"#,
         r#"lost {"where":"ring","event":"drop","count":17}"#,
     ];

@@ -23,7 +23,7 @@ const FLOW: usize = 33;
 /// Width that a comm is padded to, and the most it may take.
 const COMM: (usize, usize) = (10, 15);
 /// The most that what identifies the failure may take.
-const WHAT: usize = 34;
+const WHAT: usize = 36;
 
 /// Names of the columns, and what the marks beside a pid mean.
 pub fn header(colour: bool) -> String {
@@ -183,6 +183,7 @@ fn colour_of(event_kind: EventKind) -> Style {
         EventKind::Drop | EventKind::Device => AnsiColor::Magenta,
         EventKind::Reset => AnsiColor::Cyan,
         EventKind::SendError | EventKind::Connection => AnsiColor::Red,
+        EventKind::Waiting | EventKind::Blocked => AnsiColor::Blue,
         EventKind::Send => AnsiColor::Green,
         EventKind::Lost => return AnsiColor::Red.on_default().bold(),
     };

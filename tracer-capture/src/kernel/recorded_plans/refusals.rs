@@ -83,7 +83,7 @@ fn on_each_recorded_kernel_a_refused_program_costs_only_itself_and_what_can_take
                     "{about}: {new:?}"
                 );
             }
-            for event_kind in 0..event_kind::COUNT as u32 {
+            for event_kind in (0..event_kind::COUNT as u32).filter(|kind| whole.sees(*kind)) {
                 let alone = whole.hooks().filter(|other| {
                     other.serves.contains(&Purpose::Event(event_kind))
                         && other.need == Need::Required

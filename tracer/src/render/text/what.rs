@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
-    Connection, Detail, Device, Direction, Event, Outcome, PacketDrop, RawName, Reset, Retransmit,
-    SendError, SendOk, Tcp, TcpState,
+    Blocked, Connection, Detail, Device, Direction, Event, Outcome, PacketDrop, RawName, Reset,
+    Retransmit, SendError, SendOk, SocketTimer, Tcp, TcpState, WaitReason, Waiting,
 };
 
 /// What identifies the failure, and values that may be left out, the most telling first.
@@ -36,6 +36,8 @@ pub(super) fn what(event: &Event) -> WhatColumn {
                 more: Vec::new(),
             }
         }
+        Detail::Waiting(w) => waiting(w, event.tcp.as_ref()),
+        Detail::Blocked(b) => blocked(b),
     };
     if event.count > 1 {
         what.first.insert_str(0, &format!("×{} ", event.count));
@@ -94,6 +96,50 @@ fn sent(s: &SendOk) -> WhatColumn {
         first,
         more: Vec::new(),
     }
+}
+
+fn waiting(w: &Waiting, tcp: Option<&Tcp>) -> WhatColumn {
+    let mut first = match (w.why, tcp.and_then(|tcp| tcp.peer_window_bytes)) {
+        (WaitReason::PeerWindow, Some(window)) => format!("peer window {window}"),
+        (WaitReason::PeerWindow, None) => "peer window".to_owned(),
+        (WaitReason::SynSent, _) => "SYN unanswered".to_owned(),
+        (WaitReason::Unacknowledged, _) => "unacknowledged".to_owned(),
+        (WaitReason::WriterBlocked, _) => "writer blocked".to_owned(),
+        (WaitReason::AcceptQueue, _) => "accept queue full".to_owned(),
+        (WaitReason::BufferFull, _) => "buffer full".to_owned(),
+        (WaitReason::Unread, _) => "peer closed".to_owned(),
+    };
+    let ended = if w.ended { "ended after" } else { "for" };
+    first.push_str(&format!(" {ended} {}", tenths(w.for_us)));
+    let mut more = Vec::new();
+    if w.why != WaitReason::WriterBlocked && w.blocked_writers.is_some_and(|writers| writers > 0) {
+        more.push("writer blocked".to_owned());
+    }
+    match (w.why, w.queued_bytes) {
+        (WaitReason::AcceptQueue, Some(queued)) => more.push(format!("{queued} connections")),
+        (_, Some(queued)) => more.push(format!("{queued} B queued")),
+        (_, None) => {}
+    }
+    if let Some(errno) = w.soft_errno.filter(|errno| *errno != 0) {
+        more.push(errno::display(errno).into_owned());
+    }
+    if let Some(timer) = w.timer.filter(|timer| *timer != SocketTimer::None) {
+        more.push(format!("timer={}", timer.name()));
+    }
+    WhatColumn { first, more }
+}
+
+fn blocked(b: &Blocked) -> WhatColumn {
+    let first = match b.blocked_us {
+        Some(us) => format!("blocked {}", tenths(us)),
+        None => "blocked".to_owned(),
+    };
+    let more = match (b.sent_bytes, b.requested_bytes) {
+        (Some(sent), Some(requested)) if sent != requested => vec![format!("{sent}/{requested} B")],
+        (Some(sent), _) => vec![size(sent)],
+        (None, _) => Vec::new(),
+    };
+    WhatColumn { first, more }
 }
 
 fn dropped(d: &PacketDrop) -> WhatColumn {
@@ -166,6 +212,12 @@ fn interface(name: Option<&RawName>, ifindex: Option<u32>) -> Option<String> {
 
 fn size(bytes: u64) -> String {
     format!("{bytes} B")
+}
+
+/// As [`span`], from a second on in tenths: nobody needs more of a wait.
+fn tenths(us: u64) -> String {
+    const TENTH: u64 = 100_000;
+    span(if us < 10 * TENTH { us } else { us - us % TENTH })
 }
 
 /// Microseconds as `412us`, `200ms`, `1.6s`, three digits at most behind the point.
