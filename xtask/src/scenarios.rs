@@ -32,17 +32,96 @@ pub struct Args {
     /// Play all of them so often, and say how often the diagnosis was right
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["bless", "import"])]
     rounds: u32,
-    /// Write docs/diagnosis.md from what was found
-    #[arg(long, conflicts_with_all = ["names", "import"])]
-    docs: bool,
     /// Print how many events of each kind a trace has
     #[arg(long)]
     events: bool,
+    #[command(flatten)]
+    generated: Generated,
+}
+
+/// Scenarios that are generated, each from a seed, instead of the fixed ones
+#[derive(clap::Args)]
+#[command(next_help_heading = "Generated scenarios")]
+struct Generated {
+    /// Generate from this seed on; rules are tuned below 1000 and measured from there on. Without a number: one by
+    /// chance, which is printed
+    #[arg(long, value_name = "S", num_args = 0..=1, conflicts_with_all = ["bless", "import", "rounds"])]
+    seed: Option<Option<u64>>,
+    /// How many seeds
+    #[arg(long, value_name = "N", requires = "seed")]
+    count: Option<u64>,
+    /// How many are played at the same time
+    #[arg(long, value_name = "N", requires = "seed")]
+    jobs: Option<usize>,
+    /// Print what the seeds stand for, and play nothing
+    #[arg(long, requires = "seed")]
+    plan: bool,
+    /// Add a line of JSON for each to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Play nothing: write docs/diagnosis.md from what --json has collected
+    #[arg(long, requires = "json", conflicts_with = "seed")]
+    docs: bool,
 }
 
 pub fn command(args: &Args) -> Result<()> {
+    if args.generated.seed.is_some() || args.generated.docs {
+        return generated(args);
+    }
     let recorded = args.recorded || args.import.is_some();
-    if !recorded && !nix::unistd::geteuid().is_root() {
+    let (mut command, runner) = runner("scenarios", recorded)?;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None if args.bless || recorded => workspace::root().join(GOLDEN),
+        None => runner.with_file_name("traces-of-scenarios"),
+    };
+    command.args(&args.names).arg("--out").arg(out);
+    command.args(recorded.then_some("--recorded"));
+    if let Some(file) = &args.import {
+        command.arg("--import").arg(std::path::absolute(file)?);
+    }
+    command.arg("--rounds").arg(args.rounds.to_string());
+    command.args(args.events.then_some("--events"));
+    workspace::run(&mut command)
+}
+
+fn generated(args: &Args) -> Result<()> {
+    let Generated {
+        seed,
+        count,
+        jobs,
+        plan,
+        json,
+        docs,
+    } = &args.generated;
+    let (mut command, runner) = runner("generated", *plan || *docs || args.recorded)?;
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| runner.with_file_name("traces-of-generated"));
+    command.args(&args.names).arg("--out").arg(out);
+    if let Some(seed) = seed.flatten() {
+        command.arg("--seed").arg(seed.to_string());
+    }
+    if let Some(count) = count {
+        command.arg("--count").arg(count.to_string());
+    }
+    if let Some(jobs) = jobs {
+        command.arg("--jobs").arg(jobs.to_string());
+    }
+    command.args(plan.then_some("--plan"));
+    command.args(args.recorded.then_some("--recorded"));
+    if let Some(json) = json {
+        command.arg("--json").arg(std::path::absolute(json)?);
+    }
+    if *docs {
+        let page = workspace::root().join("docs/diagnosis.md");
+        command.arg("--page").arg(page);
+    }
+    workspace::run(&mut command)
+}
+
+/// A program of the scenarios, built with those that it starts, and where it is.
+fn runner(name: &str, without_root: bool) -> Result<(Command, PathBuf)> {
+    if !without_root && !nix::unistd::geteuid().is_root() {
         bail!(
             "faults are made in network namespaces, which needs root: run \
              `sudo --preserve-env=PATH cargo xtask scenarios`"
@@ -50,7 +129,7 @@ pub fn command(args: &Args) -> Result<()> {
     }
     let ready = setup::setup()?;
     let sendtrace = build::sendtrace(&ready, Profile::Dev, Linkage::Dynamic)?;
-    let mut programs = ["peer", "relay", "scenarios"]
+    let mut programs = ["peer", "relay", name]
         .into_iter()
         .map(|name| build::program(&ready, "scenarios", name, Profile::Dev, Linkage::Dynamic));
     // All of them stand in one folder, where the last looks for the others.
@@ -59,24 +138,8 @@ pub fn command(args: &Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?
         .pop()
         .context("three programs")?;
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None if args.bless || recorded => workspace::root().join(GOLDEN),
-        None => runner.with_file_name("traces-of-scenarios"),
-    };
-    let mut command = Command::new(runner);
-    command.args(&args.names).arg("--out").arg(out);
-    command.args(recorded.then_some("--recorded"));
-    if let Some(file) = &args.import {
-        command.arg("--import").arg(std::path::absolute(file)?);
-    }
-    command.arg("--rounds").arg(args.rounds.to_string());
-    if args.docs {
-        let page = workspace::root().join("docs/diagnosis.md");
-        command.arg("--page").arg(page);
-    }
-    command.args(args.events.then_some("--events"));
+    let mut command = Command::new(&runner);
     command.env("SENDTRACE_BIN", sendtrace);
     workspace::clean_environment(&mut command);
-    workspace::run(&mut command)
+    Ok((command, runner))
 }

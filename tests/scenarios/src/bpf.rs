@@ -18,8 +18,14 @@ const BPF_PROG_GET_NEXT_ID: i32 = 11;
 const BPF_MAP_GET_NEXT_ID: i32 = 12;
 const BPF_LINK_GET_NEXT_ID: i32 = 31;
 const BPF_RAW_TRACEPOINT_OPEN: i32 = 17;
+const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_CGROUP_SKB: u32 = 8;
 const BPF_PROG_TYPE_CGROUP_SOCK_ADDR: u32 = 18;
 const BPF_PROG_TYPE_TRACING: u32 = 26;
+const BPF_CGROUP_INET_INGRESS: u32 = 0;
+const BPF_CGROUP_INET_EGRESS: u32 = 1;
+const BPF_TCX_INGRESS: u32 = 46;
+const BPF_TCX_EGRESS: u32 = 47;
 const BPF_CGROUP_UDP4_SENDMSG: u32 = 14;
 const BPF_CGROUP_UDP6_SENDMSG: u32 = 15;
 const BPF_MODIFY_RETURN: u32 = 26;
@@ -123,6 +129,8 @@ struct AttachAttr {
     attach_bpf_fd: u32,
     attach_type: u32,
     attach_flags: u32,
+    /// Replaced program, and where among others: nowhere in particular.
+    others: [u64; 2],
 }
 
 #[repr(C)]
@@ -131,6 +139,76 @@ struct NextIdAttr {
     start_id: u32,
     next_id: u32,
     open_flags: u32,
+}
+
+/// Packets above a length that a program on an interface (tcx) drops: on their way out, or in.
+///
+/// Other packets than IP's (ARP, neighbour discovery is short) pass. The program goes with the interface.
+pub fn drop_on_interface(interface: u32, out: bool, longer_than: i32) -> Result<()> {
+    let program = [
+        // r0 = skb->len
+        Instruction {
+            code: 0x61,
+            registers: 0x10,
+            offset: 0,
+            immediate: 0,
+        },
+        // if r0 > longer_than skip the next two
+        Instruction {
+            code: 0x25,
+            registers: 0,
+            offset: 2,
+            immediate: longer_than,
+        },
+        // TCX_NEXT
+        set(0, -1),
+        EXIT,
+        // TCX_DROP
+        set(0, 2),
+        EXIT,
+    ];
+    let loaded = load(BPF_PROG_TYPE_SCHED_CLS, 0, &program)?;
+    attach(
+        interface,
+        &loaded,
+        if out { BPF_TCX_EGRESS } else { BPF_TCX_INGRESS },
+    )
+}
+
+/// A program on the cgroup throws away every packet of its sockets: on their way out, or in.
+pub fn drop_of_cgroup(cgroup: &Cgroup, out: bool) -> Result<()> {
+    let attach_type = if out {
+        BPF_CGROUP_INET_EGRESS
+    } else {
+        BPF_CGROUP_INET_INGRESS
+    };
+    let loaded = load(BPF_PROG_TYPE_CGROUP_SKB, attach_type, &[set(0, 0), EXIT])?;
+    let directory = fs::File::open(&cgroup.path)?;
+    attach(directory.as_raw_fd() as u32, &loaded, attach_type)
+}
+
+fn load(prog_type: u32, expected_attach_type: u32, program: &[Instruction]) -> Result<OwnedFd> {
+    let mut load = LoadAttr {
+        prog_type,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        expected_attach_type,
+        ..LoadAttr::default()
+    };
+    let loaded = sys::bpf(BPF_PROG_LOAD, &mut load).context("BPF_PROG_LOAD")?;
+    Ok(sys::adopt(loaded as i32))
+}
+
+fn attach(target_fd: u32, program: &OwnedFd, attach_type: u32) -> Result<()> {
+    let mut attach = AttachAttr {
+        target_fd,
+        attach_bpf_fd: program.as_raw_fd() as u32,
+        attach_type,
+        ..AttachAttr::default()
+    };
+    sys::bpf(BPF_PROG_ATTACH, &mut attach).context("BPF_PROG_ATTACH")?;
+    Ok(())
 }
 
 /// Every `sendmsg` and `sendto` of datagrams of one IP version from the cgroup returns this errno, until the
@@ -149,25 +227,9 @@ pub fn refuse_datagrams(cgroup: &Cgroup, v6: bool, errno: i32) -> Result<()> {
         set(0, 0),
         EXIT,
     ];
-    let mut load = LoadAttr {
-        prog_type: BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-        insn_cnt: program.len() as u32,
-        insns: program.as_ptr() as u64,
-        license: c"GPL".as_ptr() as u64,
-        expected_attach_type: attach_type,
-        ..LoadAttr::default()
-    };
-    let loaded: OwnedFd =
-        sys::adopt(sys::bpf(BPF_PROG_LOAD, &mut load).context("BPF_PROG_LOAD")? as i32);
+    let loaded = load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attach_type, &program)?;
     let directory = fs::File::open(&cgroup.path)?;
-    let mut attach = AttachAttr {
-        target_fd: directory.as_raw_fd() as u32,
-        attach_bpf_fd: loaded.as_raw_fd() as u32,
-        attach_type,
-        attach_flags: 0,
-    };
-    sys::bpf(BPF_PROG_ATTACH, &mut attach).context("BPF_PROG_ATTACH")?;
-    Ok(())
+    attach(directory.as_raw_fd() as u32, &loaded, attach_type)
 }
 
 /// A program that changes the verdict of `security_socket_sendmsg`, as a security module that refuses does.

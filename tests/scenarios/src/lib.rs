@@ -10,6 +10,7 @@ mod btf;
 mod check;
 mod counters;
 pub mod faults;
+pub mod generated;
 mod identity;
 pub mod paths;
 mod peer;
@@ -24,7 +25,7 @@ mod tracer;
 mod workload;
 mod world;
 
-pub use bpf::{Cgroup, Refusal, kernel_ids, refuse_datagrams};
+pub use bpf::{Cgroup, Refusal, drop_of_cgroup, drop_on_interface, kernel_ids, refuse_datagrams};
 pub use check::{assert_flow, assert_owner, assert_retransmit_tcp, number, text};
 pub use counters::Counters;
 pub use identity::{Identity, boot_ns_of_wall};

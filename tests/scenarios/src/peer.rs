@@ -42,6 +42,25 @@ impl Peer {
         peer
     }
 
+    /// Starts a process in a pid namespace of its own, as a container is.
+    pub fn contained(netns: &Path, comm: &str) -> Self {
+        let mut child = Command::new(program())
+            .arg("--contained")
+            .arg(netns)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program().display()));
+        let commands = child.stdin.take().expect("piped");
+        let replies = listen(child.stdout.take().expect("piped"));
+        let mut peer = Self::new(child.id(), Some(child), Box::new(commands), replies);
+        // The child that it forked is the one that acts.
+        let pid = peer.reply(SOON).number("pid");
+        peer.ok(&format!("comm {comm}"));
+        peer.id = Identity::read(pid as u32);
+        peer
+    }
+
     /// A process that runs these commands and exits: for many short lives at once.
     pub fn one_shot(netns: &Path, commands: &[&str]) -> Child {
         Command::new(program())
@@ -190,6 +209,11 @@ impl From<&str> for Reply {
 }
 
 impl Reply {
+    /// Whether the command succeeded.
+    pub fn is_ok(&self) -> bool {
+        self.0.starts_with("ok")
+    }
+
     /// The errno of a failure.
     pub fn errno(&self) -> Option<i32> {
         self.0.strip_prefix("err ")?.split(' ').next()?.parse().ok()

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -14,6 +15,7 @@ use crate::SOON;
 use crate::program::{sendtrace, wait_exit};
 use crate::run::{Run, Tally};
 use crate::tracer::Ready;
+use crate::world::Host;
 
 /// How often a file that another process writes is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -40,6 +42,21 @@ impl Recorder {
         let mut command = sendtrace();
         command.arg("record").args(arguments);
         Self::spawn(printed, command)
+    }
+
+    /// As [`Self::spawn`], inside of a host's network namespace, as an operator there would start it.
+    pub fn inside(host: &Host, printed: &Path, command: Command) -> Self {
+        // A namespace belongs to a thread, and the process that the thread starts inherits it.
+        let recorder = thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let namespace = File::open(host.path()).expect("the namespace's file");
+                nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET)
+                    .expect("root may enter");
+                Self::spawn(printed, command)
+            });
+            inside.join()
+        });
+        recorder.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// As [`Self::start`], with a command that becomes the recorder.
@@ -171,6 +188,6 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < end, "no {what} within {SOON:?}");
-        std::thread::sleep(LOOK);
+        thread::sleep(LOOK);
     }
 }

@@ -105,6 +105,43 @@ pub fn frames(interface: u32) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A socket filter (SO_ATTACH_FILTER) that lets no packet in.
+pub fn refuse_all(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut program = [libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    }];
+    let filter = libc::sock_fprog {
+        len: 1,
+        filter: program.as_mut_ptr(),
+    };
+    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
+}
+
+/// The user's end of a tun(4) device, which is made if it is not there.
+pub fn tun(interface: &str) -> io::Result<OwnedFd> {
+    let device = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")?;
+    let mut request: libc::ifreq = nothing();
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
+    // SAFETY: TUNSETIFF reads and writes a `struct ifreq`.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    nix::errno::Errno::result(result)?;
+    Ok(device.into())
+}
+
+fn nothing() -> libc::ifreq {
+    // SAFETY: all bits zero are a valid `struct ifreq`.
+    unsafe { std::mem::zeroed() }
+}
+
 /// SIGUSR1 does nothing but interrupt; with `restart` (SA_RESTART) interrupted calls begin anew.
 pub fn interruptible(restart: bool) -> nix::Result<()> {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};

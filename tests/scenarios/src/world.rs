@@ -112,7 +112,7 @@ impl World {
 }
 
 impl Host {
-    fn new(role: &str, v4: &'static str, v6: &'static str) -> Self {
+    pub(crate) fn new(role: &str, v4: &'static str, v6: &'static str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         static SWEEP: Once = Once::new();
         SWEEP.call_once(sweep);
@@ -130,7 +130,7 @@ impl Host {
         host
     }
 
-    fn up(&self, interface: &str, v4: &str, v6: &str) {
+    pub(crate) fn up(&self, interface: &str, v4: &str, v6: &str) {
         self.ip(&format!("addr add {v4} dev {interface}"));
         self.ip(&format!("addr add {v6} dev {interface} nodad"));
         self.ip(&format!("link set {interface} up"));
@@ -159,10 +159,15 @@ impl Host {
             "table inet sx {{}}\ndelete table inet sx\ntable inet sx {{ chain c {{ type filter hook {hook} priority 0; policy accept;\n{}\n}}\n}}\n",
             rules.join("\n")
         );
+        self.nft(&script);
+    }
+
+    /// Gives a script to nft in this namespace.
+    pub fn nft(&self, script: &str) {
         run(
             "ip",
             &["netns", "exec", &self.name, "nft", "-f", "-"],
-            &script,
+            script,
         );
     }
 
@@ -207,7 +212,7 @@ impl Drop for Host {
     }
 }
 
-fn wire(one: &Host, one_end: &str, other: &Host, other_end: &str) {
+pub(crate) fn wire(one: &Host, one_end: &str, other: &Host, other_end: &str) {
     one.ip(&format!(
         "link add {one_end} type veth peer name {other_end} netns {}",
         other.name
@@ -215,7 +220,12 @@ fn wire(one: &Host, one_end: &str, other: &Host, other_end: &str) {
 }
 
 /// A host without addresses between two others, and the process on it that carries their frames.
-fn relay(one: &Host, one_end: &str, other: &Host, other_end: &str) -> (Mutex<Relay>, Host) {
+pub(crate) fn relay(
+    one: &Host,
+    one_end: &str,
+    other: &Host,
+    other_end: &str,
+) -> (Mutex<Relay>, Host) {
     let middle = Host::new("m", "", "");
     middle.sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
     for (host, end, here) in [(one, one_end, "one"), (other, other_end, "other")] {

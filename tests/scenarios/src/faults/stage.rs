@@ -55,18 +55,8 @@ impl Stage {
             .args(["--samples", "1s", "--netns", &host.name])
             .args(arguments);
         let printed = self.trace.with_extension("printed");
-        // A namespace belongs to a thread, and the process that the thread starts inherits it.
-        let recorder = thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                let namespace = std::fs::File::open(host.path()).expect("the namespace's file");
-                nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET)
-                    .expect("root may enter");
-                Recorder::spawn(&printed, command)
-            });
-            inside.join()
-        });
+        let recorder = Recorder::inside(host, &printed, command);
         let _ = std::fs::remove_file(&printed);
-        let recorder = recorder.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Recording {
             recorder,
             trace: self.trace.clone(),

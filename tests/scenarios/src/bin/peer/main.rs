@@ -1,7 +1,8 @@
 //! A process that does what its standard input says, one command per line, and answers each with one line:
 //! `ok …` or `err ERRNO`. Tests need real processes, because who owns a socket is what they are about.
 //!
-//! `peer NETNS [COMMAND…]` enters the namespace; with commands on its command line it runs them and exits.
+//! `peer [--contained] NETNS [COMMAND…]` enters the namespace; with commands on its command line it runs them and
+//! exits. With `--contained` a child in a pid namespace of its own acts, and is killed with its parent.
 
 mod traffic;
 
@@ -22,7 +23,10 @@ use nix::sys::socket::{
 use scenarios::sys;
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if_eq("--contained").is_some() {
+        contain()?;
+    }
     let netns = arguments.next().context("usage: peer NETNS [COMMAND…]")?;
     let namespace = File::open(&netns).with_context(|| netns.clone())?;
     nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).context(netns)?;
@@ -46,6 +50,17 @@ fn main() -> Result<()> {
         line.clear();
     }
     Ok(())
+}
+
+/// Forks into a new pid namespace; only the child returns. The parent says `ok pid=N` and waits for it.
+fn contain() -> Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID)?;
+    let Some(child) = sys::fork()? else {
+        return Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::SIGKILL)?);
+    };
+    println!("ok pid={child}");
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None)?;
+    std::process::exit(0)
 }
 
 #[derive(Default)]
@@ -182,6 +197,22 @@ impl Peer {
             ["rcvbuf", name, bytes] => {
                 setsockopt(self.socket(name)?, sockopt::RcvBuf, &bytes.parse()?)?
             }
+            // Numbers of setsockopt(2).
+            ["option", name, level, option, value] => {
+                self.option(name, level.parse()?, option.parse()?, value.parse()?)?;
+            }
+            // A filter that lets nothing in.
+            ["deaf", name] => sys::refuse_all(self.socket(name)?.as_fd())?,
+            ["device", name, interface] => {
+                let interface = interface.into();
+                setsockopt(self.socket(name)?, sockopt::BindToDevice, &interface)?;
+            }
+            // The other end of a tun(4) device, which nobody reads.
+            ["tun", name, interface] => {
+                let tun = sys::tun(interface)?;
+                self.sockets.insert(name.to_owned(), tun);
+            }
+            ["shutdown-write", name] => shutdown(self.fd(name)?, Shutdown::Write)?,
             ["shutdown", name] => shutdown(self.fd(name)?, Shutdown::Both)?,
             ["close", name] => drop(self.sockets.remove(name).context("no such socket")?),
             ["give", channel, name] => self.give(channel, name)?,

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{Backlog, MsgFlags, listen, recv, send};
+use nix::sys::socket::{Backlog, MsgFlags, SockaddrStorage, listen, recv, send, sendto};
 
 use super::Peer;
 
@@ -26,6 +26,7 @@ impl Peer {
             ["sip", name, count, bytes, gap_ms] => self.sip(name, count, bytes, gap_ms),
             ["serve", listener, manner] => self.serve(listener, manner),
             ["retry", to, count, gap_ms, patience_ms] => retry(to, count, gap_ms, patience_ms),
+            ["queries", to, count, bytes, gap_ms] => queries(to, count, bytes, gap_ms),
             ["listen", name, backlog] => self.listen(name, backlog),
             ["pause", ms] => pause(ms),
             ["spin", ms] => spin(ms),
@@ -151,6 +152,9 @@ impl Peer {
             "drain" => |client| drop(std::io::copy(&mut &client, &mut std::io::sink())),
             "hold" => hold,
             "reset" => reset,
+            "slow" => slow,
+            "late" => late,
+            "impatient" => impatient,
             "source" => source,
             _ => bail!("unknown manner {manner}"),
         };
@@ -243,6 +247,21 @@ fn retry(to: &str, count: &str, gap_ms: &str, patience_ms: &str) -> Result<Strin
     ))
 }
 
+/// Datagrams, each from a socket of its own, as a resolver sends them; failures do not end it.
+fn queries(to: &str, count: &str, bytes: &str, gap_ms: &str) -> Result<String> {
+    let (data, mut clock) = (vec![b'q'; bytes.parse()?], Clock::new(gap_ms)?);
+    let (to, count): (SocketAddr, u64) = (to.parse()?, count.parse()?);
+    let mut failed = 0;
+    for _ in 0..count {
+        let socket = super::open(if to.is_ipv4() { "udp4" } else { "udp6" })?;
+        let to = SockaddrStorage::from(to);
+        failed +=
+            u64::from(sendto(socket.as_raw_fd(), &data, &to, MsgFlags::MSG_NOSIGNAL).is_err());
+        clock.wait();
+    }
+    Ok(format!("sent={} failed={failed}", count - failed))
+}
+
 fn pause(ms: &str) -> Result<String> {
     thread::sleep(Duration::from_millis(ms.parse()?));
     Ok(String::new())
@@ -279,6 +298,31 @@ fn hold(client: TcpStream) {
 fn reset(client: TcpStream) {
     let _ = (&client).read(&mut [0; 4096]);
     let _ = scenarios::sys::linger_zero(client.as_fd());
+}
+
+/// Reads two kilobytes at a time, and takes a tenth of a second for each.
+fn slow(mut client: TcpStream) {
+    let mut room = [0; 2048];
+    while client.read(&mut room).is_ok_and(|bytes| bytes > 0) {
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Answers each message as it is, three seconds later.
+fn late(mut client: TcpStream) {
+    let mut room = [0; 1 << 16];
+    while let Ok(bytes @ 1..) = client.read(&mut room) {
+        thread::sleep(Duration::from_secs(3));
+        if client.write_all(&room[..bytes]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Answers, and closes what is idle for a second.
+fn impatient(client: TcpStream) {
+    let _ = client.set_read_timeout(Some(Duration::from_secs(1)));
+    let _ = echo(client);
 }
 
 /// Sends without end.

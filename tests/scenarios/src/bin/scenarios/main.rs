@@ -4,7 +4,6 @@
 
 mod import;
 mod judged;
-mod page;
 mod play;
 
 use std::collections::BTreeMap;
@@ -36,9 +35,6 @@ struct Args {
     /// Play all of them so often, each time into a folder `round-N` of its own
     #[arg(long, value_name = "N", default_value_t = 1)]
     rounds: u32,
-    /// Write a page with what was measured
-    #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
     /// How many are played at the same time
     #[arg(long, value_name = "N", default_value_t = 3)]
     at_once: usize,
@@ -114,9 +110,6 @@ fn main() -> Result<ExitCode> {
         println!("{confidence}: {} right, {} wrong", count.right, count.wrong);
     }
     println!("{judged} judged, {failed} failed");
-    if let Some(page) = &args.page {
-        fs::write(page, page::page(&rows)).with_context(|| page.display().to_string())?;
-    }
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
