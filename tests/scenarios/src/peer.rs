@@ -188,7 +188,13 @@ impl Peer {
     /// Kills the process at once and waits until it is gone.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
+            if child.id() == self.id.pid {
+                let _ = child.kill();
+            } else {
+                // The one that acts is a child of the child, which ends with it.
+                let pid = nix::unistd::Pid::from_raw(self.id.pid as i32);
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+            }
             let _ = child.wait();
         }
     }

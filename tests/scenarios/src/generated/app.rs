@@ -312,15 +312,15 @@ fn log_socket_gone(play: &mut Play) {
     play.record();
     let who = play.client();
     play.ok(who, "open u unix-dgram");
-    play.ok(who, &format!("connect u {at}"));
     for _ in 0..3 {
-        play.ok(who, "send u 300");
+        play.ok(who, &format!("sendto u 300 {at}"));
     }
     play.calm();
     play.kill(daemon);
     let gap = play.dice.between(100, 500);
     for _ in 0..play.dice.between(8, 15) {
-        assert_eq!(play.fails(who, "send u 300"), libc::ECONNREFUSED);
+        let errno = play.fails(who, &format!("sendto u 300 {at}"));
+        assert_eq!(errno, libc::ECONNREFUSED);
         play.pass(gap);
     }
     let _ = std::fs::remove_file(at);

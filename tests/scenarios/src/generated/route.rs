@@ -308,7 +308,7 @@ fn address_twice(play: &mut Play) {
     host.ip("link set br9 up");
     crate::world::wire(&thief, "eth0", host, "port9");
     host.ip("link set port9 master br9 up");
-    // It says so whenever its link comes up.
+    // It says so whenever its MAC address changes.
     thief.sh("echo 1 > /proc/sys/net/ipv4/conf/eth0/arp_notify");
     thief.ip("link set eth0 up");
     play.place
@@ -320,9 +320,8 @@ fn address_twice(play: &mut Play) {
     play.tell(who, "ask c 500 300 30");
     play.calm();
     thief.ip(&format!("addr add {gateway}/24 dev eth0"));
-    for _ in 0..4 {
-        thief.ip("link set eth0 down");
-        thief.ip("link set eth0 up");
+    for number in 0..4 {
+        thief.ip(&format!("link set eth0 address 02:00:00:00:09:0{number}"));
         play.pass(1300);
     }
     assert!(play.place.app().snmp("Tcp", "RetransSegs") > 1);

@@ -96,7 +96,7 @@ pub fn page(lines: &[Line]) -> String {
     page.push_str(
         "\n## Kinds\n\nHow many recordings of each kind were named rightly, with which confidence at best; where several words \
          stand in a place, each is right.\n\n\
-         | kind | right is | played | high | medium | low | unknown | silent | wrong |\n|---|---|---|---|---|---|---|---|---|\n",
+         | kind | right is | played | high | medium | low | unknown | silent | well | wrong |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (kind, row) in rows(lines) {
         let wrong: Vec<_> = row
@@ -106,7 +106,7 @@ pub fn page(lines: &[Line]) -> String {
             .collect();
         let _ = writeln!(
             page,
-            "| `{kind}` | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| `{kind}` | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             row.wanted.replace('|', " or "),
             row.played,
             row.high,
@@ -114,6 +114,7 @@ pub fn page(lines: &[Line]) -> String {
             row.low,
             row.open,
             row.silent,
+            row.well,
             wrong.join("; ")
         );
     }

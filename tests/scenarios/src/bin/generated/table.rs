@@ -29,6 +29,8 @@ pub struct Row<'a> {
     pub low: usize,
     pub open: usize,
     pub silent: usize,
+    /// Healthy, and nothing was found.
+    pub well: usize,
     /// Said in its place, or beside it: what, and how often.
     pub wrong: BTreeMap<String, usize>,
 }
@@ -64,6 +66,11 @@ pub fn rows(lines: &[Line]) -> BTreeMap<&str, Row<'_>> {
         let row = rows.entry(&line.kind).or_default();
         row.wanted = &line.wanted;
         row.played += 1;
+        if !line.truth.is_fault() {
+            row.well += usize::from(!verdict.is_alarm(&line.truth));
+        } else if verdict.is_silent(&line.truth) {
+            row.silent += 1;
+        }
         let has = |confidence: &str| verdict.right.iter().any(|word| word == confidence);
         if has("high") {
             row.high += 1;
@@ -73,8 +80,6 @@ pub fn rows(lines: &[Line]) -> BTreeMap<&str, Row<'_>> {
             row.low += 1;
         } else if !verdict.open.is_empty() {
             row.open += 1;
-        } else if verdict.wrong.is_empty() {
-            row.silent += 1;
         }
         for wrong in &verdict.wrong {
             let cause = wrong.told.split(' ').next().unwrap_or_default();
@@ -126,8 +131,8 @@ pub fn tell(line: &Line) -> String {
 /// All of them.
 pub fn table(lines: &[Line]) -> String {
     let mut text = format!(
-        "\n{:<33} {:>6} {:>5} {:>6} {:>4} {:>7} {:>6}  wrong\n",
-        "kind", "played", "high", "medium", "low", "unknown", "silent"
+        "\n{:<33} {:>6} {:>5} {:>6} {:>4} {:>7} {:>6} {:>4}  wrong\n",
+        "kind", "played", "high", "medium", "low", "unknown", "silent", "well"
     );
     for (kind, row) in rows(lines) {
         let wrong: Vec<_> = row
@@ -137,13 +142,14 @@ pub fn table(lines: &[Line]) -> String {
             .collect();
         let _ = writeln!(
             text,
-            "{kind:<33} {:>6} {:>5} {:>6} {:>4} {:>7} {:>6}  {}",
+            "{kind:<33} {:>6} {:>5} {:>6} {:>4} {:>7} {:>6} {:>4}  {}",
             row.played,
             row.high,
             row.medium,
             row.low,
             row.open,
             row.silent,
+            row.well,
             wrong.join("; ")
         );
     }
