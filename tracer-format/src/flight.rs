@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::block::Sealed;
 use super::note::{Counters, EventCounters};
 use super::writer::{
-    Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Notice, Status, Writer, WriterSummary,
+    Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Watcher, Writer, WriterSummary,
 };
 
 /// How much longer than asked for a window may become when triggers go on firing.
@@ -184,14 +184,9 @@ impl Flight {
         }
     }
 
-    /// What has been written so far.
-    pub fn status(&self) -> Status {
-        self.handle.status()
-    }
-
-    /// What the user should hear of, and windows that are complete, since the last call.
-    pub fn notices(&self) -> Vec<Notice> {
-        self.handle.notices()
+    /// For whoever watches what is done.
+    pub fn watcher(&self) -> Watcher {
+        self.handle.watcher()
     }
 
     /// Completes the window that is open, and ends; waits for it no longer than `most`.

@@ -118,6 +118,22 @@ pub struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Sees what a writer does.
+#[derive(Clone, Debug)]
+pub struct Watcher(Arc<Shared>);
+
+impl Watcher {
+    /// What has been done so far.
+    pub fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    /// What the user should hear of, and windows that are complete, since the last call.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.0.notices()
+    }
+}
+
 /// How a writer ended.
 #[derive(Clone, Debug)]
 pub struct WriterSummary {
@@ -187,14 +203,9 @@ impl Handle {
         self.shared.submit(sealed, counters, charge, why);
     }
 
-    /// What has been done so far.
-    pub fn status(&self) -> Status {
-        self.shared.status()
-    }
-
-    /// What the user should hear of, since the last call.
-    pub fn notices(&self) -> Vec<Notice> {
-        self.shared.notices()
+    /// For whoever watches what is done.
+    pub fn watcher(&self) -> Watcher {
+        Watcher(Arc::clone(&self.shared))
     }
 
     /// Writes what waits, syncs, and ends; waits for it no longer than `most`.
@@ -210,8 +221,8 @@ impl Handle {
             let _ = thread.join();
         }
         WriterSummary {
-            status: self.status(),
-            notices: self.notices(),
+            status: self.shared.status(),
+            notices: self.shared.notices(),
             // With the one that is being written.
             unwritten_blocks: self.shared.waiting() + u64::from(!done),
         }

@@ -31,7 +31,7 @@ pub use record::Record;
 pub use replay::{Replay, Speed};
 pub use report::Report;
 pub use selftest::Selftest;
-pub use values::{DEFAULT_RATE, RING_MAX, RING_MIN};
+pub use values::{DEFAULT_RATE, DEFAULT_SAMPLES, RING_MAX, RING_MIN};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -11,8 +11,8 @@ pub mod commands;
 pub mod exec;
 pub mod export;
 pub mod interrupt;
-#[cfg(feature = "capture")]
 pub mod output;
 pub mod render;
 #[cfg(feature = "capture")]
 pub mod selftest;
+pub mod sink;

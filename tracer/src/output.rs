@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::{Bytes, BytesMut};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -24,15 +25,6 @@ pub struct Output {
     shared: Arc<Shared>,
     /// For polling; the same open file that the thread writes to.
     fd: Arc<OwnedFd>,
-}
-
-/// Why a batch was not taken.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The queue is full: try this batch again later.
-    Full(Vec<u8>),
-    /// Nobody reads any more, or writing failed: [`Output::finish`] says which.
-    Closed,
 }
 
 /// How the output ended.
@@ -58,7 +50,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Vec<u8>>,
+    queue: VecDeque<Bytes>,
     /// Bytes in the queue, and those of the batch being written that are not yet written.
     waiting_bytes: usize,
     /// No more will be sent.
@@ -103,26 +95,23 @@ impl Output {
         Ok(Self { shared, fd })
     }
 
-    /// Queues bytes, in order, without ever waiting.
-    ///
-    /// A batch is taken when it fits below [`QUEUE_BYTES`], or when nothing else waits.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn send(&self, batch: Vec<u8>) -> Result<(), SendError> {
+    /// Queues bytes from the front, in order, without ever waiting and without copying them. `false`: those that
+    /// are left have no room below [`QUEUE_BYTES`]. When nobody reads any more, or writing failed, they are dropped.
+    pub fn take(&self, bytes: &mut BytesMut) -> bool {
         let mut state = self.shared.lock();
         if state.end.is_some() {
-            return Err(SendError::Closed);
+            bytes.clear();
         }
-        if state.waiting_bytes > 0 && state.waiting_bytes + batch.len() > QUEUE_BYTES {
-            return Err(SendError::Full(batch));
-        }
-        if !batch.is_empty() {
-            state.waiting_bytes += batch.len();
-            state.queue.push_back(batch);
+        while !bytes.is_empty() {
+            let length = bytes.len().min(BATCH_BYTES);
+            if state.waiting_bytes + length > QUEUE_BYTES {
+                return false;
+            }
+            state.waiting_bytes += length;
+            state.queue.push_back(bytes.split_to(length).freeze());
             self.shared.changed.notify_all();
         }
-        Ok(())
+        true
     }
 
     /// Bytes that wait to be written.
@@ -168,6 +157,10 @@ impl Output {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                // The next write would find it.
+                if hung_up(self.fd.as_fd()) {
+                    return Ok(FinishOutcome::ReaderGone);
+                }
                 return Ok(FinishOutcome::Incomplete {
                     unwritten_bytes: state.waiting_bytes,
                 });

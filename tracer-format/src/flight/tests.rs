@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::writer::tests::kit::{self, BEGIN, Maker, SECOND};
 use crate::writer::tests::memory::Memory;
-use crate::writer::{Options, Target};
+use crate::writer::{Notice, Options, Target};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -50,7 +50,7 @@ fn completed(notices: Vec<Notice>) -> Vec<PathBuf> {
 fn wait_for_window(flight: &Flight) -> PathBuf {
     let deadline = Instant::now() + LONG;
     loop {
-        let mut windows = completed(flight.notices());
+        let mut windows = completed(flight.watcher().notices());
         if let Some(window) = windows.pop() {
             assert!(windows.is_empty());
             return window;
@@ -196,7 +196,7 @@ fn the_bound_holds_while_the_disk_does_nothing_and_the_window_says_what_is_missi
         assert!(flight.memory() <= bound);
         assert!(allocated(&flight) <= flight.memory());
     }
-    assert!(flight.status().lost_blocks > 20);
+    assert!(flight.watcher().status().lost_blocks > 20);
     drop(disk);
     let report = flight.finish(LONG);
     assert_eq!(report.unwritten_blocks, 0);

@@ -15,6 +15,8 @@ pub(crate) use tracer_model::values::{
 
 /// Default of `--rate`, events per second and event kind.
 pub const DEFAULT_RATE: u64 = 5000;
+/// How often `live --report` samples the host, and `record` if nothing else is said.
+pub const DEFAULT_SAMPLES: Duration = Duration::from_secs(10);
 /// Least `--ring`, bytes.
 pub const RING_MIN: u64 = 64 << 10;
 /// Most `--ring`, bytes.

@@ -1,17 +1,12 @@
-//! One run: takes records from the rings to where they are printed or recorded, and counts every one of them.
+//! The source of a run: takes records from the rings, counts every one of them, and gives the events, and what stands
+//! beside them, to its sinks.
 
 mod counts;
-mod diagnosis_sink;
 mod host_monitor;
 mod owner_cache;
-mod printer;
-mod trace_sink;
 
-pub use diagnosis_sink::DiagnosisSink;
 pub use host_monitor::HostMonitor;
 use owner_cache::OwnerCache;
-pub use printer::Printer;
-pub use trace_sink::{TraceSink, TraceTarget, object, windows};
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -19,17 +14,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracer_common::{AggregateKey, AggregateValue, Head, event_kind, filter as bit};
 
-use crate::output::FinishOutcome;
+use super::attach::Attached;
 use crate::render::Clock;
+use crate::sink::{At, End, HostEnd, Sink};
 use tracer_capture::decode::{self, Aggregated, Record};
 use tracer_capture::kernel::load::Loaded;
 use tracer_capture::names::KernelNames;
 use tracer_capture::owner::Owners;
 use tracer_capture::sys;
-use tracer_format::writer::WriterSummary;
-use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner};
+use tracer_model::event::{Counted, Event, EventKind, Lost, LostAt, Owner};
 use tracer_model::filter::FilterSpec;
 use tracer_model::tally::Tally;
+use tracer_model::trigger::Triggers;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
 const BATCH_RECORDS: usize = 1024;
@@ -49,16 +45,7 @@ pub enum LoopStep {
     End,
 }
 
-/// How a run ended.
-pub struct Finished {
-    pub printed: FinishOutcome,
-    /// Bytes of output that were left out beside a recording because nobody read them.
-    pub left_out: usize,
-    /// How the recording ended.
-    pub report: Option<WriterSummary>,
-}
-
-/// Everything that a run needs.
+/// What a run asks of the host.
 pub struct Capture {
     loaded: Loaded,
     owners: Owners,
@@ -67,79 +54,65 @@ pub struct Capture {
     benign: Vec<u32>,
     filter: FilterSpec,
     clock: Clock,
-    /// While it waits for a reader and nothing is recorded, rings are not read, and their loss is counted.
-    printer: Option<Printer>,
-    trace_sink: Option<TraceSink>,
-    /// Collects what the report at the end needs.
-    diagnosis_sink: Option<DiagnosisSink>,
+    host_monitor: Option<HostMonitor>,
+    triggers: Triggers,
     tally: Tally,
-    /// Loss that was printed already, per event kind.
+    /// Loss that was said already, per event kind.
     reported_lost: [u64; event_kind::COUNT],
     /// Consecutive polls that found every ring empty.
     empty_polls: u64,
-    /// Event lines still to print.
+    /// Events still to give.
     left: Option<u64>,
     /// CLOCK_BOOTTIME of the batch.
     now_boot_ns: u64,
+    /// When it began, nanoseconds since 1970.
+    begun_ns: i64,
     /// That children were missed under `--follow` has been said.
     children_missed: bool,
 }
 
 impl Capture {
-    #[allow(clippy::too_many_arguments)]
+    /// Begins at `now_boot_ns`; `count`: ends after so many events.
     pub fn new(
-        loaded: Loaded,
+        attached: Attached,
         owners: Owners,
-        names: KernelNames,
-        filter: FilterSpec,
+        mut host_monitor: Option<HostMonitor>,
         clock: Clock,
-        mut printer: Option<Printer>,
-        trace_sink: Option<TraceSink>,
+        now_boot_ns: u64,
         count: Option<u64>,
     ) -> Self {
-        let benign = names.benign_reasons();
-        if let Some(printer) = &mut printer {
-            printer.while_recording = trace_sink.is_some();
+        if let Some(host_monitor) = &mut host_monitor {
+            host_monitor.begin(now_boot_ns);
         }
         Self {
-            loaded,
+            benign: attached.names.benign_reasons(),
+            loaded: attached.loaded,
             owners,
             owner_cache: OwnerCache::default(),
-            names,
-            benign,
-            filter,
+            names: attached.names,
+            filter: attached.filter,
+            begun_ns: clock.wall_ns(now_boot_ns),
             clock,
-            printer,
-            trace_sink,
-            diagnosis_sink: None,
+            host_monitor,
+            triggers: Triggers::default(),
             tally: Tally::default(),
             reported_lost: [0; event_kind::COUNT],
             empty_polls: 0,
             left: count,
-            now_boot_ns: sys::boot_clock_ns(),
+            now_boot_ns,
             children_missed: false,
         }
     }
 
-    /// Also feeds a diagnosis.
+    /// Events like these are said to the sinks.
     #[must_use]
-    pub fn with_diagnosis(mut self, diagnosis_sink: Option<DiagnosisSink>) -> Self {
-        self.diagnosis_sink = diagnosis_sink;
-        self
+    pub fn with_triggers(self, triggers: Triggers) -> Self {
+        Self { triggers, ..self }
     }
 
     /// Descriptors of the rings.
     pub fn ring_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.loaded.rings.fds()
-    }
-
-    /// Prints what stands above the events.
-    pub fn start(&mut self) {
-        let header = self
-            .printer
-            .as_ref()
-            .and_then(|printer| printer.renderer.header());
-        self.print(header.unwrap_or_default());
     }
 
     /// Have the rings been empty for a while?
@@ -148,22 +121,24 @@ impl Capture {
     }
 
     /// Takes what the rings hold now.
-    pub fn pump(&mut self) -> Result<LoopStep> {
+    pub fn pump(&mut self, sink: &mut dyn Sink) -> Result<LoopStep> {
         loop {
-            if self.reader_gone() || self.left == Some(0) {
+            if sink.is_gone() || self.left == Some(0) {
                 return Ok(LoopStep::End);
             }
-            if !self.may_go_on() {
+            // While nobody takes anything rings are not read, and their loss is counted.
+            if !sink.flush(Duration::ZERO) {
                 return Ok(LoopStep::Go);
             }
-            if self.pump_batch()? < BATCH_RECORDS {
+            if self.pump_batch(sink)? < BATCH_RECORDS {
+                sink.flush(Duration::ZERO);
                 return Ok(LoopStep::Go);
             }
         }
     }
 
     /// One batch of records, in order of time over all rings; gives how many there were.
-    fn pump_batch(&mut self) -> Result<usize> {
+    fn pump_batch(&mut self, sink: &mut dyn Sink) -> Result<usize> {
         self.now_boot_ns = sys::boot_clock_ns();
         let mut records = Vec::new();
         let tally = &mut self.tally;
@@ -180,11 +155,9 @@ impl Capture {
         self.empty_polls = if taken == 0 { self.empty_polls + 1 } else { 0 };
         records.sort_by_key(|record| record.head().boot_ns);
         self.look_up(records.iter().map(Record::head))?;
-        let mut text = String::new();
         for record in &records {
-            self.record(record, &mut text);
+            self.record(record, sink);
         }
-        self.print(text);
         Ok(taken)
     }
 
@@ -206,8 +179,8 @@ impl Capture {
         Ok(())
     }
 
-    /// Attributes, filters and prints one record.
-    fn record(&mut self, record: &Record, text: &mut String) {
+    /// Attributes and filters one record.
+    fn record(&mut self, record: &Record, sink: &mut dyn Sink) {
         let head = record.head();
         let known = self.owner_cache.take(head);
         let keep = known.is_some() || !self.owners.needs_holders(head);
@@ -217,7 +190,7 @@ impl Capture {
             self.tally.filtered_emitted(head.event_kind);
         } else {
             self.tally.delivered(head.event_kind);
-            self.line(&event, text);
+            self.one(&event, sink);
         }
         if keep {
             self.owner_cache.keep(head, event.owner);
@@ -239,40 +212,47 @@ impl Capture {
                 .matches_owner(counted.owner.as_ref().unwrap_or(&nobody))
     }
 
-    fn line(&mut self, event: &Event, text: &mut String) {
+    /// One of the events that are asked for.
+    fn one(&mut self, event: &Event, sink: &mut dyn Sink) {
         match &mut self.left {
             Some(0) => return,
             Some(left) => *left -= 1,
             None => {}
         }
-        self.emit(event, text);
+        self.emit(event, sink);
     }
 
-    /// Prints what was aggregated since the last time.
-    pub fn deliver_aggregates(&mut self) -> Result<LoopStep> {
-        if !self.may_go_on() {
+    /// About once a second: what was aggregated since the last time, and what stands beside the events.
+    pub fn tick(&mut self, sink: &mut dyn Sink) -> Result<LoopStep> {
+        if !sink.flush(Duration::ZERO) {
             return Ok(LoopStep::Go);
         }
         self.now_boot_ns = sys::boot_clock_ns();
-        self.follow_wall_clock()?;
+        self.follow_wall_clock(sink);
         self.forget_ended()?;
         let taken = self.loaded.take_aggregates()?;
-        self.aggregates(&taken)?;
-        if self.trace_sink.is_some() {
-            let totals = self.totals_so_far()?;
-            let now_boot_ns = self.now_boot_ns;
-            if let Some(trace_sink) = &mut self.trace_sink {
-                trace_sink.tick(&totals, now_boot_ns);
-            }
-        }
-        if let Some(diagnosis_sink) = &mut self.diagnosis_sink {
-            diagnosis_sink.tick(self.now_boot_ns, &self.clock);
-        }
+        self.aggregates(&taken, sink)?;
+        self.monitor(sink, false);
+        self.at(|at| sink.tick(at));
+        sink.flush(Duration::ZERO);
         Ok(if self.left == Some(0) {
             LoopStep::End
         } else {
             LoopStep::Go
         })
+    }
+
+    /// Samples and changes.
+    fn monitor(&mut self, sink: &mut dyn Sink, is_end: bool) {
+        let Some(host_monitor) = &mut self.host_monitor else {
+            return;
+        };
+        let changes = host_monitor.changes(self.now_boot_ns);
+        let sample = host_monitor.sample(self.now_boot_ns, is_end);
+        self.at(|at| {
+            changes.iter().for_each(|change| sink.change(at, change));
+            sample.iter().for_each(|sample| sink.sample(at, sample));
+        });
     }
 
     /// Under `--follow` every child is remembered, beyond its end for the sake of data in flight; but not so
@@ -296,22 +276,20 @@ impl Capture {
 
     /// Takes over a step of the wall clock, but not the nanoseconds by which two readings differ: a process must
     /// keep its start.
-    fn follow_wall_clock(&mut self) -> Result<()> {
+    fn follow_wall_clock(&mut self, sink: &mut dyn Sink) {
         let now = sys::wall_minus_boot_ns();
         if now.abs_diff(self.clock.wall_minus_boot_ns) > CLOCK_STEP_NS {
             self.clock.wall_minus_boot_ns = now;
-            if self.trace_sink.is_some() {
-                let totals = self.totals_so_far()?;
-                if let Some(trace_sink) = &mut self.trace_sink {
-                    trace_sink.clock_stepped(now, &totals, self.now_boot_ns);
-                }
-            }
+            self.at(|at| sink.clock_step(at));
         }
-        Ok(())
     }
 
-    /// Attributes, filters and prints aggregated events.
-    fn aggregates(&mut self, taken: &[(AggregateKey, AggregateValue)]) -> Result<()> {
+    /// Attributes and filters aggregated events.
+    fn aggregates(
+        &mut self,
+        taken: &[(AggregateKey, AggregateValue)],
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let heads: Vec<_> = taken
             .iter()
             .map(|(key, value)| value.head(key.event_kind))
@@ -330,8 +308,10 @@ impl Capture {
                     self.tally.filtered_aggregated(key.event_kind, value.count);
                 }
                 Ok(Aggregated::Counted(counted)) => {
-                    if let Some(flow) = &counted.flow {
-                        self.sample_socket(flow);
+                    if let (Some(host_monitor), Some(flow)) =
+                        (&mut self.host_monitor, &counted.flow)
+                    {
+                        host_monitor.sample_socket(flow);
                     }
                     self.tally.count(*counted);
                 }
@@ -339,17 +319,14 @@ impl Capture {
             }
         }
         events.sort_by_key(|event| event.boot_ns);
-        let mut text = String::new();
         for event in &events {
-            self.line(event, &mut text);
+            self.one(event, sink);
         }
-        self.losses(&mut text)?;
-        self.print(text);
-        Ok(())
+        self.losses(sink)
     }
 
     /// Says at once what the rings had no room for, not only in the totals.
-    fn losses(&mut self, text: &mut String) -> Result<()> {
+    fn losses(&mut self, sink: &mut dyn Sink) -> Result<()> {
         let counters = self.loaded.counters().context("cannot read the counters")?;
         for (index, counters) in counters.iter().enumerate() {
             let count = counters.lost - self.reported_lost[index];
@@ -360,138 +337,81 @@ impl Capture {
                     event_kind: EventKind::from_number(index as u32),
                     count,
                 };
-                self.emit(&Event::lost(sys::boot_clock_ns(), lost), text);
+                self.emit(&Event::lost(sys::boot_clock_ns(), lost), sink);
             }
         }
         Ok(())
     }
 
-    /// The socket of this flow deserves a look.
-    fn sample_socket(&mut self, flow: &Flow) {
-        if let Some(trace_sink) = &mut self.trace_sink {
-            trace_sink.sample_socket(flow);
+    /// Gives an event to the sinks.
+    fn emit(&mut self, event: &Event, sink: &mut dyn Sink) {
+        if let Some(host_monitor) = &mut self.host_monitor {
+            host_monitor.event(event);
         }
-        if let Some(diagnosis_sink) = &mut self.diagnosis_sink {
-            diagnosis_sink.sample_socket(flow);
-        }
-    }
-
-    /// Hands an event to every sink.
-    fn emit(&mut self, event: &Event, text: &mut String) {
-        if let Some(diagnosis_sink) = &mut self.diagnosis_sink {
-            diagnosis_sink.event(event, &self.clock);
-        }
-        if self
-            .trace_sink
-            .as_mut()
-            .is_some_and(|trace_sink| trace_sink.event(event))
-        {
-            self.close_block();
-        }
-        if let Some(printer) = &self.printer {
-            text.push_str(&printer.renderer.event(event, &self.clock));
+        self.at(|at| sink.event(at, event));
+        let fired = self.triggers.observe(event);
+        if let Some(trigger) = fired.map(|trigger| trigger.expression().to_owned()) {
+            self.trigger(&trigger, sink);
         }
     }
 
-    /// Closes the block at hand with the counters as they stand after its last event.
-    fn close_block(&mut self) {
-        let totals = self.totals_so_far();
-        let totals = totals.inspect_err(|error| log::warn!("{error:#}")).ok();
-        if let Some(trace_sink) = &mut self.trace_sink {
-            trace_sink.close(totals.as_ref(), self.now_boot_ns);
-        }
-    }
-
-    fn print(&mut self, text: String) {
-        if let Some(printer) = &mut self.printer {
-            printer.print(text.into_bytes());
-        }
-    }
-
-    /// A recording goes on whoever reads what is printed.
-    fn may_go_on(&mut self) -> bool {
-        let printed = self.printer.as_mut().is_none_or(Printer::flush);
-        printed || self.trace_sink.is_some()
-    }
-
-    /// Is there nobody left for whom it would be worth going on?
-    fn reader_gone(&self) -> bool {
-        match &self.trace_sink {
-            Some(trace_sink) => trace_sink.status().reader_gone,
-            None => self.printer.as_ref().is_some_and(Printer::reader_gone),
-        }
+    fn trigger(&mut self, expression: &str, sink: &mut dyn Sink) {
+        self.at(|at| sink.trigger(at, expression));
+        self.triggers.rearm();
     }
 
     /// A signal asks for what is held in memory.
-    ///
-    /// # Errors
-    /// When the counters cannot be read.
-    pub fn fire(&mut self, expression: &str) -> Result<()> {
-        if self.trace_sink.is_some() {
-            let totals = self.totals_so_far()?;
-            if let Some(trace_sink) = &mut self.trace_sink {
-                trace_sink.fire(expression.to_owned(), &totals, sys::boot_clock_ns());
-            }
-        }
-        Ok(())
+    pub fn fire(&mut self, expression: &str, sink: &mut dyn Sink) {
+        self.now_boot_ns = sys::boot_clock_ns();
+        self.trigger(expression, sink);
     }
 
-    /// The recording, where there is one.
-    pub fn trace_sink(&self) -> Option<&TraceSink> {
-        self.trace_sink.as_ref()
+    /// With where the capture is.
+    fn at(&self, give: impl FnOnce(&At<'_>)) {
+        let totals = || {
+            let totals = self.totals_so_far();
+            totals.inspect_err(|error| log::warn!("{error:#}")).ok()
+        };
+        give(&At {
+            host: 0,
+            name: None,
+            clock: &self.clock,
+            boot_ns: self.now_boot_ns,
+            totals: &totals,
+        });
     }
 
-    /// Detaches, takes what is left, prints and records counts and totals, and waits for the output.
-    pub fn finish(mut self, patience: Duration) -> Result<Finished> {
+    /// Detaches, takes what is left, and ends the sinks. A sink that takes nothing for `patience` gets no more: the
+    /// run must end.
+    pub fn finish(mut self, sink: &mut dyn Sink, patience: Duration) -> Result<()> {
         let missed = self.missed();
         self.loaded.detach();
-        // A reader that does not read gets no more: the run must end.
-        let mut reads = self.flush_while_read(patience);
-        while reads && self.pump_batch()? > 0 {
-            reads = self.flush_while_read(patience);
+        let mut takes = sink.flush(patience);
+        while takes && self.pump_batch(sink)? > 0 {
+            takes = sink.flush(patience);
         }
-        let mut report = None;
-        if reads {
-            let last = self.loaded.take_last_aggregates()?;
-            self.aggregates(&last)?;
-            let counted = self.counted()?;
-            let totals = self.totals(&missed)?;
-            let diagnosis_sink = self.diagnosis_sink.take();
-            let judged = diagnosis_sink
-                .map(|diagnosis_sink| diagnosis_sink.finish(&counted, &totals, &self.clock));
-            if let Some(printer) = &mut self.printer {
-                let mut text = printer.renderer.counted(&counted, &self.clock);
-                if let Some(judged) = &judged {
-                    text.push_str(&printer.renderer.report(judged));
-                } else {
-                    text.push_str(&printer.renderer.totals(&totals));
-                }
-                printer.print(text.into_bytes());
-                printer.flush_while_read(patience);
-            }
-            let trace_sink = self.trace_sink.take();
-            report = trace_sink
-                .map(|trace_sink| trace_sink.finish(&counted, &totals, sys::boot_clock_ns()));
+        if !takes {
+            return Ok(());
         }
-        let left_out = self.printer.as_ref().map_or(0, Printer::left_out);
-        let printed = match self.printer {
-            Some(printer) => printer
-                .finish()
-                .context("stdout takes no more output: make room, or write elsewhere")?,
-            None => FinishOutcome::Complete,
+        let last = self.loaded.take_last_aggregates()?;
+        self.now_boot_ns = sys::boot_clock_ns();
+        self.aggregates(&last, sink)?;
+        self.monitor(sink, true);
+        let counted = self.counted()?;
+        let totals = self.totals(&missed)?;
+        let host = HostEnd {
+            counted,
+            covered: Some((self.begun_ns, self.clock.wall_ns(self.now_boot_ns))),
+            damage: Vec::new(),
         };
-        Ok(Finished {
-            printed,
-            left_out,
-            report,
-        })
-    }
-
-    fn flush_while_read(&mut self, patience: Duration) -> bool {
-        let printed = self
-            .printer
-            .as_mut()
-            .is_none_or(|printer| printer.flush_while_read(patience));
-        printed || self.trace_sink.is_some()
+        self.at(|at| {
+            sink.finish(&End {
+                at: *at,
+                hosts: &[host],
+                totals: &totals,
+            });
+        });
+        sink.flush(patience);
+        Ok(())
     }
 }

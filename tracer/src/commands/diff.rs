@@ -9,16 +9,18 @@ use clap::Parser as _;
 use serde_json::{Map, Value};
 
 use super::Failure;
-use super::merged_reader::{Item, MergedReader, Wanted};
+use super::merged_reader::{MergedReader, Wanted};
 use super::renderer;
 use super::report::observe;
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
+use crate::sink::{At, Sink};
 use tracer_diagnose::diff::{Diff, DiffCollector, RecordedFilters, Side, Verdict};
-use tracer_format::note::Note;
 use tracer_model::errno;
+use tracer_model::event::Event;
 use tracer_model::filter::{Comm, Proto};
+use tracer_model::samples::Sample;
 use tracer_model::when::When;
 
 /// Exit status: worse.
@@ -89,20 +91,23 @@ fn side(
         collector.header(&trace.facts);
         recorded = recorded_filters(&trace.facts);
     }
-    let (observed, _) = observe(&mut reader, interrupt, |_, wall_ns, item| match item {
-        Item::Event(event) => collector.event(wall_ns, event),
-        Item::Note(note) => {
-            if let Note::Sample(sample) = &**note {
-                collector.sample(sample);
-            }
-        }
-    })?;
+    let (observed, _) = observe(&mut reader, interrupt, Some(&mut collector))?;
     Ok(Side::new(
         path.display().to_string(),
         observed,
         collector,
         recorded,
     ))
+}
+
+impl Sink for DiffCollector {
+    fn event(&mut self, at: &At<'_>, event: &Event) {
+        self.event(at.clock.wall_ns(event.boot_ns), event);
+    }
+
+    fn sample(&mut self, _: &At<'_>, sample: &Sample) {
+        self.sample(sample);
+    }
 }
 
 /// How it was recorded, as the header of the trace has it: the arguments of the recorder.

@@ -21,6 +21,7 @@ use crate::export::parquet::Parquet;
 use crate::export::pcapng::{Origin, Pcapng};
 use crate::interrupt::Interrupt;
 use crate::render::Renderer;
+use crate::sink::TerminalSink;
 use output::Output;
 use progress::Progress;
 
@@ -70,7 +71,11 @@ fn export(
     let name = out.name().to_owned();
     let mut sink = BufWriter::with_capacity(BUFFER, out);
     let mut writer = match to {
-        Target::Jsonl => Writer::Jsonl(&mut sink),
+        Target::Jsonl => {
+            let mut lines = TerminalSink::new(Renderer::Json, None);
+            lines.prints_samples = true;
+            Writer::Jsonl(Box::new(lines), &mut sink)
+        }
         Target::Csv => Writer::Csv(Csv::new(&mut sink, escaped)?),
         #[cfg(feature = "parquet")]
         Target::Parquet => Writer::Parquet(Box::new(Parquet::new(&mut sink)?)),
@@ -93,7 +98,18 @@ fn export(
             NextItem::Wait | NextItem::End => break,
         };
         events += u64::from(matches!(item, Item::Event(_)));
-        writer.item(&reader, trace, &item).context(name.clone())?;
+        if let Item::Event(event) = &item {
+            let source = Source {
+                event,
+                clock: reader.clock(trace),
+                host: reader.traces()[trace].host.as_deref(),
+            };
+            writer.event(&source).context(name.clone())?;
+        }
+        if let Some((lines, out)) = writer.lines() {
+            reader.give(trace, &item, lines);
+            out.write_all(&lines.take()).context(name.clone())?;
+        }
         if let Some(progress) = &mut progress {
             progress.step(events, &reader);
         }
@@ -114,7 +130,7 @@ fn removed(name: &str) -> String {
 
 /// One of the formats.
 enum Writer<'a, W: std::io::Write + Send> {
-    Jsonl(&'a mut W),
+    Jsonl(Box<TerminalSink>, &'a mut W),
     Csv(Csv<&'a mut W>),
     #[cfg(feature = "parquet")]
     Parquet(Box<Parquet<&'a mut W>>),
@@ -122,33 +138,31 @@ enum Writer<'a, W: std::io::Write + Send> {
 }
 
 impl<W: std::io::Write + Send> Writer<'_, W> {
-    fn item(&mut self, reader: &MergedReader, trace: usize, item: &Item) -> anyhow::Result<()> {
-        if let Self::Jsonl(out) = self {
-            let line = reader.line(&Renderer::Json, trace, item);
-            return Ok(out.write_all(line.as_bytes())?);
-        }
-        // Tables and packets are of events only.
-        let Item::Event(event) = item else {
-            return Ok(());
-        };
-        let source = Source {
-            event,
-            clock: reader.clock(trace),
-            host: reader.traces()[trace].host.as_deref(),
-        };
+    /// Tables and packets are of events only.
+    fn event(&mut self, source: &Source<'_>) -> anyhow::Result<()> {
         match self {
-            Self::Jsonl(_) => {}
-            Self::Csv(csv) => csv.event(&source)?,
+            Self::Jsonl(..) => Ok(()),
+            Self::Csv(csv) => Ok(csv.event(source)?),
             #[cfg(feature = "parquet")]
-            Self::Parquet(parquet) => parquet.event(&source)?,
-            Self::Pcapng(pcapng) => pcapng.event(&source)?,
+            Self::Parquet(parquet) => Ok(parquet.event(source)?),
+            Self::Pcapng(pcapng) => Ok(pcapng.event(source)?),
         }
-        Ok(())
+    }
+
+    /// What replay prints too, where that is the format.
+    fn lines(&mut self) -> Option<(&mut TerminalSink, &mut W)> {
+        match self {
+            Self::Jsonl(lines, out) => Some((lines, out)),
+            _ => None,
+        }
     }
 
     fn finish(self, reader: &mut MergedReader) -> anyhow::Result<()> {
         match self {
-            Self::Jsonl(out) => reader.write_end(&Renderer::Json, out)?,
+            Self::Jsonl(mut lines, out) => {
+                reader.finish(&mut *lines);
+                out.write_all(&lines.take())?;
+            }
             Self::Csv(mut csv) => csv.finish()?,
             #[cfg(feature = "parquet")]
             Self::Parquet(parquet) => {

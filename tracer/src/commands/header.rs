@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::commands::attach::Attached;
-use crate::commands::capture::object;
 use tracer_capture::kernel::facts::ProgramVerdict;
 use tracer_capture::kernel::plan::Choice;
 use tracer_capture::samples::{self, About};
@@ -45,7 +44,10 @@ pub fn facts(attached: &Attached) -> Map<String, Value> {
         zone: &TimeZone::system(),
         tz: tz.as_deref(),
     };
-    let mut facts = object(&samples::once(Path::new("/"), &about));
+    let mut facts = match serde_json::to_value(samples::once(Path::new("/"), &about)) {
+        Ok(Value::Object(facts)) => facts,
+        _ => Map::new(),
+    };
     facts.insert("events".to_owned(), json!(attached.event_kinds));
     facts.insert("hooks".to_owned(), hooks(attached));
     facts.insert("not_seen".to_owned(), json!(attached.losses));

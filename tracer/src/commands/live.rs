@@ -1,63 +1,53 @@
 //! `sendtrace live`: attach, attribute every failure to send, print it.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, anyhow};
 use jiff::tz::TimeZone;
 
-use super::attach::{Attached, attach, settle};
-use super::capture::{Capture, DiagnosisSink, HostMonitor, Printer};
+use super::attach::{attach, settle};
+use super::capture::{Capture, HostMonitor};
 use super::header;
-use super::run_loop::{self, Ending};
-use super::{Failure, renderer, warn};
-use crate::cli::{Live, Printed};
-use crate::output::{FinishOutcome, Output};
+use super::run_loop::{self, FLUSH, Run};
+use super::{Failure, printed, terminal};
+use crate::cli::{DEFAULT_SAMPLES, Live};
 use crate::render::Clock;
+use crate::sink::{DiagnosisSink, Sink};
 use tracer_capture::sys;
-
-/// How often counters are looked at for a report.
-const SAMPLES: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub fn run(args: &Live) -> Result<(), Failure> {
     let mut attached = attach(&args.capture, &args.filters)?;
-    let watched = args
-        .report
-        .then(|| (HostMonitor::open(SAMPLES), header::facts(&attached)));
-    let owners = settle(&mut attached, &[], args.capture.look_ups)?;
-    let printer = printer(args.printed)?;
     let clock = clock(args.printed.utc);
+    let mut diagnosis = args.report.then(DiagnosisSink::default);
+    if let Some(diagnosis) = &mut diagnosis {
+        let facts = header::facts(&attached);
+        let name = facts.get("host").and_then(serde_json::Value::as_str);
+        diagnosis.host(name.unwrap_or("this host"), clock.zone.clone(), &facts);
+    }
+    let host_monitor = args.report.then(|| HostMonitor::open(DEFAULT_SAMPLES));
+    let owners = settle(&mut attached, &[], args.capture.look_ups)?;
+    let mut terminal = terminal(args.printed)?;
+    terminal.print(&terminal.renderer.header().unwrap_or_default());
+    terminal.leaves_totals = args.report;
+    let ready = format!("Ready: {}.", attached.event_kinds.join(", "));
     let now = sys::boot_clock_ns();
-    let diagnosis_sink =
-        watched.map(|(host_monitor, facts)| DiagnosisSink::new(host_monitor, &facts, &clock, now));
-    let Attached {
-        loaded,
-        names,
-        filter,
-        event_kinds,
-        ..
-    } = attached;
     let count = args.capture.count;
-    let capture = Capture::new(
-        loaded,
-        owners,
-        names,
-        filter,
-        clock,
-        Some(printer),
-        None,
-        count,
-    )
-    .with_diagnosis(diagnosis_sink);
-    let ready = format!("Ready: {}.", event_kinds.join(", "));
-    let ending = run_loop::run(capture, args.capture.duration, &ready, &mut ())?;
-    printed(&ending)
-}
-
-/// A printer to standard output. After privileges are dropped: it starts a thread.
-pub fn printer(printed: Printed) -> anyhow::Result<Printer> {
-    let output = Output::stdout().context("cannot write to stdout")?;
-    Ok(Printer::new(renderer(printed), output))
+    let capture = Capture::new(attached, owners, host_monitor, clock, now, count);
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut terminal];
+    sinks.extend(
+        diagnosis
+            .iter_mut()
+            .map(|diagnosis| diagnosis as &mut dyn Sink),
+    );
+    let run = Run {
+        duration: args.capture.duration,
+        ready: &ready,
+        takes_usr1: false,
+    };
+    let interrupted = run_loop::run(capture, &mut sinks, &run)?;
+    if let Some(report) = diagnosis.and_then(DiagnosisSink::report) {
+        terminal.print(&terminal.renderer.report(&report));
+        terminal.flush(FLUSH);
+    }
+    printed(terminal, interrupted)
 }
 
 /// The clock of this host.
@@ -69,25 +59,5 @@ pub fn clock(utc: bool) -> Clock {
         } else {
             TimeZone::system()
         },
-    }
-}
-
-/// Was everything printed?
-pub fn printed(ending: &Ending) -> Result<(), Failure> {
-    match ending.finished.printed {
-        FinishOutcome::Complete | FinishOutcome::ReaderGone => Ok(()),
-        FinishOutcome::Incomplete { unwritten_bytes } => {
-            warn(&format!(
-                "{unwritten_bytes} bytes of output were not read in time and are gone"
-            ));
-            if ending.interrupted {
-                Ok(())
-            } else {
-                Err(anyhow!(
-                    "stdout does not take the rest of the output: read it, or write to a file"
-                )
-                .into())
-            }
-        }
     }
 }

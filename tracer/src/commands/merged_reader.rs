@@ -1,7 +1,6 @@
-//! The merged reader of replay, export and report: the traces that the user named become events in the order of
-//! time, filtered as live filters them, with the clock of the host that recorded them.
+//! The source of replay, export, report and diff: the traces that the user named become events in the order of time,
+//! filtered as live filters them, with the clock of the host that recorded them.
 
-mod lines;
 pub mod totals_window;
 mod trace_reader;
 
@@ -15,11 +14,13 @@ use jiff::tz::TimeZone;
 use super::Failure;
 use super::warn;
 use crate::cli::Filters;
+use crate::interrupt::Interrupt;
 use crate::render::Clock;
+use crate::sink::{At, End, Sink};
 pub use trace_reader::{NextBlock, TraceReader, zone};
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
-use tracer_model::event::{Counted, Event, Totals};
+use tracer_model::event::{Event, Totals};
 use tracer_model::filter::{self, FilterSpec};
 use tracer_model::when::{self, When};
 
@@ -41,14 +42,31 @@ pub struct Wanted<'a> {
 pub struct MergedReader {
     traces: Vec<TraceReader>,
     strict: bool,
+    /// How far it has come, nanoseconds of CLOCK_BOOTTIME.
+    boot_ns: u64,
+    /// The second of the last tick, since 1970.
+    second: i64,
 }
 
 /// What comes next.
 #[derive(Debug)]
 pub enum Item {
     Event(Box<Event>),
-    /// A sample, a change, a trigger: everything beside the events.
-    Note(Box<Note>),
+    /// A sample, a change, a trigger: everything beside the events. With its time, nanoseconds of CLOCK_BOOTTIME.
+    Note(u64, Box<Note>),
+}
+
+/// How fast, and how far, a source goes.
+pub trait Pace {
+    /// How long to wait before an event of this time, nanoseconds since 1970.
+    fn pause(&mut self, wall_ns: i64) -> Option<Duration>;
+}
+
+/// As fast as it goes.
+impl Pace for () {
+    fn pause(&mut self, _: i64) -> Option<Duration> {
+        None
+    }
 }
 
 /// See [`MergedReader::next`].
@@ -84,6 +102,8 @@ impl MergedReader {
         Ok(Self {
             traces,
             strict: wanted.strict,
+            boot_ns: 0,
+            second: 0,
         })
     }
 
@@ -130,18 +150,121 @@ impl MergedReader {
         &self.traces[trace].clock
     }
 
-    /// What was counted instead of listed, in all traces.
-    pub fn counted(&mut self) -> Vec<Counted> {
-        self.traces
-            .iter_mut()
-            .flat_map(TraceReader::counted)
-            .collect()
+    /// Gives everything to the sinks, in the order of time, but not more than `most` events.
+    ///
+    /// # Errors
+    /// When reading fails, or at damage when that is asked for. Sinks keep what they have got.
+    pub fn run(
+        &mut self,
+        sink: &mut dyn Sink,
+        interrupt: &Interrupt,
+        pace: &mut dyn Pace,
+        most: u64,
+    ) -> Result<()> {
+        let mut left = most;
+        while left > 0 && !interrupt.came() {
+            // To read takes longer than to write what has been read.
+            if self.traces.iter().any(TraceReader::reads_next)
+                && !flush(sink, interrupt, Duration::ZERO)
+            {
+                break;
+            }
+            match self.next()? {
+                NextItem::End => break,
+                NextItem::Wait => interrupt.wait(LOOK_AGAIN),
+                NextItem::Item(trace, item) => {
+                    if let Item::Event(event) = &item {
+                        left -= 1;
+                        let wall_ns = self.clock(trace).wall_ns(event.boot_ns);
+                        if let Some(pause) = pace.pause(wall_ns) {
+                            flush(sink, interrupt, Duration::ZERO);
+                            interrupt.wait(pause);
+                        }
+                    }
+                    self.give(trace, &item, sink);
+                }
+            }
+        }
+        self.finish(sink);
+        flush(sink, interrupt, LOOK_AGAIN);
+        Ok(())
+    }
+
+    /// Gives one item to the sinks, and what of the clock came before it.
+    pub fn give(&mut self, trace: usize, item: &Item, sink: &mut dyn Sink) {
+        self.boot_ns = match item {
+            Item::Event(event) => event.boot_ns,
+            Item::Note(boot_ns, _) => *boot_ns,
+        };
+        let stepped = std::mem::take(&mut self.traces[trace].clock_stepped);
+        let second = self
+            .clock(trace)
+            .wall_ns(self.boot_ns)
+            .div_euclid(1_000_000_000);
+        let ticks = std::mem::replace(&mut self.second, second) != second;
+        self.at(trace, |at| {
+            if stepped {
+                sink.clock_step(at);
+            }
+            if ticks {
+                sink.tick(at);
+            }
+            match item {
+                Item::Event(event) => sink.event(at, event),
+                Item::Note(_, note) => match &**note {
+                    Note::Sample(sample) => sink.sample(at, sample),
+                    Note::Change(change) => sink.change(at, change),
+                    Note::Trigger(fired) => sink.trigger(at, &fired.expression),
+                    _ => {}
+                },
+            }
+        });
+    }
+
+    /// Ends the sinks.
+    pub fn finish(&mut self, sink: &mut dyn Sink) {
+        let hosts: Vec<_> = self.traces.iter_mut().map(TraceReader::host_end).collect();
+        let totals = self.totals();
+        self.at(0, |at| {
+            sink.finish(&End {
+                at: At { name: None, ..*at },
+                hosts: &hosts,
+                totals: &totals,
+            });
+        });
+    }
+
+    /// With where a trace is.
+    pub fn at(&self, trace: usize, give: impl FnOnce(&At<'_>)) {
+        let several = self.traces.len() > 1;
+        let reader = &self.traces[trace];
+        give(&At {
+            host: trace,
+            name: several.then(|| reader.host.as_deref().unwrap_or(reader.name())),
+            clock: &reader.clock,
+            boot_ns: self.boot_ns,
+            totals: &|| Some(self.totals()),
+        });
     }
 
     /// Totals of what was read.
     pub fn totals(&self) -> Totals {
         totals_window::add(self.traces.iter().map(TraceReader::totals))
     }
+}
+
+/// Waits until everything is taken, or with some `patience` until it is written; `false`: nobody takes more.
+pub fn flush(sink: &mut dyn Sink, interrupt: &Interrupt, mut patience: Duration) -> bool {
+    while !sink.is_gone() {
+        if sink.flush(patience) {
+            return true;
+        }
+        if interrupt.came() {
+            return false;
+        }
+        patience = LOOK_AGAIN;
+    }
+    false
 }
 
 /// Opens one trace.

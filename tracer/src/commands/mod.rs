@@ -16,7 +16,7 @@ mod header;
 pub mod info;
 #[cfg(feature = "capture")]
 pub mod live;
-mod merged_reader;
+pub(crate) mod merged_reader;
 #[cfg(feature = "capture")]
 pub mod record;
 pub mod replay;
@@ -28,11 +28,14 @@ pub mod selftest;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use tracer_format::reader::Recording;
+use anyhow::{Context as _, anyhow};
 
 use crate::cli::{Color, Format, Printed};
 use crate::interrupt::Stdin;
+use crate::output::{FinishOutcome, Output};
 use crate::render::Renderer;
+use crate::sink::TerminalSink;
+use tracer_format::reader::Recording;
 
 /// Opens a trace, or standard input for `-`.
 fn open_trace(name: &str, follow: bool) -> anyhow::Result<Recording> {
@@ -63,6 +66,31 @@ fn renderer(printed: Printed) -> Renderer {
     match printed.format {
         Format::Text => Renderer::Text { colour },
         Format::Json => Renderer::Json,
+    }
+}
+
+/// Lines to standard output. After privileges are dropped: it starts a thread.
+fn terminal(printed: Printed) -> anyhow::Result<TerminalSink> {
+    let output = Output::stdout().context("cannot write to stdout")?;
+    Ok(TerminalSink::new(renderer(printed), Some(output)))
+}
+
+/// Was everything printed?
+fn printed(terminal: TerminalSink, interrupted: bool) -> Result<(), Failure> {
+    let ended = terminal.end();
+    match ended.context("stdout takes no more output: make room, or write elsewhere")? {
+        FinishOutcome::Complete | FinishOutcome::ReaderGone => Ok(()),
+        FinishOutcome::Incomplete { unwritten_bytes } => {
+            warn(&format!(
+                "{unwritten_bytes} bytes of output were not read in time and are gone"
+            ));
+            if interrupted {
+                return Ok(());
+            }
+            let problem =
+                "stdout does not take the rest of the output: read it, or write to a file";
+            Err(anyhow!(problem).into())
+        }
     }
 }
 

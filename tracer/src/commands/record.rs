@@ -4,29 +4,31 @@ mod progress;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use caps::Capability;
 
 use super::Failure;
-use super::attach::{Attached, attach, settle};
-use super::capture::{Capture, HostMonitor, TraceSink, TraceTarget, windows};
+use super::attach::{attach, settle};
+use super::capture::{Capture, HostMonitor};
 use super::header;
-use super::live::{clock, printed, printer};
-use super::run_loop::{self, Ending};
-use super::warn;
+use super::live::clock;
+use super::run_loop::{self, Run};
+use super::{printed, terminal, warn};
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
+use crate::sink::{At, Sink, TerminalSink, TraceSink, TraceTarget};
 use progress::Progress;
 use tracer_capture::kernel::facts;
 use tracer_capture::sys;
 use tracer_format::flight::{Flight, Settings};
 use tracer_format::start::Start;
 use tracer_format::writer::{
-    Ids, Notice, Options, RetentionLimits, Status, Target, Writer, WriterSummary,
+    Ids, Notice, Options, RetentionLimits, Target, Watcher, Writer, WriterSummary,
 };
+use tracer_model::event::Event;
 use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.
@@ -79,44 +81,46 @@ pub fn run(args: &Record) -> Result<(), Failure> {
             after: args.after,
         };
         let flight = Flight::start(writer, &settings).context("cannot start the writer")?;
-        TraceTarget::Flight(Box::new(flight), Triggers::new(args.trigger.clone()))
+        TraceTarget::Flight(Box::new(flight))
     };
     let clock = clock(args.printed.utc);
     let now = sys::boot_clock_ns();
-    let trace_sink = TraceSink::new(
-        trace_target,
-        host_monitor,
-        trace_id,
-        clock.wall_minus_boot_ns,
-        now,
-    );
-    let trace_sink = trace_sink.context("no memory for a block")?;
-    let printer = args.printed().map(printer).transpose()?;
-    let Attached {
-        loaded,
-        names,
-        filter,
-        event_kinds,
-        ..
-    } = attached;
-    let capture = Capture::new(
-        loaded,
-        owners,
-        names,
-        filter,
-        clock,
-        printer,
-        Some(trace_sink),
-        args.capture.count,
-    );
+    let trace = TraceSink::new(trace_target, trace_id, clock.wall_minus_boot_ns, now);
+    let mut trace = trace.context("no memory for a block")?;
+    let mut terminal = args.printed().map(terminal).transpose()?;
     let mut watch = Watch {
+        watcher: trace.watcher(),
         progress: Progress::on_terminal(args.print),
         runner,
-        has_triggers: !args.trigger.is_empty(),
     };
-    let ready = format!("Recording: {} to {}.", event_kinds.join(", "), place(args));
-    let ending = run_loop::run(capture, args.capture.duration, &ready, &mut watch)?;
-    finish(watch, ending)
+    let kinds = attached.event_kinds.join(", ");
+    let ready = format!("Recording: {kinds} to {}.", place(args));
+    let count = args.capture.count;
+    let capture = Capture::new(attached, owners, host_monitor, clock, now, count)
+        .with_triggers(Triggers::new(args.trigger.clone()));
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut trace, &mut watch];
+    if let Some(terminal) = &mut terminal {
+        // A recording goes on whoever reads what is printed.
+        terminal.leaves_out = true;
+        terminal.print(&terminal.renderer.header().unwrap_or_default());
+        sinks.push(terminal);
+    }
+    let run = Run {
+        duration: args.capture.duration,
+        ready: &ready,
+        takes_usr1: !args.trigger.is_empty(),
+    };
+    let interrupted = run_loop::run(capture, &mut sinks, &run)?;
+    let summary = trace.end();
+    watch.end(&summary);
+    let left_out = terminal.as_ref().map_or(0, TerminalSink::left_out_bytes);
+    if left_out > 0 {
+        warn(&format!(
+            "{left_out} bytes of output were not read in time and are left out; the trace has them"
+        ));
+    }
+    recorded(&summary)?;
+    terminal.map_or(Ok(()), |terminal| printed(terminal, interrupted))
 }
 
 fn target(args: &Record) -> Target {
@@ -157,38 +161,37 @@ fn runner(command: &OsStr, invoker: &Invoker) -> anyhow::Result<Runner> {
     Runner::start(Path::new(facts::own_program()), command, invoker)
 }
 
-/// What goes on beside the loop: the line of progress, warnings, the user's command.
+/// What goes on beside the recording: the line of progress, warnings, the user's command.
 struct Watch {
+    watcher: Watcher,
     progress: Option<Progress>,
     runner: Option<Runner>,
-    has_triggers: bool,
 }
 
 impl Watch {
     fn heed(&mut self, notices: &[Notice]) {
         for notice in notices {
             match notice {
-                Notice::Warning(text) => self.line(&format!("sendtrace: warning: {text}")),
+                Notice::Warning(text) => self.warn(text),
                 Notice::Complete(path) => {
-                    let path = tracer_model::escape::name(path.as_os_str().as_encoded_bytes());
-                    self.line(&format!("sendtrace: wrote {path}"));
+                    let name = tracer_model::escape::name(path.as_os_str().as_encoded_bytes());
+                    self.line(&format!("sendtrace: wrote {name}"));
+                    let failed = self.runner.as_mut().and_then(|one| one.run(path).err());
+                    if let Some(problem) = failed {
+                        self.warn(&problem.to_string());
+                    }
                 }
             }
         }
-        let paths: Vec<PathBuf> = windows(notices).map(Path::to_owned).collect();
-        if let Some(runner) = &mut self.runner {
-            let failed = paths.iter().filter_map(|path| runner.run(path).err());
-            let failed: Vec<_> = failed.map(|problem| problem.to_string()).collect();
-            let reports = runner.reports();
-            let said = reports
-                .iter()
-                .filter(|report| !report.is_success())
-                .map(ToString::to_string);
-            let lines: Vec<_> = failed.into_iter().chain(said).collect();
-            lines
-                .iter()
-                .for_each(|line| self.line(&format!("sendtrace: warning: {line}")));
+        let reports = self.runner.as_mut().map(Runner::reports);
+        let reports = reports.iter().flatten();
+        for failed in reports.filter(|report| !report.is_success()) {
+            self.warn(&failed.to_string());
         }
+    }
+
+    fn warn(&self, text: &str) {
+        self.line(&format!("sendtrace: warning: {text}"));
     }
 
     /// A line that does not mix with the line of progress.
@@ -198,40 +201,19 @@ impl Watch {
         }
         let _ = writeln!(io::stderr(), "{text}");
     }
-}
 
-impl run_loop::LoopHooks for Watch {
-    fn tick(&mut self, capture: &Capture) {
-        let Some(trace_sink) = capture.trace_sink() else {
+    /// Says how it ended, and waits for commands that run.
+    fn end(mut self, summary: &WriterSummary) {
+        self.heed(&summary.notices);
+        if let Some(progress) = self.progress.take() {
+            progress.clear();
+        }
+        let Some(finished) = self.runner.take().map(|runner| runner.finish(COMMANDS)) else {
             return;
         };
-        self.heed(&trace_sink.notices());
-        if let Some(progress) = &mut self.progress {
-            progress.show(&trace_sink.status());
-        }
-    }
-
-    fn takes_usr1(&self) -> bool {
-        self.has_triggers
-    }
-}
-
-/// Says how it ended.
-fn finish(mut watch: Watch, ending: Ending) -> Result<(), Failure> {
-    if let Some(report) = &ending.finished.report {
-        watch.heed(&report.notices);
-    }
-    if let Some(progress) = watch.progress.take() {
-        progress.clear();
-    }
-    if let Some(runner) = watch.runner.take() {
-        let finished = runner.finish(COMMANDS);
-        for report in finished
-            .reports
-            .iter()
-            .filter(|report| !report.is_success())
-        {
-            warn(&report.to_string());
+        let reports = finished.reports.iter();
+        for failed in reports.filter(|report| !report.is_success()) {
+            warn(&failed.to_string());
         }
         if !finished.unfinished.is_empty() {
             warn(&format!(
@@ -240,25 +222,26 @@ fn finish(mut watch: Watch, ending: Ending) -> Result<(), Failure> {
             ));
         }
     }
-    if ending.finished.left_out > 0 {
-        warn(&format!(
-            "{} bytes of output were not read in time and are left out; the trace has them",
-            ending.finished.left_out
-        ));
+}
+
+impl Sink for Watch {
+    fn event(&mut self, _: &At<'_>, _: &Event) {}
+
+    fn tick(&mut self, _: &At<'_>) {
+        self.heed(&self.watcher.notices());
+        if let Some(progress) = &mut self.progress {
+            progress.show(&self.watcher.status());
+        }
     }
-    if let Some(report) = &ending.finished.report {
-        recorded(report)?;
-    }
-    printed(&ending)
 }
 
 /// Is everything in the trace?
-fn recorded(report: &WriterSummary) -> Result<(), Failure> {
-    let status: &Status = &report.status;
-    if report.unwritten_blocks > 0 && !status.reader_gone {
+fn recorded(summary: &WriterSummary) -> Result<(), Failure> {
+    let status = &summary.status;
+    if summary.unwritten_blocks > 0 && !status.reader_gone {
         return Err(anyhow!(
             "the disk did not take the last {} blocks in time: they are not in the trace",
-            report.unwritten_blocks
+            summary.unwritten_blocks
         )
         .into());
     }

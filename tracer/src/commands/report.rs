@@ -6,15 +6,15 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::Failure;
-use super::merged_reader::{self, Item, LOOK_AGAIN, MergedReader, NextItem, Wanted};
+use super::merged_reader::{self, MergedReader, Wanted};
 use super::renderer;
 use super::warn;
 use crate::cli::Report as Args;
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
+use crate::sink::{DiagnosisSink, Sink};
 use tracer_diagnose::applog::{AppLog, Lines, SocketIndex};
-use tracer_diagnose::{HostFacts, Hours, Observed, Observer, Report, TimelineEntry, TimelineEvent};
-use tracer_format::Note;
+use tracer_diagnose::{Hours, Observed, Report, TimelineEntry, TimelineEvent};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -30,11 +30,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let mut socket_index = SocketIndex::default();
     let interrupt = Interrupt::catch()?;
-    let (observed, hours) = observe(&mut reader, &interrupt, |trace, wall_ns, item| {
-        if let (Some(_), Item::Event(event)) = (&args.app_log, item) {
-            socket_index.event(trace, wall_ns, event);
-        }
-    })?;
+    let beside = args
+        .app_log
+        .is_some()
+        .then_some(&mut socket_index as &mut dyn Sink);
+    let (observed, hours) = observe(&mut reader, &interrupt, beside)?;
     if interrupt.came() {
         warn("interrupted: this report is about what had been read until then");
     }
@@ -113,58 +113,25 @@ fn app_log(
     ))
 }
 
-/// Takes everything that is wanted of traces, and shows it to `each`: the index of the trace, the time on the wall
-/// clock, and what came.
+/// Observes everything that is wanted of traces; `beside` takes it too.
 ///
 /// # Errors
 /// When reading fails, or at damage when that is asked for.
 pub fn observe(
     reader: &mut MergedReader,
     interrupt: &Interrupt,
-    mut each: impl FnMut(usize, i64, &Item),
+    beside: Option<&mut dyn Sink>,
 ) -> Result<(Observed, Hours), Failure> {
-    let mut observer = Observer::default();
+    let mut diagnosis = DiagnosisSink::default();
     for trace in reader.traces() {
-        let name = trace.host.clone().unwrap_or_else(|| {
-            let host = trace.facts.get("host").and_then(serde_json::Value::as_str);
-            host.unwrap_or(trace.name()).to_owned()
-        });
-        let facts = HostFacts::new(name, trace.clock.zone.clone(), &trace.facts);
-        observer.host(facts, &trace.facts);
+        let host = trace.facts.get("host").and_then(serde_json::Value::as_str);
+        let name = trace.host.as_deref().or(host).unwrap_or(trace.name());
+        diagnosis.host(name, trace.clock.zone.clone(), &trace.facts);
     }
-    while !interrupt.came() {
-        match reader.next()? {
-            NextItem::End => break,
-            NextItem::Wait => interrupt.wait(LOOK_AGAIN),
-            NextItem::Item(trace, item) => {
-                let offset = reader.clock(trace).wall_minus_boot_ns;
-                let wall =
-                    |boot_ns: u64| i64::try_from(i128::from(boot_ns) + offset).unwrap_or(i64::MAX);
-                let at = match &item {
-                    Item::Event(event) => wall(event.boot_ns),
-                    Item::Note(note) => note.boot_ns().map_or(0, wall),
-                };
-                each(trace, at, &item);
-                match &item {
-                    Item::Event(event) => observer.event(trace, at, event),
-                    Item::Note(note) => match &**note {
-                        Note::Sample(sample) => observer.sample(trace, at, sample),
-                        Note::Change(change) => observer.change(trace, at, change),
-                        _ => {}
-                    },
-                }
-            }
-        }
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut diagnosis];
+    if let Some(beside) = beside {
+        sinks.push(beside);
     }
-    for index in 0..reader.traces().len() {
-        for row in reader.traces_mut()[index].counted() {
-            observer.counted(index, row);
-        }
-        observer.damaged(&reader.traces()[index].damage);
-        if let Some((first, last)) = reader.traces()[index].covered() {
-            let narrow = |ns: i128| i64::try_from(ns).unwrap_or(i64::MAX);
-            observer.covered(narrow(first), narrow(last));
-        }
-    }
-    Ok(observer.finish(reader.totals()))
+    reader.run(&mut sinks, interrupt, &mut (), u64::MAX)?;
+    Ok(diagnosis.observed().unwrap_or_default())
 }

@@ -10,7 +10,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::capture::{Capture, Finished, LoopStep};
+use super::capture::{Capture, LoopStep};
+use crate::sink::Sink;
 use tracer_capture::sys;
 
 /// How often the rings are looked at when nobody wakes us: while there are events, and after a while without.
@@ -19,76 +20,51 @@ const IDLE_POLL: Duration = Duration::from_millis(200);
 /// How often aggregated events are delivered.
 const DELIVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for a reader that does not read.
-const FLUSH: Duration = Duration::from_millis(500);
+pub const FLUSH: Duration = Duration::from_millis(500);
 
-/// How a run ended.
-pub struct Ending {
-    pub finished: Finished,
-    /// By a signal, not by itself.
-    pub interrupted: bool,
+/// How long a run goes on, and what it says.
+pub struct Run<'a> {
+    pub duration: Option<Duration>,
+    /// Said once everything is at work.
+    pub ready: &'a str,
+    /// SIGUSR1 fires a trigger.
+    pub takes_usr1: bool,
 }
 
-/// What a command adds to the loop.
-pub trait LoopHooks {
-    /// About once a second.
-    fn tick(&mut self, capture: &Capture);
-    /// Does SIGUSR1 ask for something?
-    fn takes_usr1(&self) -> bool;
-}
-
-/// Adds nothing.
-impl LoopHooks for () {
-    fn tick(&mut self, _: &Capture) {}
-
-    fn takes_usr1(&self) -> bool {
-        false
-    }
-}
-
-/// Runs a capture to its end. `ready` is said once everything is at work.
+/// Runs a capture to its end; gives whether a signal ended it.
 ///
 /// # Errors
 /// When the BPF programs do not answer, or output fails.
-pub fn run(
-    capture: Capture,
-    duration: Option<Duration>,
-    ready: &str,
-    hooks: &mut dyn LoopHooks,
-) -> anyhow::Result<Ending> {
+pub fn run(capture: Capture, sink: &mut dyn Sink, run: &Run<'_>) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    runtime.block_on(follow(capture, duration, ready, hooks))
+    runtime.block_on(follow(capture, sink, run))
 }
 
-async fn follow(
-    mut capture: Capture,
-    duration: Option<Duration>,
-    ready: &str,
-    hooks: &mut dyn LoopHooks,
-) -> anyhow::Result<Ending> {
+async fn follow(mut capture: Capture, sink: &mut dyn Sink, run: &Run<'_>) -> anyhow::Result<bool> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
-    let usr1 = hooks.takes_usr1();
+    let usr1 = run.takes_usr1;
     let mut user = usr1
         .then(|| signal(SignalKind::user_defined1()).context("cannot catch SIGUSR1"))
         .transpose()?;
     let rings = wake_up(&capture)?;
     let mut delivery = interval(DELIVERY);
     delivery.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let deadline = duration.map(|duration| Instant::now() + duration);
+    let deadline = run.duration.map(|duration| Instant::now() + duration);
     let mut interrupted = false;
 
-    capture.start();
-    let how_to_end = if duration.is_some() {
+    sink.flush(Duration::ZERO);
+    let how_to_end = if run.duration.is_some() {
         ""
     } else {
         " Hit Ctrl-C to end."
     };
     // In one piece: the output thread writes to the same terminal.
-    let ready = format!("{ready}{how_to_end}\n");
+    let ready = format!("{}{how_to_end}\n", run.ready);
     let _ = io::stderr().write_all(ready.as_bytes());
     loop {
         let step = tokio::select! {
@@ -96,29 +72,23 @@ async fn follow(
             _ = terminate.recv() => { interrupted = true; LoopStep::End }
             _ = hang_up.recv() => { interrupted = true; LoopStep::End }
             _ = async { user.as_mut()?.recv().await }, if usr1 => {
-                capture.fire("SIGUSR1")?;
+                capture.fire("SIGUSR1", sink);
                 LoopStep::Go
             }
             () = async { sleep_until(deadline.unwrap_or_else(Instant::now)).await }, if deadline.is_some() => LoopStep::End,
-            _ = delivery.tick() => {
-                let step = capture.deliver_aggregates()?;
-                hooks.tick(&capture);
-                step
-            }
-            () = sleep(if capture.is_idle() { IDLE_POLL } else { POLL }) => capture.pump()?,
+            _ = delivery.tick() => capture.tick(sink)?,
+            () = sleep(if capture.is_idle() { IDLE_POLL } else { POLL }) => capture.pump(sink)?,
             ready = rings.readable() => {
                 ready.context("cannot poll the rings")?.clear_ready();
-                capture.pump()?
+                capture.pump(sink)?
             }
         };
         if step == LoopStep::End {
             break;
         }
     }
-    Ok(Ending {
-        finished: capture.finish(FLUSH)?,
-        interrupted,
-    })
+    capture.finish(sink, FLUSH)?;
+    Ok(interrupted)
 }
 
 /// One descriptor that is readable when any ring asks for its reader.

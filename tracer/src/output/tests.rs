@@ -20,17 +20,13 @@ fn wait_until(done: impl Fn() -> bool) {
 
 /// Sends until the queue is full; gives how many bytes were taken.
 fn fill(output: &Output) -> usize {
-    let mut taken = 0;
-    loop {
-        match output.send(vec![b'x'; BATCH_BYTES]) {
-            Ok(()) => taken += BATCH_BYTES,
-            Err(SendError::Full(batch)) => {
-                assert_eq!(batch.len(), BATCH_BYTES, "the batch is given back whole");
-                return taken;
-            }
-            Err(SendError::Closed) => panic!("closed"),
-        }
-    }
+    let mut bytes = BytesMut::from(vec![b'x'; 2 * QUEUE_BYTES].as_slice());
+    assert!(!output.take(&mut bytes), "it holds less than this");
+    2 * QUEUE_BYTES - bytes.len()
+}
+
+fn send(output: &Output, text: &str) -> bool {
+    output.take(&mut BytesMut::from(text))
 }
 
 #[test]
@@ -47,10 +43,9 @@ fn all_bytes_arrive_in_order() {
         let line =
             format!("line {number} of a run whose output is longer than pipe and queue together\n");
         expected.push_str(&line);
-        let mut batch = line.into_bytes();
-        while let Err(SendError::Full(again)) = output.send(batch) {
+        let mut bytes = BytesMut::from(line.as_str());
+        while !output.take(&mut bytes) {
             output.wait_for_room(Instant::now() + LONG);
-            batch = again;
         }
     }
     assert!(expected.len() > QUEUE_BYTES + BATCH_BYTES);
@@ -108,9 +103,9 @@ fn a_broken_pipe_closes_the_output_silently() {
     let (read, write) = pipe().unwrap();
     drop(read);
     let output = Output::start(write).unwrap();
-    output.send(b"nobody reads this\n".to_vec()).unwrap();
+    assert!(send(&output, "nobody reads this\n"));
     wait_until(|| output.is_closed());
-    assert_eq!(output.send(b"more\n".to_vec()), Err(SendError::Closed));
+    assert!(send(&output, "more\n"), "nothing waits for nobody");
     assert_eq!(output.finish(LONG).unwrap(), FinishOutcome::ReaderGone);
 }
 
@@ -144,7 +139,7 @@ fn a_full_disk_is_an_error_and_not_a_reader_that_left() {
         return;
     };
     let output = Output::start(full.into()).unwrap();
-    output.send(b"no room\n".to_vec()).unwrap();
+    assert!(send(&output, "no room\n"));
     wait_until(|| output.is_closed());
     let error = output.finish(LONG).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
@@ -166,23 +161,10 @@ fn a_pipe_that_somebody_made_non_blocking_still_gets_every_byte() {
 }
 
 #[test]
-fn a_batch_beyond_the_bound_is_taken_only_when_nothing_waits() {
-    let (read, write) = pipe().unwrap();
-    let output = Output::start(write).unwrap();
-    output.send(vec![b'x'; 2 * QUEUE_BYTES]).unwrap();
-    assert_eq!(
-        output.send(vec![b'y'; 1]),
-        Err(SendError::Full(vec![b'y'; 1]))
-    );
-    drop(read);
-    assert_eq!(output.finish(LONG).unwrap(), FinishOutcome::ReaderGone);
-}
-
-#[test]
 fn a_dropped_output_ends_its_thread_after_the_last_byte() {
     let (read, write) = pipe().unwrap();
     let output = Output::start(write).unwrap();
-    output.send(b"last words\n".to_vec()).unwrap();
+    assert!(send(&output, "last words\n"));
     drop(output);
     let mut text = String::new();
     // Ends only when the thread has closed its end.

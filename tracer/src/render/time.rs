@@ -27,6 +27,12 @@ impl Clock {
         Some(self.zoned(boot_ns)?.strftime("%H:%M:%S.%3f").to_string())
     }
 
+    /// Nanoseconds since 1970, as far as they fit.
+    pub fn wall_ns(&self, boot_ns: u64) -> i64 {
+        let wall_ns = self.wall_minus_boot_ns.saturating_add(boot_ns.into());
+        wall_ns.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
     fn zoned(&self, boot_ns: u64) -> Option<Zoned> {
         let wall_ns = self.wall_minus_boot_ns.checked_add(i128::from(boot_ns))?;
         Some(

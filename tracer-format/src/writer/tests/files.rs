@@ -193,7 +193,7 @@ fn nobody_waits_for_a_reader_that_does_not_read_and_what_is_dropped_is_counted()
         handle.submit(sealed, &counters);
     }
     assert!(begin.elapsed() < LONG / 10);
-    let status = handle.status();
+    let status = handle.watcher().status();
     assert!(status.lost_blocks > 10, "{status:?}");
     // The reader goes on: the pipe drains, and a note of the gap comes before the next block.
     let reader = std::thread::spawn(move || {

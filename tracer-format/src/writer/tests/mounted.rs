@@ -79,7 +79,7 @@ fn root_segments_are_made_in_a_user_s_folder_when_privileges_are_gone() {
 fn settle(handle: &Handle, tried: u64) {
     let deadline = Instant::now() + LONG;
     loop {
-        let status = handle.status();
+        let status = handle.watcher().status();
         if status.blocks + status.lost_blocks >= tried {
             return;
         }
@@ -106,7 +106,7 @@ fn root_a_full_disk_that_is_freed_costs_only_what_the_gap_says() {
             settle(&handle, maker.seq());
         };
         submit(80);
-        let status = handle.status();
+        let status = handle.watcher().status();
         let problem = status.problem.expect("no room");
         assert!(
             problem.ends_with("night.trace: No space left on device"),
@@ -115,7 +115,7 @@ fn root_a_full_disk_that_is_freed_costs_only_what_the_gap_says() {
         assert!(status.blocks > 10 && status.lost_blocks > 10);
         fs::remove_file(&ballast).expect("a file");
         submit(20);
-        assert_eq!(handle.status().problem, None);
+        assert_eq!(handle.watcher().status().problem, None);
         let report = handle.finish(LONG);
         let bytes = fs::read(dir.join("night.trace")).expect("a trace");
         let account = kit::account([&*bytes]);

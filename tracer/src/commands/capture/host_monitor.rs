@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::commands::warn;
 use tracer_capture::samples::{ASKED, Changes, Sampler};
-use tracer_format::note::Note;
 use tracer_model::event::{Detail, Event, Flow};
-use tracer_model::samples::SocketKey;
+use tracer_model::samples::{Change, Sample, SocketKey};
 
 /// Samples the host and collects its changes while events are captured.
 pub struct HostMonitor {
@@ -59,40 +58,27 @@ impl HostMonitor {
         }
     }
 
-    /// What has changed, and a sample if it is time for one.
-    pub fn poll(&mut self, now_boot_ns: u64) -> Vec<Note> {
+    /// What has changed since the last call.
+    pub fn changes(&mut self, now_boot_ns: u64) -> Vec<Change> {
         let changes = self.changes.iter_mut();
-        let changes = changes.flat_map(|changes| changes.drain(now_boot_ns));
-        let mut notes: Vec<_> = changes
-            .map(|change| Note::Change(Box::new(change)))
-            .collect();
-        let every = u64::try_from(self.every.as_nanos()).unwrap_or(u64::MAX);
-        // Half a second early is nearer than half a second late.
-        let due = now_boot_ns
-            .saturating_sub(self.sampled_boot_ns)
-            .saturating_add(500_000_000)
-            >= every;
-        if due {
-            self.sampled_boot_ns = now_boot_ns;
-            notes.extend(self.sample(now_boot_ns));
-        }
-        notes
+        changes
+            .flat_map(|changes| changes.drain(now_boot_ns))
+            .collect()
     }
 
-    fn sample(&mut self, now_boot_ns: u64) -> Option<Note> {
+    /// A sample, if it is time for one; at the end of a run also before its time.
+    pub fn sample(&mut self, now_boot_ns: u64, is_end: bool) -> Option<Sample> {
+        let every = u64::try_from(self.every.as_nanos()).unwrap_or(u64::MAX);
+        let since = now_boot_ns.saturating_sub(self.sampled_boot_ns);
+        // Half a second early is nearer than half a second late.
+        if since.saturating_add(500_000_000) < every && !(is_end && since > 0) {
+            return None;
+        }
+        self.sampled_boot_ns = now_boot_ns;
         let troubled = std::mem::take(&mut self.troubled);
         let mut sample = self.sampler.sample(now_boot_ns)?;
         sample.sockets = self.sampler.sample_sockets(&troubled);
-        Some(Note::Sample(Box::new(sample)))
-    }
-
-    /// The last look, at the end of a run that is judged: also before its time.
-    pub fn last(&mut self, now_boot_ns: u64) -> Vec<Note> {
-        let mut notes = self.poll(now_boot_ns);
-        if self.sampled_boot_ns != now_boot_ns {
-            notes.extend(self.sample(now_boot_ns));
-        }
-        notes
+        Some(sample)
     }
 }
 

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use super::totals_window::TotalsWindow;
 use super::{Item, report_notice};
 use crate::render::Clock;
+use crate::sink::HostEnd;
 use tracer_format::Block;
-use tracer_format::note::{Gap, Note};
+use tracer_format::note::{AnchorWhy, Gap, Note};
 use tracer_format::reader::recording::ReadStep;
 use tracer_format::reader::{ReadItem, Recording};
 use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
@@ -28,6 +29,8 @@ pub struct TraceReader {
     recording: Recording,
     filter: FilterSpec,
     pub clock: Clock,
+    /// The clock was set since the last item.
+    pub clock_stepped: bool,
     /// Name of the host that recorded, where the trace says so.
     pub host: Option<String>,
     /// What the trace says of its recording, at its beginning.
@@ -40,7 +43,7 @@ pub struct TraceReader {
     ended: bool,
     covered: Option<(i128, i128)>,
     /// The first of what is missing or damaged in it; a torn end is neither.
-    pub damage: Vec<String>,
+    damage: Vec<String>,
 }
 
 /// What [`TraceReader::peek`] found.
@@ -73,6 +76,7 @@ impl TraceReader {
                 wall_minus_boot_ns: 0,
                 zone,
             },
+            clock_stepped: false,
             host: None,
             facts: Map::new(),
             since,
@@ -139,7 +143,9 @@ impl TraceReader {
                 }
                 ReadStep::Item(ReadItem::Block(block)) => {
                     let header = &block.header;
-                    self.clock.wall_minus_boot_ns = header.wall_minus_boot_ns.into();
+                    let offset = i128::from(header.wall_minus_boot_ns);
+                    let before = std::mem::replace(&mut self.clock.wall_minus_boot_ns, offset);
+                    self.clock_stepped |= before != offset && before != 0;
                     if header.starts() {
                         let facts = block.notes.iter().find_map(|(_, note)| match note {
                             Note::Header(facts) => Some(facts),
@@ -163,10 +169,16 @@ impl TraceReader {
                         self.ended = header.clock_steps == 0;
                         continue;
                     }
-                    let (first, last) = (
-                        header.wall_ns(header.first_boot_ns),
-                        header.wall_ns(header.sealed_boot_ns),
-                    );
+                    // A recording begins before its first event.
+                    let begun = block.notes.iter().find_map(|(_, note)| match note {
+                        Note::Anchor(anchor) if anchor.why == AnchorWhy::Start => {
+                            Some(anchor.boot_ns)
+                        }
+                        _ => None,
+                    });
+                    let first = header.first_boot_ns.min(begun.unwrap_or(u64::MAX));
+                    let (first, last) =
+                        (header.wall_ns(first), header.wall_ns(header.sealed_boot_ns));
                     let (from, to) = self.covered.unwrap_or((first, last));
                     self.covered = Some((from.min(first), to.max(last)));
                     return Ok(NextBlock::Block(block));
@@ -175,8 +187,13 @@ impl TraceReader {
         }
     }
 
+    /// Must a block be read for what comes next?
+    pub fn reads_next(&self) -> bool {
+        self.queue.is_empty() && !self.ended
+    }
+
     /// From when to when blocks have been read, nanoseconds of the wall clock, within what was asked for.
-    pub fn covered(&self) -> Option<(i128, i128)> {
+    fn covered(&self) -> Option<(i128, i128)> {
         let (first, last) = self.covered?;
         let first = self.since.map_or(first, |since| since.max(first));
         let last = self.until.map_or(last, |until| until.min(last));
@@ -269,14 +286,14 @@ impl TraceReader {
             }
             Note::Gap(gap) => return self.gap(block, gap),
             Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {
-                let boot_ns = note.boot_ns();
-                (boot_ns.unwrap_or(block.header.sealed_boot_ns), note.clone())
+                let boot_ns = note.boot_ns().unwrap_or(block.header.sealed_boot_ns);
+                (boot_ns, Item::Note(boot_ns, Box::new(note.clone())))
             }
             _ => return,
         };
         let wall_ns = block.header.wall_ns(boot_ns);
         if self.in_time(wall_ns) {
-            self.queue.push_back((wall_ns, Item::Note(Box::new(item))));
+            self.queue.push_back((wall_ns, item));
         }
     }
 
@@ -301,11 +318,18 @@ impl TraceReader {
         }
     }
 
-    /// What was counted instead of listed, filtered like events.
-    pub fn counted(&mut self) -> Vec<Counted> {
+    /// The end of what is read: what was counted instead of listed is filtered like events.
+    pub fn host_end(&mut self) -> HostEnd {
         let filter = &self.filter;
         let counted = std::mem::take(&mut self.counted).into_iter();
-        counted.filter(|row| filter.matches_counted(row)).collect()
+        let narrow = |ns: i128| i64::try_from(ns).unwrap_or(i64::MAX);
+        HostEnd {
+            counted: counted.filter(|row| filter.matches_counted(row)).collect(),
+            covered: self
+                .covered()
+                .map(|(first, last)| (narrow(first), narrow(last))),
+            damage: std::mem::take(&mut self.damage),
+        }
     }
 
     /// Totals of what was read.

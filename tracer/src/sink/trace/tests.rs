@@ -1,13 +1,30 @@
 use super::*;
+use crate::render::Clock;
+use crate::sink::HostEnd;
+use jiff::tz::TimeZone;
 use tracer_format::Block;
 use tracer_format::reader::recording::ReadStep;
 use tracer_format::reader::{ReadItem, Recording};
 use tracer_format::start::Start;
 use tracer_format::writer::{Options, Target, Writer};
-use tracer_model::event::Event;
+use tracer_model::event::{EventKind, Totals};
 use tracer_model::testing::{self, Rng};
 
 const SECOND: u64 = 1_000_000_000;
+
+/// What a source says at a time; its wall clock is so far ahead of the boot clock.
+fn at(boot_ns: u64, ahead: i128, totals: Option<&Totals>, give: impl FnOnce(&At<'_>)) {
+    give(&At {
+        host: 0,
+        name: None,
+        clock: &Clock {
+            wall_minus_boot_ns: ahead,
+            zone: TimeZone::UTC,
+        },
+        boot_ns,
+        totals: &|| totals.cloned(),
+    });
+}
 
 /// A trace sink into a file, filled by `play`; gives the blocks behind the first.
 fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
@@ -19,10 +36,17 @@ fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
         &Options::default(),
     );
     let handle = writer.expect("opens").start().expect("a thread");
-    let mut trace_sink =
-        TraceSink::new(TraceTarget::Writer(handle), None, [0; 16], 1000, SECOND).expect("memory");
+    let target = TraceTarget::Writer(handle);
+    let mut trace_sink = TraceSink::new(target, [0; 16], 1000, SECOND).expect("memory");
     play(&mut trace_sink);
-    let report = trace_sink.finish(&[], &Totals::default(), 100 * SECOND);
+    at(100 * SECOND, 1000, None, |at| {
+        trace_sink.finish(&End {
+            at: *at,
+            hosts: &[HostEnd::default()],
+            totals: &Totals::default(),
+        });
+    });
+    let report = trace_sink.end();
     assert_eq!((report.unwritten_blocks, report.status.lost_blocks), (0, 0));
     let mut recording = Recording::open(path.to_str().expect("UTF-8"), false).expect("opens");
     let mut blocks = Vec::new();
@@ -37,18 +61,12 @@ fn recorded(play: impl FnOnce(&mut TraceSink)) -> Vec<Block> {
     blocks
 }
 
-fn event(boot_ns: u64) -> Event {
-    Event {
+fn take(trace_sink: &mut TraceSink, boot_ns: u64) {
+    let event = Event {
         boot_ns,
         ..testing::event(&mut Rng::new(boot_ns))
-    }
-}
-
-/// One event, as a session gives it.
-fn take(trace_sink: &mut TraceSink, boot_ns: u64) {
-    if trace_sink.event(&event(boot_ns)) {
-        trace_sink.close(None, boot_ns);
-    }
+    };
+    at(boot_ns, 1000, None, |at| trace_sink.event(at, &event));
 }
 
 fn walls(blocks: &[Block]) -> Vec<i128> {
@@ -66,7 +84,7 @@ fn walls(blocks: &[Block]) -> Vec<i128> {
 fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
     let blocks = recorded(|trace_sink| {
         take(trace_sink, 2 * SECOND);
-        trace_sink.clock_stepped(-5000, &Totals::default(), 3 * SECOND);
+        at(3 * SECOND, -5000, None, |at| trace_sink.clock_step(at));
         take(trace_sink, 4 * SECOND);
     });
     let (before, after) = (i128::from(2 * SECOND) + 1000, i128::from(4 * SECOND) - 5000);
@@ -90,7 +108,7 @@ fn a_step_of_the_wall_clock_changes_no_event_that_came_before() {
 fn quiet_seconds_cost_a_block_every_ten() {
     let blocks = recorded(|trace_sink| {
         for second in 2..=62 {
-            trace_sink.tick(&Totals::default(), second * SECOND);
+            at(second * SECOND, 1000, None, |at| trace_sink.tick(at));
         }
     });
     // The start, one for each ten seconds, an anchor after a minute, the end.
@@ -102,13 +120,13 @@ fn quiet_seconds_cost_a_block_every_ten() {
 fn every_block_says_what_had_been_counted() {
     let blocks = recorded(|trace_sink| {
         let mut totals = Totals::default();
-        totals
-            .events
-            .push((tracer_model::event::EventKind::Drop, Default::default()));
+        totals.events.push((EventKind::Drop, Default::default()));
         for second in 2..5 {
             totals.events[0].1.seen = second;
             take(trace_sink, second * SECOND);
-            trace_sink.tick(&totals, second * SECOND);
+            at(second * SECOND, 1000, Some(&totals), |at| {
+                trace_sink.tick(at);
+            });
         }
     });
     let seen = blocks
