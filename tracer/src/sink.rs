@@ -119,8 +119,11 @@ impl Sink for Vec<&mut dyn Sink> {
 
     fn flush(&mut self, patience: Duration) -> bool {
         // Each is asked, whatever the others say.
-        self.iter_mut()
-            .fold(true, |all, sink| sink.flush(patience) && all)
+        let mut all = true;
+        for sink in self {
+            all &= sink.flush(patience);
+        }
+        all
     }
 
     fn is_gone(&mut self) -> bool {
