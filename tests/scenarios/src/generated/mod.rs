@@ -7,6 +7,7 @@ mod app;
 mod dice;
 mod healthy;
 mod host;
+mod limits;
 mod path;
 mod peer;
 mod place;
@@ -130,6 +131,7 @@ impl Kind {
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     [
         host::ALL,
+        limits::ALL,
         route::ALL,
         path::ALL,
         peer::ALL,

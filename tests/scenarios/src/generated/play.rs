@@ -395,6 +395,8 @@ impl Play {
                 let (closed, open) = (self.nobody(), self.well("echo"));
                 self.truth.remotes.pop();
                 let who = self.bystander();
+                let pid = self.pid(who);
+                self.truth.refused.push(pid);
                 let kind = self.tcp();
                 for _ in 0..self.dice.between(1, 2) {
                     self.ok(who, &format!("open k {kind}"));

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 /// What is wrong, as whoever made the fault knows it. Words are alternatives: each is right.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Truth {
     /// Name of the kind of scenario.
     pub kind: String,
@@ -16,6 +17,8 @@ pub struct Truth {
     pub also: Vec<String>,
     /// Pids of who suffers, in the initial namespace.
     pub owners: Vec<u32>,
+    /// Pids of who was refused once, as anybody may be: true, and not the fault.
+    pub refused: Vec<u32>,
     /// Everybody on the host suffers, or nobody in particular.
     pub everybody: bool,
     /// Addresses that are out of reach.
@@ -95,6 +98,12 @@ fn add(verdict: &mut Verdict, line: &Value, truth: &Truth) {
         word(&line["owner"]["comm"]),
         word(&line["peer"]),
     );
+    let pid = line["owner"]["pid"].as_u64();
+    let was_refused = |of: &u32| pid == Some(u64::from(*of)) && cause == "connection_refused";
+    if truth.is_fault() && truth.refused.iter().any(was_refused) {
+        verdict.beside.push(told);
+        return;
+    }
     let about = [
         (!owner_is(line, truth)).then_some("owner"),
         (!remote_is(line, truth)).then_some("remote"),
@@ -194,6 +203,7 @@ mod tests {
             causes: words("path_loss"),
             also: words("bufferbloat"),
             owners: vec![7],
+            refused: vec![9],
             remotes: words("10.0.0.1"),
             from: 100.0,
             until: 105.0,
@@ -233,6 +243,8 @@ mod tests {
     fn consequences_and_admitted_ignorance_are_neither_right_nor_wrong() {
         let open = told("unknown", "low", 7, "10.0.0.1", 42);
         assert!(open.wrong.is_empty() && open.right.is_empty() && !open.is_silent(&truth()));
+        let refused = told("connection_refused", "medium", 9, "10.0.0.77", 42);
+        assert!(refused.wrong.is_empty() && refused.is_silent(&truth()));
         let beside = told("bufferbloat", "medium", 7, "10.0.0.1", 42);
         assert_eq!(beside.beside.len(), 1);
         assert!(beside.is_silent(&truth()));
