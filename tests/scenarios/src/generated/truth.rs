@@ -115,10 +115,12 @@ fn add(verdict: &mut Verdict, line: &Value, truth: &Truth) {
             verdict.beside.push(told);
             return;
         }
-        if cause == "unknown" {
-            verdict.open.push(confidence);
-            return;
-        }
+    }
+    // It says nothing false, unless about somebody else.
+    let of_nobody = line["owner"]["pid"].is_null() && whom_and_when == ["owner"];
+    if truth.is_fault() && cause == "unknown" && (whom_and_when.is_empty() || of_nobody) {
+        verdict.open.push(confidence);
+        return;
     }
     let is = |words: &[String], key: &str| words.contains(&word(&line[key]));
     let mut why: Vec<&str> = [

@@ -106,6 +106,8 @@ impl Round<'_> {
                 serde_json::from_str(&truth).map_err(|e| e.to_string())?
             }
             false => {
+                // A recorder overwrites nothing.
+                let _ = fs::remove_file(&trace);
                 let truth =
                     catch_unwind(AssertUnwindSafe(|| plan.play(&trace))).map_err(|panic| {
                         let _ = fs::remove_file(&trace);

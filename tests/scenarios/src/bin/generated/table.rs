@@ -98,7 +98,7 @@ pub fn tell(line: &Line) -> String {
         let _ = write!(
             text,
             "NOT PLAYED: {}",
-            why.lines().next().unwrap_or_default()
+            why.lines().take(3).collect::<Vec<_>>().join(" ")
         );
         return text;
     };
