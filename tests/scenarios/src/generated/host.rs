@@ -140,9 +140,9 @@ fn firewall_connects(play: &mut Play) {
     play.calm();
     let rule = format!("{} drop", play.to("tcp", &to));
     play.place.app().filter("output", &[&rule]);
-    let who = play.client();
+    let who = play.clients();
     let count = play.dice.between(1, 3);
-    play.knock(who, &to, count, if count > 1 { 1 } else { 2 });
+    play.knock_all(&who, &to, count, if count > 1 { 1 } else { 2 });
 }
 
 /// A rule that comes while a conversation goes on.
@@ -166,9 +166,9 @@ fn firewall_refuses(play: &mut Play) {
     play.calm();
     let rule = format!("{} reject with tcp reset", play.to("tcp", &to));
     play.place.app().filter("output", &[&rule]);
-    let who = play.client();
+    let who = play.clients();
     let count = play.dice.between(4, 9);
-    play.knock(who, &to, count, 2);
+    play.knock_all(&who, &to, count, 2);
 }
 
 /// The answers are stopped where they come in.
@@ -207,9 +207,9 @@ fn firewall_forwarding(play: &mut Play) {
     play.calm();
     let rule = format!("{} drop", play.to("tcp", &to));
     play.place.host.filter("forward", &[&rule]);
-    let who = play.client();
+    let who = play.clients();
     let count = play.dice.between(1, 3);
-    play.knock(who, &to, count, if count > 1 { 1 } else { 2 });
+    play.knock_all(&who, &to, count, if count > 1 { 1 } else { 2 });
 }
 
 /// A program on the interface (tcx) drops long packets, as a broken policy does.

@@ -58,6 +58,13 @@ pub const ALL: &[Kind] = &[
         dark_for_a_while,
     ),
     fault(
+        "dark_behind_proxy",
+        "disconnect|stall",
+        "network",
+        "path_blackhole",
+        dark_behind_proxy,
+    ),
+    fault(
         "dark_back",
         "disconnect|stall",
         "network",
@@ -324,6 +331,19 @@ fn dark_for_a_while(play: &mut Play) {
     assert!(answer.is_ok(), "{answer:?}");
 }
 
+/// A proxy of this host has lost its way to the server; its client waits for it.
+fn dark_behind_proxy(play: &mut Play) {
+    let to = play.server("echo");
+    play.record();
+    let who = play.proxied(&to);
+    play.ok(who, "ask c 10 500 30");
+    play.calm();
+    let rules = [format!("{} drop", play.to("tcp", &to))];
+    swallow(play, &rules);
+    play.tell(who, "ask c 5 500 30");
+    play.fault(6500);
+}
+
 /// Only what comes back is swallowed.
 fn dark_back(play: &mut Play) {
     let to = play.server("echo");
@@ -344,12 +364,12 @@ fn connects_swallowed(play: &mut Play) {
     swallow(play, &rules);
     play.record();
     play.calm();
-    let who = play.client();
+    let who = play.clients();
     if play.dice.percent(50) {
-        play.knock(who, &to, 2, 1);
+        play.knock_all(&who, &to, 2, 1);
     } else {
         let patience = play.dice.between(1500, 3500);
-        play.ok(who, &format!("retry {to} 3 {} {patience}", patience + 200));
+        play.all(&who, &format!("retry {to} 3 {} {patience}", patience + 200));
     }
 }
 

@@ -63,6 +63,13 @@ pub const ALL: &[Kind] = &[
         never_reads,
     ),
     fault(
+        "never_reads_behind_proxy",
+        "stall",
+        "peer",
+        "peer_window_closed|slow_reader|blocked_writer",
+        never_reads_behind_proxy,
+    ),
+    fault(
         "reads_slowly",
         "stall",
         "peer",
@@ -117,9 +124,9 @@ fn port_closed(play: &mut Play) {
     let to = play.nobody();
     play.record();
     play.calm();
-    let who = play.client();
+    let who = play.clients();
     let count = play.dice.between(5, 9);
-    play.knock(who, &to, count, 2);
+    play.knock_all(&who, &to, count, 2);
 }
 
 /// A connected datagram socket: after each datagram that is refused, the next send is told.
@@ -249,11 +256,20 @@ fn never_reads(play: &mut Play) {
     let to = play.server("hold");
     play.record();
     play.calm();
-    let who = play.client();
-    for number in 0..play.dice.between(1, 3) {
-        play.connect(who, &format!("c{number}"), &to);
-        play.ok(who, &format!("background writer pump c{number} 90000000"));
+    for who in play.clients() {
+        play.connect(who, "c", &to);
+        play.tell(who, "pump c 90000000");
     }
+    play.fault(7000);
+}
+
+/// The server of a proxy on this host does not read, and so its client is stuck too.
+fn never_reads_behind_proxy(play: &mut Play) {
+    let to = play.server("hold");
+    play.record();
+    play.calm();
+    let who = play.proxied(&to);
+    play.tell(who, "pump c 90000000");
     play.fault(7000);
 }
 
@@ -261,10 +277,9 @@ fn reads_slowly(play: &mut Play) {
     let to = play.server("slow");
     play.record();
     play.calm();
-    let who = play.client();
-    for number in 0..play.dice.between(1, 3) {
-        play.connect(who, &format!("c{number}"), &to);
-        play.ok(who, &format!("background writer pump c{number} 90000000"));
+    for who in play.clients() {
+        play.connect(who, "c", &to);
+        play.tell(who, "pump c 90000000");
     }
     play.fault(8000);
 }

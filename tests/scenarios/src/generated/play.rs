@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dice::Dice;
 use super::place::{Place, SERVERS};
@@ -15,6 +15,8 @@ use crate::program::sendtrace;
 use crate::recording::Recorder;
 use crate::{Cgroup, Host};
 
+/// Shortest recording.
+const LEAST: Duration = Duration::from_secs(8);
 /// Longest wait for an answer of a process.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -63,7 +65,7 @@ pub struct Play {
     peers: Vec<Peer>,
     cgroup: Option<Cgroup>,
     trace: PathBuf,
-    recorder: Option<Recorder>,
+    recorder: Option<(Recorder, Instant)>,
     noise: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     ports: Vec<u16>,
 }
@@ -105,6 +107,40 @@ impl Play {
         let pid = self.pid(who);
         self.truth.owners.push(pid);
         who
+    }
+
+    /// One application, or a few, which suffer.
+    pub fn clients(&mut self) -> Vec<Who> {
+        (0..self.dice.between(1, 4).saturating_sub(1).max(1))
+            .map(|_| self.client())
+            .collect()
+    }
+
+    /// A client of a proxy on this host, before which this server is; both suffer. The client's connection is `c`.
+    pub fn proxied(&mut self, upstream: &str) -> Who {
+        let (proxy, port) = (self.client(), self.port());
+        let loopback = if self.v6() { "::1" } else { "127.0.0.1" };
+        self.truth.remotes.push(loopback.to_owned());
+        let at = if self.v6() {
+            format!("[{loopback}]:{port}")
+        } else {
+            format!("{loopback}:{port}")
+        };
+        self.listen(proxy, &at, "");
+        self.ok(proxy, &format!("proxy l {upstream}"));
+        let who = self.client();
+        let kind = if self.v6() { "tcp6" } else { "tcp4" };
+        self.ok(who, &format!("open c {kind}"));
+        self.ok(who, &format!("connect c {at}"));
+        who
+    }
+
+    /// Asks all of them the same at once, and waits for all.
+    pub fn all(&mut self, who: &[Who], command: &str) -> Vec<Reply> {
+        for one in who {
+            self.tell(*one, command);
+        }
+        who.iter().map(|one| self.reply(*one)).collect()
     }
 
     /// A process of the far host.
@@ -280,12 +316,21 @@ impl Play {
 
     /// Connects that must all fail within so many SYNs, each closed afterwards; between them a pause that varies.
     pub fn knock(&mut self, who: Who, to: &str, count: u64, syn_retries: u64) {
+        self.knock_all(&[who], to, count, syn_retries);
+    }
+
+    /// The same from several at once.
+    pub fn knock_all(&mut self, who: &[Who], to: &str, count: u64, syn_retries: u64) {
         let kind = self.tcp();
         for _ in 0..count {
-            self.ok(who, &format!("open k {kind}"));
-            self.ok(who, &format!("syn-retries k {syn_retries}"));
-            self.fails(who, &format!("connect k {to}"));
-            self.ok(who, "close k");
+            self.all(who, &format!("open k {kind}"));
+            self.all(who, &format!("syn-retries k {syn_retries}"));
+            let replies = self.all(who, &format!("connect k {to}"));
+            assert!(
+                replies.iter().all(|reply| reply.errno().is_some()),
+                "{replies:?}"
+            );
+            self.all(who, "close k");
             let pause = self.dice.between(200, 1300);
             self.pass(pause);
         }
@@ -332,7 +377,8 @@ impl Play {
         let mut command = sendtrace();
         command.arg("record").arg("--write").arg(&self.trace);
         command.args(["--netns", &self.place.app().name]);
-        self.recorder = Some(Recorder::inside(&self.place.host, &printed, command));
+        let recorder = Recorder::inside(&self.place.host, &printed, command);
+        self.recorder = Some((recorder, Instant::now()));
         let _ = std::fs::remove_file(printed);
         for noise in self.plan.noise.clone() {
             self.disturb(noise);
@@ -421,8 +467,13 @@ impl Play {
         if self.truth.until == 0.0 {
             self.truth.until = now();
         }
-        self.pass(300);
-        let said = self.recorder.take().expect("a kind records").stop();
+        let (recorder, since) = self.recorder.take().expect("a kind records");
+        thread::sleep(
+            LEAST
+                .saturating_sub(since.elapsed())
+                .max(Duration::from_millis(300)),
+        );
+        let said = recorder.stop();
         assert!(said.status.success(), "record: {}", said.stderr);
         std::mem::take(&mut self.truth)
     }

@@ -110,11 +110,10 @@ fn add(verdict: &mut Verdict, line: &Value, truth: &Truth) {
         (!time_is(line, truth)).then_some("time"),
     ];
     let whom_and_when: Vec<&str> = about.into_iter().flatten().collect();
-    if truth.is_fault() && whom_and_when.is_empty() {
-        if truth.also.contains(&cause) && !truth.causes.contains(&cause) {
-            verdict.beside.push(told);
-            return;
-        }
+    let is_consequence = truth.also.contains(&cause) && !truth.causes.contains(&cause);
+    if is_consequence && whom_and_when.is_empty() {
+        verdict.beside.push(told);
+        return;
     }
     // It says nothing false, unless about somebody else.
     let of_nobody = line["owner"]["pid"].is_null() && whom_and_when == ["owner"];

@@ -24,6 +24,7 @@ impl Peer {
             ["offer", name, count, bytes, gap_ms] => self.offer(name, count, bytes, gap_ms),
             ["write-when-ready", name, total, piece] => self.write_when_ready(name, total, piece),
             ["sip", name, count, bytes, gap_ms] => self.sip(name, count, bytes, gap_ms),
+            ["proxy", listener, to] => self.proxy(listener, to),
             ["serve", listener, manner] => self.serve(listener, manner),
             ["retry", to, count, gap_ms, patience_ms] => retry(to, count, gap_ms, patience_ms),
             ["queries", to, count, bytes, gap_ms] => queries(to, count, bytes, gap_ms),
@@ -161,6 +162,31 @@ impl Peer {
         thread::spawn(move || {
             for client in listener.incoming().map_while(|client| client.ok()) {
                 thread::spawn(move || serve(client));
+            }
+        });
+        Ok(String::new())
+    }
+
+    /// Accepts from now on, and carries bytes between each client and a server of its own connection.
+    fn proxy(&self, listener: &str, to: &str) -> Result<String> {
+        let listener = TcpListener::from(self.socket(listener)?.try_clone()?);
+        let to: SocketAddr = to.parse()?;
+        let carry = |from: &TcpStream, to: &TcpStream| {
+            let (mut from, mut to) = (from, to);
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        };
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(|client| client.ok()) {
+                thread::spawn(move || {
+                    let Ok(upstream) = TcpStream::connect(to) else {
+                        return;
+                    };
+                    thread::scope(|scope| {
+                        scope.spawn(|| carry(&client, &upstream));
+                        scope.spawn(|| carry(&upstream, &client));
+                    });
+                });
             }
         });
         Ok(String::new())
