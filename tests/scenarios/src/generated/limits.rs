@@ -65,6 +65,8 @@ pub const ALL: &[Kind] = &[
         "link_down",
         |play| link_lost(play, true),
     )
+    // With its link, the host takes the addresses of IPv6 away.
+    .also("local_address_removed")
     .everybody()
     .at(At::Host),
     fault(

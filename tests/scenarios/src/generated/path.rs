@@ -261,9 +261,12 @@ fn loss_of_acks(play: &mut Play) {
     let who = play.client();
     uploads(play, &to, who);
     play.calm();
-    let loss = play.dice.between(5000, 7500);
+    // Fewer, and the next one says what the lost one did.
+    let loss = play.dice.between(8500, 9500);
     play.place.way("back", &format!("loss={loss}"));
     play.fault(7000);
+    let repeated = play.place.app().snmp("Tcp", "RetransSegs");
+    assert!(repeated > 5, "{repeated} segments repeated");
 }
 
 /// The path is gone for moments, again and again.
