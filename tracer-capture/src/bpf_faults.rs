@@ -103,6 +103,17 @@ impl BpfFaults {
         Ok(())
     }
 
+    /// Attaches the count of switches from process 1.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the text is its reason.
+    pub fn attach_switches(&mut self) -> Result<()> {
+        let program: &mut RawTracePoint = self.program("switches")?.try_into()?;
+        program.load().map_err(reason)?;
+        program.attach("sched_switch").map_err(reason)?;
+        Ok(())
+    }
+
     /// Loses the next `count` segments of these kinds ([`tracer_common::selftest::segment`]) to a port.
     ///
     /// # Errors

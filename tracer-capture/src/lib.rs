@@ -14,3 +14,4 @@ pub mod owner;
 pub mod samples;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod withholding;

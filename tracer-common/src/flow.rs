@@ -31,3 +31,23 @@ pub struct Flow {
 }
 
 wire!(Flow = 64);
+
+/// The protocol of a socket where `sk_protocol` is a byte. IPPROTO_MPTCP (262) does not fit into one: RHEL 8 keeps
+/// IPPROTO_MPTCP_KERN (66) instead, which no other kernel with a byte gives to a socket, raw ones aside.
+pub const fn protocol_of_byte(byte: u8) -> u16 {
+    match byte {
+        66 => 262,
+        _ => byte as u16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_mptcp_socket_is_known_where_its_protocol_does_not_fit_into_a_byte() {
+        assert_eq!(protocol_of_byte(66), 262);
+        assert_eq!([0, 6, 17, 255].map(protocol_of_byte), [0, 6, 17, 255]);
+    }
+}

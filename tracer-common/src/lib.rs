@@ -21,7 +21,7 @@ pub use config::{
     owner_end,
 };
 pub use counters::Counters;
-pub use flow::Flow;
+pub use flow::{Flow, protocol_of_byte};
 pub use offsets::{FIELDS, Field, Form, OFFSET_COUNT, Offsets, UNRESOLVED, form};
 pub use owner::{
     Holder, Owner, OwnerByAddress, START_TICK_NS, StoredOwner, grade, mix, owner_flag,

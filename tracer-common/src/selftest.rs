@@ -46,6 +46,8 @@ pub mod counter {
     pub const XMIT_TAKEN: u32 = 3;
     /// Frames of [`super::OVERSIZED_BYTES`] that a driver did not take.
     pub const XMIT_REFUSED: u32 = 4;
+    /// Switches from a task of process 1 to another one.
+    pub const SWITCHES_OF_PROCESS_1: u32 = 5;
     /// How many there are.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 6;
 }

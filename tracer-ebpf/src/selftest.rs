@@ -7,11 +7,13 @@
 //!   `deny6` with EPERM, where the kernel cannot choose the errno (before 5.18).
 //! * `drop_sent` (cgroup, egress) drops datagrams inside the host, after the send.
 //! * `xmit` counts what network drivers say, as a second opinion.
+//! * `switches` counts how often process 1 was left for another task, where the kernel runs it then.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
 #![allow(internal_features)]
 
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_set_retval;
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, map, raw_tracepoint, xdp};
 use aya_ebpf::maps::Array;
@@ -221,6 +223,15 @@ pub fn xmit(ctx: RawTracePointContext) -> i32 {
         } else {
             counter::XMIT_REFUSED
         });
+    }
+    0
+}
+
+/// Fires in the task that is left.
+#[raw_tracepoint(tracepoint = "sched_switch")]
+pub fn switches(_ctx: RawTracePointContext) -> i32 {
+    if bpf_get_current_pid_tgid() >> 32 == 1 {
+        count(counter::SWITCHES_OF_PROCESS_1);
     }
     0
 }

@@ -1,7 +1,7 @@
 //! Reads a socket: its flow, its file and its TCP state.
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
-use tracer_common::{Head, NO_U32, TcpSnapshot, ability, head_flag};
+use tracer_common::{Head, NO_U32, TcpSnapshot, ability, head_flag, protocol_of_byte};
 
 use crate::{
     kernel::{Ptr, Words, can, clear, load, load_bits, load_ptr, non_null, probe, put},
@@ -48,7 +48,7 @@ pub fn state(sk: Ptr) -> u8 {
 #[inline(always)]
 pub fn protocol(sk: Ptr) -> Option<u16> {
     match load!(sk, sk_protocol: u16) {
-        None => load!(sk, sk_protocol_byte: u8).map(u16::from),
+        None => load!(sk, sk_protocol_byte: u8).map(protocol_of_byte),
         protocol => protocol,
     }
 }

@@ -17,3 +17,4 @@ pub mod protocol;
 pub mod report;
 pub mod sandbox;
 pub mod tracer_process;
+pub mod witness;

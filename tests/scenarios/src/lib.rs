@@ -35,8 +35,8 @@ pub use relay::Relay;
 pub use report::{Outcome, check_line};
 pub use require::{own_machine, requires, skip};
 pub use run::{Run, Tally};
+pub use trace_instance::TraceInstance;
 pub use tracer::{Ready, Tracer};
-pub use vm_guest::trace_instance::TraceInstance;
 pub use workload::Connection;
 pub use world::{Host, World};
 

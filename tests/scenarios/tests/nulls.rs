@@ -2,6 +2,7 @@
 //! kernel must not notice, and the numbers must stay exact. In a machine of `cargo xtask vm` a warning of the
 //! kernel is a panic.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::net::Ipv4Addr;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
-use scenarios::{Connection, Host, SOON, Tracer, World, requires, skip};
+use scenarios::{Connection, Host, SOON, Tracer, World, kernel_ids, requires, skip};
 
 const SYN: u8 = 2;
 const RST: u8 = 4;
@@ -88,6 +89,7 @@ fn root_a_tracer_can_be_started_and_stopped_again_and_again_in_the_storm() {
         .map_or(STARTS, |asked| asked.parse().expect("a number"));
     let log = KernelLog::now();
     let over = AtomicBool::new(false);
+    let mut loaded = BTreeSet::new();
     let (mut done, begin) = (0, Instant::now());
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -101,12 +103,57 @@ fn root_a_tracer_can_be_started_and_stopped_again_and_again_in_the_storm() {
         while done < starts && (asked.is_some() || begin.elapsed() < PATIENCE) {
             let tracer = Tracer::start(&[]);
             tracer.wait_ready();
+            let ids = ids_of(tracer.pid());
+            assert!(ids.iter().any(|(kind, _)| *kind == "prog"), "{ids:?}");
+            loaded.extend(ids);
             tracer.stop().assert_totals();
             done += 1;
         }
     });
     assert!(done >= 3, "{done} starts in {PATIENCE:?}");
+    assert_gone(&loaded);
+    println!(
+        "{done} starts in {:?}, {} programs, maps and links gone",
+        begin.elapsed(),
+        loaded.len()
+    );
     log.assert_quiet();
+}
+
+/// Programs, maps and links that this process holds, as its descriptors say (proc_pid_fdinfo(5)).
+fn ids_of(pid: u32) -> BTreeSet<(&'static str, u32)> {
+    let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs");
+    let texts = infos
+        .flatten()
+        .filter_map(|info| std::fs::read_to_string(info.path()).ok());
+    let mut ids = BTreeSet::new();
+    for text in texts {
+        for (kind, word) in [
+            ("prog", "prog_id:"),
+            ("map", "map_id:"),
+            ("link", "link_id:"),
+        ] {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(word));
+            ids.extend(lines.filter_map(|id| Some((kind, id.trim().parse().ok()?))));
+        }
+    }
+    ids
+}
+
+/// The kernel frees them after all of its CPUs have passed by.
+fn assert_gone(loaded: &BTreeSet<(&'static str, u32)>) {
+    let end = Instant::now() + SOON;
+    loop {
+        let left: Vec<_> = kernel_ids()
+            .into_iter()
+            .filter(|id| loaded.contains(id))
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "left behind: {left:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// One of each; returns the process whose sends failed [`FAILING`] times.

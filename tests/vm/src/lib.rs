@@ -10,4 +10,3 @@ pub mod protocol;
 pub mod restrict;
 pub mod steps;
 mod sys;
-pub mod trace_instance;

@@ -59,7 +59,7 @@ pub enum Frame {
         text: String,
     },
     /// So many tracepoints fired during a step while this host may keep BPF programs from running: see
-    /// [`crate::trace_instance`].
+    /// [`trace_instance`].
     Withheld { step: String, firings: u64 },
     /// A step is over. Neither code nor signal: it could not be started, or was killed at its time limit.
     End {

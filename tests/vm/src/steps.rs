@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
+use trace_instance::TraceInstance;
 
 use crate::kernel_log::KernelLog;
 use crate::protocol::{Frame, Manifest, Step, Stream};
-use crate::trace_instance::TraceInstance;
 
 /// How often a running step is looked at.
 const TICK: Duration = Duration::from_millis(10);

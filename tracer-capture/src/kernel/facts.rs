@@ -71,6 +71,9 @@ pub struct Facts {
     pub open_files: Option<Limit>,
     /// Bytes that this process may lock; kernels before 5.11 charge maps to it.
     pub locked_memory: Option<Limit>,
+    /// Whether this host runs no BPF program while a task of process 1 is at hand; `None` when nobody watched, or
+    /// process 1 did too little to tell. See [`crate::withholding`].
+    pub withholds: Option<bool>,
     /// Ties CLOCK_BOOTTIME to the wall clock.
     pub clock: ClockAnchor,
 }
@@ -131,6 +134,7 @@ impl Facts {
             cpus_possible: host::cpus_possible(root),
             open_files: host::limit(nix::sys::resource::Resource::RLIMIT_NOFILE),
             locked_memory: host::limit(nix::sys::resource::Resource::RLIMIT_MEMLOCK),
+            withholds: None,
             clock: ClockAnchor::now(),
         };
         if let Ok(btf) = &btf

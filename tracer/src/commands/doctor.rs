@@ -19,6 +19,7 @@ use tracer_capture::kernel::plan::{
     self, Choice, Hook, Plan, PlanError, Privileges, Purpose, Wanted,
 };
 use tracer_capture::sys;
+use tracer_capture::withholding::Withholding;
 
 /// All that doctor knows; both renderers are pure functions of it.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +122,11 @@ pub(super) struct Tried {
 impl Tried {
     /// Plans, and tries where that is allowed; what the kernel says is noted in the facts.
     pub fn on(facts: &mut Facts) -> Self {
-        Self::with(facts, try_load)
+        let may = plan::privileges(facts).sufficient();
+        let withholding = may.then(Withholding::watch).flatten();
+        let tried = Self::with(facts, try_load);
+        facts.withholds = withholding.and_then(|watch| watch.found());
+        tried
     }
 
     fn with(

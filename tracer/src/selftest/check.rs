@@ -14,6 +14,9 @@ pub enum Outcome {
     Fail(String),
     /// And why.
     Unsupported(String),
+    /// It failed each time, and each time this host had kept events from BPF programs. What was expected and what
+    /// came.
+    Withheld(String),
 }
 
 /// A check that has ended.

@@ -20,6 +20,7 @@ pub struct Tally {
     pub pass: usize,
     pub fail: usize,
     pub unsupported: usize,
+    pub withheld: usize,
 }
 
 /// Counts.
@@ -30,6 +31,7 @@ pub fn tally(verdicts: &[Verdict]) -> Tally {
             Outcome::Pass(_) => tally.pass += 1,
             Outcome::Fail(_) => tally.fail += 1,
             Outcome::Unsupported(_) => tally.unsupported += 1,
+            Outcome::Withheld(_) => tally.withheld += 1,
         }
     }
     tally
@@ -40,6 +42,7 @@ fn parts(outcome: &Outcome) -> (&'static str, Style, &str) {
         Outcome::Pass(detail) => ("pass", GOOD, detail),
         Outcome::Fail(detail) => ("fail", BAD, detail),
         Outcome::Unsupported(detail) => ("unsupported", MEDIUM, detail),
+        Outcome::Withheld(detail) => ("withheld", MEDIUM, detail),
     }
 }
 
@@ -56,7 +59,7 @@ pub fn json(verdicts: &[Verdict], kernel: Option<&str>) -> String {
     let tally = tally(verdicts);
     let last = json!({
         "type": "selftest", "pass": tally.pass, "fail": tally.fail, "unsupported": tally.unsupported,
-        "kernel": kernel,
+        "withheld": tally.withheld, "kernel": kernel,
     });
     text.push_str(&escape::json(format!("{last}\n")));
     text
@@ -97,8 +100,12 @@ pub fn text(verdicts: &[Verdict], kernel: Option<&str>, colour: bool) -> String 
     }
     let tally = tally(verdicts);
     let kernel = escape::name(kernel.unwrap_or("unknown").as_bytes());
+    let withheld = match tally.withheld {
+        0 => String::new(),
+        count => format!(", {count} withheld by this host"),
+    };
     text.push_str(&format!(
-        "\n{} passed, {} failed, {} unsupported on kernel {kernel}\n",
+        "\n{} passed, {} failed, {} unsupported{withheld} on kernel {kernel}\n",
         tally.pass, tally.fail, tally.unsupported
     ));
     text
@@ -159,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_host_withheld_is_no_failure_and_is_counted_apart() {
+        let mut verdicts = verdicts();
+        verdicts[1].outcome = Outcome::Withheld("expected 1 event, none came".to_owned());
+        assert_eq!(tally(&verdicts).fail, 0);
+        let table = text(&verdicts, Some("6.1.0"), false);
+        assert!(
+            table.contains("\nwithheld     drop            expected 1 event"),
+            "{table}"
+        );
+        let last = table.lines().last();
+        let expected = "1 passed, 0 failed, 1 unsupported, 1 withheld by this host on kernel 6.1.0";
+        assert_eq!(last, Some(expected));
+        assert!(json(&verdicts, None).contains(r#""outcome":"withheld""#));
+    }
+
+    #[test]
     fn json_is_a_line_per_check_and_the_sum() {
         let lines = json(&verdicts(), Some("6.1.0"));
         let lines: Vec<serde_json::Value> = lines
@@ -172,7 +195,7 @@ mod tests {
         );
         assert_eq!(
             lines[3],
-            json!({"type": "selftest", "pass": 1, "fail": 1, "unsupported": 1, "kernel": "6.1.0"})
+            json!({"type": "selftest", "pass": 1, "fail": 1, "unsupported": 1, "withheld": 0, "kernel": "6.1.0"})
         );
     }
 }

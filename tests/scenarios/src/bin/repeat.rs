@@ -1,6 +1,6 @@
 //! `repeat COMMAND…`: runs the tests, and what failed once more where the host may have withheld what they wait for.
 //!
-//! See [`vm_guest::trace_instance`]: some hosts run no BPF program while the task at hand is one of process 1. A timer that
+//! See [`trace_instance`]: some hosts run no BPF program while the task at hand is one of process 1. A timer that
 //! fires then is an event that nobody can see. Only where that happened is a failed test run again, alone; it is said,
 //! and a test that fails twice has failed.
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
-use vm_guest::trace_instance::{TRACEPOINTS, TraceInstance};
+use trace_instance::{TRACEPOINTS, TraceInstance};
 
 /// A test that failed, and the program that it is in.
 #[derive(Debug, PartialEq)]

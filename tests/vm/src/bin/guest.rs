@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use nix::sys::reboot::{RebootMode, reboot};
+use trace_instance::{TRACEPOINTS, TraceInstance};
 use vm_guest::boot;
 use vm_guest::protocol::{Frame, MANIFEST, Manifest, RESULTS};
 use vm_guest::steps::{self, Reporter};
-use vm_guest::trace_instance::{TRACEPOINTS, TraceInstance};
 
 fn main() -> ExitCode {
     let result = if std::process::id() == 1 {

@@ -99,6 +99,7 @@ pub fn host() -> Facts {
             soft: u64::MAX,
             hard: u64::MAX,
         }),
+        withholds: Some(false),
         clock: ClockAnchor {
             boot_ns: 5,
             wall_ns: 1_000,

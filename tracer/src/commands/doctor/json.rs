@@ -60,6 +60,7 @@ fn host(facts: &Facts) -> Value {
         "kptr_restrict": facts.kptr_restrict,
         "cgroup2": facts.cgroup2.as_ref().map(|path| path.to_string_lossy()),
         "systemd_cgroups": facts.systemd_cgroups.as_ref().map(|path| path.to_string_lossy()),
+        "withholds_events_of_process_1": facts.withholds,
         "hz": facts.hz(),
         "cpus_possible": facts.cpus_possible,
         "open_files": limit(facts.open_files),

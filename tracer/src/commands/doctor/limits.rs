@@ -1,12 +1,12 @@
 //! What no hook of this program can see, on any host or on this one.
 
-use tracer_capture::kernel::facts::ProgramVerdict;
+use tracer_capture::kernel::facts::{Facts, ProgramVerdict};
 use tracer_capture::kernel::plan::{Kind, Purpose};
 
 use super::Examination;
 
 /// Something that is not seen, and the word of the output that it concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limit {
     pub about: &'static str,
     pub text: &'static str,
@@ -14,8 +14,8 @@ pub struct Limit {
     lifted_by: Option<&'static str>,
     /// The hook that brings it along: without that it does not arise.
     comes_with: Option<&'static str>,
-    /// Holds only where programs of tracepoints can be preempted.
-    where_preempted: bool,
+    /// Holds only where this fact is so.
+    only_if: Option<fn(&Facts) -> bool>,
 }
 
 const fn limit(about: &'static str, text: &'static str) -> Limit {
@@ -24,7 +24,7 @@ const fn limit(about: &'static str, text: &'static str) -> Limit {
         text,
         lifted_by: None,
         comes_with: None,
-        where_preempted: false,
+        only_if: None,
     }
 }
 
@@ -35,7 +35,7 @@ const LIMITS: &[Limit] = &[
                sock_send_length comes after that check.",
         lifted_by: Some("lsm_refusal"),
         comes_with: None,
-        where_preempted: false,
+        only_if: None,
     },
     limit(
         "send_error",
@@ -55,7 +55,7 @@ const LIMITS: &[Limit] = &[
          of more than 8 parts, of sendfile and of splice.",
         lifted_by: Some("inet_send"),
         comes_with: None,
-        where_preempted: false,
+        only_if: None,
     },
     Limit {
         about: "send",
@@ -63,7 +63,7 @@ const LIMITS: &[Limit] = &[
                compiler built that into sock_sendmsg, those by io_uring, sendfile and the kernel are not.",
         lifted_by: None,
         comes_with: Some("other_send"),
-        where_preempted: false,
+        only_if: None,
     },
     Limit {
         about: "send",
@@ -71,7 +71,7 @@ const LIMITS: &[Limit] = &[
                seen when it fails.",
         lifted_by: None,
         comes_with: Some("inet_page"),
-        where_preempted: false,
+        only_if: None,
     },
     limit(
         "send_error",
@@ -98,7 +98,7 @@ const LIMITS: &[Limit] = &[
                among open files.",
         lifted_by: Some("accept"),
         comes_with: None,
-        where_preempted: false,
+        only_if: None,
     },
     limit(
         "owner",
@@ -117,7 +117,15 @@ const LIMITS: &[Limit] = &[
                are seen by a program that cannot be; the other event kinds can be missed so.",
         lifted_by: None,
         comes_with: None,
-        where_preempted: true,
+        only_if: Some(can_be_preempted),
+    },
+    Limit {
+        about: "totals",
+        text: "This host runs no BPF program while a task of process 1 is at hand. What a timer or a softirq does in \
+               such a moment is not seen, whoever it is about, and nothing counts it.",
+        lifted_by: None,
+        comes_with: None,
+        only_if: Some(withholds),
     },
 ];
 
@@ -126,15 +134,20 @@ pub fn limits(examination: &Examination) -> Vec<Limit> {
     LIMITS
         .iter()
         .filter(|limit| !limit.lifted_by.is_some_and(|by| runs(examination, by)))
-        .filter(|limit| !limit.where_preempted || can_be_preempted(examination))
+        .filter(|limit| limit.only_if.is_none_or(|is_so| is_so(examination.facts)))
         .filter(|limit| limit.comes_with.is_none_or(|by| runs(examination, by)))
         .copied()
         .collect()
 }
 
-fn can_be_preempted(examination: &Examination) -> bool {
-    let btf = &examination.facts.btf;
+/// Programs of tracepoints can be preempted.
+fn can_be_preempted(facts: &Facts) -> bool {
+    let btf = &facts.btf;
     btf.as_ref().is_ok_and(|btf| btf.preemptible_tracepoints)
+}
+
+fn withholds(facts: &Facts) -> bool {
+    facts.withholds == Some(true)
 }
 
 /// Whether a hook was really loaded; a name stands for all its forms.

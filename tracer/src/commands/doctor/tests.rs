@@ -90,6 +90,24 @@ fn a_perfect_host_sees_everything_and_still_names_its_limits() {
 }
 
 #[test]
+fn a_host_that_withholds_events_is_named_and_no_other() {
+    let words = "runs no BPF program while a task of process 1 is at hand";
+    for (withholds, named) in [(Some(true), true), (Some(false), false), (None, false)] {
+        let facts = Facts {
+            withholds,
+            ..host()
+        };
+        let (text, json) = reports(&facts, &[]);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(text.contains(words), named, "{text}");
+        assert_eq!(
+            json["host"]["withholds_events_of_process_1"],
+            serde_json::json!(withholds)
+        );
+    }
+}
+
+#[test]
 fn a_user_without_root_is_told_the_command_to_run() {
     let facts = Facts {
         euid: 1000,

@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::mount::{MsFlags, mount, umount};
 
 /// What our programs are attached to, or fires beside it.
 pub const TRACEPOINTS: [&str; 6] = [
@@ -54,20 +55,20 @@ impl TraceInstance {
         Self::filtered(tracepoints, Some(&conditions.join(" || ")))
     }
 
-    fn filtered(tracepoints: &[&str], filter: Option<&str>) -> Option<Self> {
+    /// The same, where this is true of the event (`sport == 443`, see events.rst of the kernel).
+    pub fn filtered(tracepoints: &[&str], filter: Option<&str>) -> Option<Self> {
         let usual = PathBuf::from("/sys/kernel/tracing");
         let (root, mounted) = if usual.join("instances").exists() {
             (usual, None)
         } else {
             let dir = tempfile::tempdir().ok()?;
-            run(Command::new("mount")
-                .args(["-t", "tracefs", "tracefs"])
-                .arg(dir.path()))?;
+            let (name, none) = (Some("tracefs"), None::<&str>);
+            mount(name, dir.path(), name, MsFlags::empty(), none).ok()?;
             (dir.path().to_owned(), Some(dir))
         };
         let pid = std::process::id();
         let number = INSTANCES.fetch_add(1, Ordering::Relaxed);
-        let instance = root.join(format!("instances/sendtrace-test-{pid}-{number}"));
+        let instance = root.join(format!("instances/sendtrace-{pid}-{number}"));
         let made = fs::create_dir(&instance).is_ok();
         let trace_instance = Self { instance, mounted };
         if !made {
@@ -124,14 +125,9 @@ impl Drop for TraceInstance {
         let _ = fs::write(self.instance.join("events/enable"), "0");
         let _ = fs::remove_dir(&self.instance);
         if let Some(dir) = &self.mounted {
-            let _ = run(Command::new("umount").arg(dir.path()));
+            let _ = umount(dir.path());
         }
     }
-}
-
-fn run(command: &mut Command) -> Option<()> {
-    let status = command.stdin(Stdio::null()).status().ok()?;
-    status.success().then_some(())
 }
 
 #[cfg(test)]
