@@ -14,9 +14,10 @@ use crate::{
 
 const NETDEV_TX_BUSY: i32 = 0x10;
 const ETIMEDOUT: i32 = 110;
-/// A driver's refusal is reported within microseconds of its free, on a slow machine within milliseconds; an older
-/// one was of another packet. (A packet at the same address that is freed in between makes it forgotten.)
-const JUST_BEFORE_NS: u64 = 10_000_000;
+/// A driver's refusal is reported within microseconds of its free, but the clock goes on while a virtual processor
+/// stands still: for longer than 10 ms where its host is crowded. An older one was of another packet. (A packet at
+/// the same address that is freed in between makes it forgotten.)
+const JUST_BEFORE_NS: u64 = 1_000_000_000;
 
 /// `void net_dev_xmit(struct sk_buff *skb, int rc, struct net_device *dev, unsigned int skb_len)`
 #[btf_tracepoint(function = "net_dev_xmit")]

@@ -1,7 +1,7 @@
 //! The loaded BPF programs: reads their maps back, walks open files, and lets go.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, bail};
@@ -233,13 +233,47 @@ fn iterator(ebpf: &mut Ebpf) -> Result<File> {
     Ok(program.take_link(id)?.into_file()?)
 }
 
-fn walk(mut file: File) -> Result<Vec<Holder>> {
+/// A read that has passed 10⁶ files and no socket ends with EAGAIN (`bpf_seq_read`); the next one goes on from there.
+fn read_all(mut walk: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)
-        .context("cannot walk the open files of all tasks")?;
+    loop {
+        match walk.read_to_end(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            end => return end.map(|_| bytes),
+        }
+    }
+}
+
+fn walk(file: File) -> Result<Vec<Holder>> {
+    let bytes = read_all(file).context("cannot walk the open files of all tasks")?;
     let chunks = bytes.chunks_exact(size_of::<Holder>());
     if !chunks.remainder().is_empty() {
         bail!("the walk over open files ended inside an entry");
     }
     Ok(chunks.filter_map(from_bytes).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each answer is one read(2).
+    struct Iterator(Vec<io::Result<&'static [u8]>>);
+
+    impl Read for Iterator {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.pop().unwrap_or(Ok(b""))?;
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+
+    #[test]
+    fn a_walk_goes_on_behind_a_million_files_that_are_no_sockets() {
+        let passed = || Err(io::ErrorKind::WouldBlock.into());
+        let reads = vec![Ok(&b"b"[..]), passed(), passed(), Ok(&b"a"[..]), passed()];
+        assert_eq!(read_all(Iterator(reads)).unwrap(), b"ab");
+        let refused = vec![Err(io::ErrorKind::PermissionDenied.into())];
+        assert!(read_all(Iterator(refused)).is_err());
+    }
 }
