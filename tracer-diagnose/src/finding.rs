@@ -41,8 +41,10 @@ impl Evidence {
 /// Whose trouble it is, and towards whom.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
-    /// Index of the host.
+    /// Index of the host with most trouble.
     pub host: usize,
+    /// Indices of all hosts that are concerned.
+    pub hosts: Vec<usize>,
     /// Of the conversation with most trouble.
     pub owner: Option<Owner>,
     /// The same flow, where it is one socket; else what its sockets have in common.
@@ -69,7 +71,9 @@ pub struct Finding {
     pub subject: Subject,
     /// Trouble that it explains, in events.
     pub explains: u64,
-    /// Part of all trouble, 0 to 1.
+    /// Harm that it accounts for: see [`super::Socket::harm`].
+    pub harm: f64,
+    /// Part of all harm, 0 to 1.
     pub share: f64,
     /// The first time that it shows, nanoseconds of the wall clock.
     pub first_ns: i64,
@@ -77,5 +81,7 @@ pub struct Finding {
     pub last_ns: i64,
     pub evidence: Vec<Evidence>,
     pub against: Vec<String>,
+    /// What else it might have been, and is not.
+    pub excluded: Vec<String>,
     pub not_observed: Vec<String>,
 }

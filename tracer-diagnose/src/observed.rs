@@ -18,6 +18,8 @@ pub struct Observed {
     pub counted: Vec<(usize, Counted)>,
     /// Packets that were dropped and belong to no socket that is known, by reason.
     pub stray_drops: BTreeMap<String, Sum>,
+    /// What a device did not take of packets that belong to no socket that is known, by host, interface and name.
+    pub stray_refusals: BTreeMap<(usize, String, String), Sum>,
     /// Of the first and last thing that was seen, nanoseconds of the wall clock; `None` when nothing was.
     pub span: Option<(i64, i64)>,
     pub coverage: Coverage,

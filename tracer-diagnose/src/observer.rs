@@ -9,7 +9,9 @@ use super::tables::HourCounts;
 use super::{
     Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
 };
-use tracer_model::event::{Cause, Counted, Detail, Endpoint, Event, Flow, Totals, proto_from_name};
+use tracer_model::event::{
+    Cause, Counted, Detail, Direction, Endpoint, Event, Flow, Totals, Trigger, proto_from_name,
+};
 use tracer_model::samples::{Change, Found, Sample, SocketSample};
 
 /// Sockets that are kept apart; what comes beyond is counted.
@@ -27,6 +29,8 @@ const NOTES: usize = 50_000;
 pub struct Observer {
     observed: Observed,
     by_cookie: HashMap<(usize, u64), Vec<usize>>,
+    /// By host, protocol, network namespace, local port and remote end: a packet does not name its socket, and a socket
+    /// that is bound to no address does not know its packets' source.
     by_ends: HashMap<(usize, String, Option<u32>, Endpoint, Endpoint), usize>,
     events: usize,
     hours: Hours,
@@ -50,14 +54,30 @@ impl Observer {
         }
         self.hour(host, wall_ns, event);
         let Some(flow) = &event.flow else {
-            if let Detail::Drop(drop) = &event.detail {
-                let reason = drop.reason.clone().unwrap_or_default();
-                let sum = self.observed.stray_drops.entry(reason).or_default();
-                sum.add(wall_ns, event.boot_ns, event.count);
-            }
+            let sum = match &event.detail {
+                Detail::Drop(drop) => {
+                    let reason = drop.reason.clone().unwrap_or_default();
+                    self.observed.stray_drops.entry(reason).or_default()
+                }
+                Detail::Device(device) => {
+                    let interface = device
+                        .interface
+                        .as_ref()
+                        .map(|name| name.lossy().into_owned());
+                    let key = (
+                        host,
+                        interface.unwrap_or_default(),
+                        device.name().into_owned(),
+                    );
+                    self.observed.stray_refusals.entry(key).or_default()
+                }
+                _ => return,
+            };
+            sum.add(wall_ns, event.boot_ns, event.count);
             return;
         };
-        let Some(index) = self.socket(host, flow) else {
+        let by_interface = interface_of(flow, &event.detail);
+        let Some(index) = self.socket(host, by_interface.as_ref().unwrap_or(flow)) else {
             self.observed.coverage.sockets_left_out += 1;
             return;
         };
@@ -123,7 +143,10 @@ impl Observer {
         let mut counts = HourCounts::default();
         match &event.detail {
             Detail::SendError(_) => counts.errors = event.count,
-            Detail::Retransmit(r) if matches!(r.cause, Cause::Rto | Cause::Syn | Cause::SynAck) => {
+            Detail::Retransmit(r)
+                if r.trigger == Trigger::Timer
+                    && matches!(r.cause, Cause::Rto | Cause::Syn | Cause::SynAck) =>
+            {
                 counts.timeouts = event.count;
             }
             Detail::Connection(c) if c.errno.is_some_and(|errno| errno != 0) => {
@@ -154,7 +177,7 @@ impl Observer {
                 host,
                 flow.proto.to_string(),
                 flow.netns,
-                local.clone(),
+                without_address(local),
                 remote.clone(),
             )),
             _ => None,
@@ -180,6 +203,18 @@ impl Observer {
                 if let Some(ends) = ends {
                     self.by_ends.insert(ends, found);
                 }
+                return Some(found);
+            }
+            // Its first packet was dropped within the call that first tells of the socket.
+            let packets = ends
+                .as_ref()
+                .and_then(|ends| self.by_ends.get(ends).copied());
+            if let Some(found) = packets.filter(|found| sockets[*found].cookie.is_none()) {
+                self.observed.sockets[found].cookie = Some(cookie);
+                self.by_cookie
+                    .entry((host, cookie))
+                    .or_default()
+                    .push(found);
                 return Some(found);
             }
         } else if let Some(found) = ends.as_ref().and_then(|ends| self.by_ends.get(ends)) {
@@ -222,6 +257,31 @@ impl Observer {
         self.observed.sockets.iter().rposition(|socket| {
             socket.host == host && socket.local == flow.local && socket.remote == flow.remote
         })
+    }
+}
+
+/// The flow of a frame that a packet socket sent: it goes to the interface, and names no other end.
+fn interface_of(flow: &Flow, detail: &Detail) -> Option<Flow> {
+    let Detail::Drop(drop) = detail else {
+        return None;
+    };
+    let sent =
+        flow.proto == "packet" && flow.remote.is_none() && drop.direction == Some(Direction::Sent);
+    let remote = Endpoint::Interface {
+        index: drop.ifindex?,
+        name: drop.interface.clone(),
+    };
+    sent.then(|| Flow {
+        remote: Some(remote),
+        ..flow.clone()
+    })
+}
+
+/// The port alone, of an address that has one.
+fn without_address(local: &Endpoint) -> Endpoint {
+    match local {
+        Endpoint::Inet(local) => Endpoint::Inet(([0, 0, 0, 0], local.port()).into()),
+        other => other.clone(),
     }
 }
 

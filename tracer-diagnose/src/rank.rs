@@ -1,44 +1,77 @@
-//! From cases to findings: what is explained twice is said once, and the most of the trouble comes first.
+//! From cases to findings: what is explained twice is said once, and the most harm comes first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::account::{self, Entry, Fate, LeftOut};
 use super::rule::{Confidence, Match, Rule};
 use super::rules::{ALL, UNKNOWN};
-use super::{Finding, Observed, Peer, Subject};
+use super::{Finding, Observed, Peer, Subject, exclusions};
 use tracer_model::event::{Endpoint, Flow};
 
-/// From this many programs on, the same finding is reported once for all of them.
+/// From this many addresses or programs on, the same cause is one finding for all of them.
 const CROWD: usize = 4;
 
-/// Judges with every rule; the finding that explains most of the trouble comes first.
-pub fn findings(observed: &Observed) -> Vec<Finding> {
-    let mut matches: Vec<(&'static Rule, Match)> = Vec::new();
+/// What a recording comes to.
+pub struct Judgement {
+    /// The one with most harm first.
+    pub findings: Vec<Finding>,
+    /// What is no trouble, on purpose.
+    pub left_out: Vec<LeftOut>,
+    /// Every sign of trouble, with what became of it.
+    pub entries: Vec<Entry>,
+}
+
+/// Judges with every rule, and accounts for every sign of trouble.
+pub fn judge(observed: &Observed) -> Judgement {
+    let mut cases: Vec<(&'static Rule, Match)> = Vec::new();
     for rule in ALL {
-        matches.extend(
-            (rule.judge)(observed)
-                .into_iter()
-                .map(|matched| (*rule, matched)),
-        );
+        let matches = (rule.judge)(observed).into_iter();
+        cases.extend(matches.map(|matched| (*rule, matched)));
     }
-    step_back(observed, &mut matches);
-    let explained: BTreeSet<usize> = matches
+    let refuted = exclusions::weigh(observed, &mut cases);
+    step_back(observed, &mut cases);
+    for (rule, matched) in &mut cases {
+        matched.confidence = exclusions::earned(rule, matched, observed);
+    }
+    let mut entries = account::entries(observed, &cases);
+    let unknown = super::rules::unknown::rest(observed, &mut entries, &refuted, cases.len());
+    cases.extend(unknown.into_iter().map(|matched| (&UNKNOWN, matched)));
+    give_harm(&mut cases, &entries);
+    let mut findings = merge(observed, cases);
+    let all: f64 = entries
         .iter()
-        .flat_map(|(_, matched)| matched.sockets.iter().copied())
-        .collect();
-    let rest = super::rules::unknown::rest(observed, &explained);
-    matches.extend(rest.into_iter().map(|matched| (&UNKNOWN, matched)));
-    let mut findings = merge(observed, matches);
-    let all: u64 = observed.sockets.iter().map(super::Socket::trouble).sum();
+        .filter(|entry| matches!(entry.fate, Fate::Explained(_)))
+        .map(|entry| entry.harm)
+        .sum();
     for finding in &mut findings {
-        finding.share = finding.explains as f64 / all.max(finding.explains).max(1) as f64;
+        finding.share = if all > 0.0 { finding.harm / all } else { 0.0 };
     }
     findings.sort_by(|a, b| {
-        (b.explains, b.confidence)
-            .cmp(&(a.explains, a.confidence))
+        // A guess never stands above what is known.
+        let low = |finding: &Finding| finding.confidence == Confidence::Low;
+        low(a)
+            .cmp(&low(b))
+            .then_with(|| b.harm.total_cmp(&a.harm))
+            .then_with(|| (b.confidence, b.explains).cmp(&(a.confidence, a.explains)))
             .then_with(|| a.first_ns.cmp(&b.first_ns))
             .then_with(|| a.id.cmp(&b.id))
     });
-    findings
+    Judgement {
+        findings,
+        left_out: account::left_out(&entries),
+        entries,
+    }
+}
+
+/// What several cases explain is an equal part of each.
+fn give_harm(cases: &mut [(&'static Rule, Match)], entries: &[Entry]) {
+    for entry in entries {
+        if let Fate::Explained(by) = &entry.fate {
+            for case in by {
+                cases[*case].1.harm += entry.harm / by.len() as f64;
+            }
+        }
+    }
 }
 
 /// Where a rule says more about a socket than another, the other one leaves it.
@@ -63,10 +96,8 @@ fn step_back(observed: &Observed, matches: &mut Vec<(&'static Rule, Match)>) {
         let before = matched.sockets.len();
         matched.sockets.retain(|socket| !taken.contains(socket));
         if matched.sockets.len() < before {
-            let left = matched
-                .sockets
-                .iter()
-                .map(|index| &observed.sockets[*index]);
+            let left = matched.sockets.iter();
+            let left = left.map(|index| &observed.sockets[*index]);
             matched.explains = left.map(super::Socket::trouble).sum();
             matched.conversations.retain(|conversation| {
                 let sockets = &observed.conversations[*conversation].sockets;
@@ -79,73 +110,101 @@ fn step_back(observed: &Observed, matches: &mut Vec<(&'static Rule, Match)>) {
     });
 }
 
-/// Cases of one cause, program and destination are one finding.
-fn merge(observed: &Observed, matches: Vec<(&'static Rule, Match)>) -> Vec<Finding> {
-    let mut by_id: BTreeMap<String, (&'static Rule, Match)> = BTreeMap::new();
-    for (rule, matched) in crowds(observed, matches) {
-        let id = id(observed, rule, &matched);
-        match by_id.get_mut(&id) {
-            None => _ = by_id.insert(id, (rule, matched)),
-            Some((_, known)) => known.join(matched),
+/// Cases of one cause and program towards one address are one finding, whatever the ports, processes and hosts; from
+/// a number of addresses or of programs on, all of them are.
+fn merge(observed: &Observed, cases: Vec<(&'static Rule, Match)>) -> Vec<Finding> {
+    let program = |matched: &Match| {
+        let conversation = worst(observed, matched)?;
+        conversation
+            .owner
+            .comm
+            .as_ref()
+            .map(|comm| comm.lossy().into_owned())
+    };
+    let place = |matched: &Match| {
+        let peer = &worst(observed, matched)?.peer;
+        Some(
+            peer.address()
+                .map_or_else(|| peer.to_string(), |address| address.to_string()),
+        )
+    };
+    let key = |(rule, matched): &(&'static Rule, Match)| {
+        (
+            rule.cause,
+            matched.about.clone(),
+            program(matched),
+            place(matched),
+        )
+    };
+    let cases = join(cases, key, 2);
+    let cases = join(
+        cases,
+        |(rule, matched)| (rule.cause, matched.about.clone(), program(matched)),
+        CROWD,
+    );
+    let cases = join(
+        cases,
+        |(rule, matched)| (rule.cause, matched.about.clone(), place(matched)),
+        CROWD,
+    );
+    let finding = |(rule, matched): (&'static Rule, Match)| {
+        let mut not_observed = observed.coverage.missing(rule.needs, rule.needs_samples);
+        for one in &matched.unseen {
+            if !not_observed.contains(one) {
+                not_observed.push(one.clone());
+            }
         }
-    }
-    let finding = |(id, (rule, matched)): (String, (&'static Rule, Match))| {
-        let not_observed = observed.coverage.missing(rule.needs, rule.needs_samples);
         let confidence = if not_observed.is_empty() {
             matched.confidence
         } else {
             matched.confidence.less()
         };
         Finding {
-            id,
+            id: id(observed, rule, &matched),
             rule,
             symptom: matched.symptom.unwrap_or(rule.symptom),
             confidence,
             subject: subject(observed, &matched),
             explains: matched.explains,
+            harm: matched.harm,
             share: 0.0,
             first_ns: matched.first_ns,
             last_ns: matched.last_ns,
             evidence: matched.evidence,
             against: matched.against,
+            excluded: matched.excluded,
             not_observed,
         }
     };
-    by_id.into_iter().map(finding).collect()
+    let mut findings: Vec<Finding> = cases.into_iter().map(finding).collect();
+    // Two that have nothing else to tell them apart.
+    findings.sort_by(|a, b| a.id.cmp(&b.id));
+    findings
 }
 
-/// What hits many programs at one destination is one finding, not one for each.
-fn crowds(
-    observed: &Observed,
-    matches: Vec<(&'static Rule, Match)>,
+/// Joins cases that are alike, where there are so many of them.
+fn join<K: Ord>(
+    cases: Vec<(&'static Rule, Match)>,
+    key: impl Fn(&(&'static Rule, Match)) -> K,
+    least: usize,
 ) -> Vec<(&'static Rule, Match)> {
-    let key = |rule: &Rule, matched: &Match| match matched.conversations.as_slice() {
-        [one] => Some((
-            rule.cause,
-            matched.host,
-            observed.conversations[*one].peer.clone(),
-        )),
-        _ => None,
-    };
-    let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
-    for (rule, matched) in &matches {
-        if let Some(key) = key(rule, matched) {
-            *sizes.entry(key).or_default() += 1;
+    let mut groups: BTreeMap<K, Vec<(&'static Rule, Match)>> = BTreeMap::new();
+    for case in cases {
+        groups.entry(key(&case)).or_default().push(case);
+    }
+    let mut all = Vec::new();
+    for group in groups.into_values() {
+        if group.len() < least {
+            all.extend(group);
+            continue;
+        }
+        let mut group = group.into_iter();
+        if let Some((rule, mut first)) = group.next() {
+            group.for_each(|(_, other)| first.join(other));
+            all.push((rule, first));
         }
     }
-    let mut joined: BTreeMap<_, (&'static Rule, Match)> = BTreeMap::new();
-    let mut rest = Vec::new();
-    for (rule, matched) in matches {
-        match key(rule, &matched).filter(|key| sizes.get(key).is_some_and(|size| *size >= CROWD)) {
-            None => rest.push((rule, matched)),
-            Some(key) => match joined.get_mut(&key) {
-                Some((_, known)) => known.join(matched),
-                None => _ = joined.insert(key, (rule, matched)),
-            },
-        }
-    }
-    rest.extend(joined.into_values());
-    rest
+    all
 }
 
 fn id(observed: &Observed, rule: &Rule, matched: &Match) -> String {
@@ -203,7 +262,7 @@ fn subject(observed: &Observed, matched: &Match) -> Subject {
     let worst = worst(observed, matched);
     let processes: BTreeSet<_> = conversations
         .iter()
-        .map(|one| (one.owner.pid, one.owner.started_boot_ns))
+        .map(|one| (one.host, one.owner.pid, one.owner.started_boot_ns))
         .collect();
     let one_peer = one_peer(observed, matched);
     let address = worst
@@ -240,8 +299,13 @@ fn subject(observed: &Observed, matched: &Match) -> Subject {
             socket: only.and_then(|socket| socket.cookie),
         }
     });
+    let mut hosts: Vec<usize> = conversations.iter().map(|one| one.host).collect();
+    hosts.push(matched.host);
+    hosts.sort_unstable();
+    hosts.dedup();
     Subject {
-        host: matched.host,
+        host: worst.map_or(matched.host, |conversation| conversation.host),
+        hosts,
         owner: worst.map(|conversation| conversation.owner.clone()),
         flow,
         peer: match (one_peer, address) {

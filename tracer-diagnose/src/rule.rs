@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use super::sign::Sign;
 use super::{Evidence, Observed, Sum};
 use tracer_model::event::EventKind;
+
+/// No more events than this are named with a piece of evidence.
+const EXAMPLES: usize = 3;
 
 /// How the failure shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,6 +165,14 @@ pub struct Match {
     pub evidence: Vec<Evidence>,
     /// What speaks against it.
     pub against: Vec<String>,
+    /// What it might have been as well, and is not.
+    pub excluded: Vec<String>,
+    /// What could not be seen of it.
+    pub unseen: Vec<String>,
+    /// Which signs of its sockets it explains.
+    pub claims: fn(&Sign) -> bool,
+    /// Harm of what it explains; see [`super::Socket::harm`].
+    pub harm: f64,
     /// What it is about, where that is no conversation: an interface, a port.
     pub about: Option<String>,
     /// Where it shows itself otherwise than the rule says.
@@ -197,6 +209,10 @@ impl Match {
             last_ns: all().map(|socket| socket.last_ns).max().unwrap_or(0),
             evidence: Vec::new(),
             against: Vec::new(),
+            excluded: Vec::new(),
+            unseen: Vec::new(),
+            claims: |_| true,
+            harm: 0.0,
             about: None,
             symptom: None,
             conversations,
@@ -216,6 +232,10 @@ impl Match {
             last_ns,
             evidence: Vec::new(),
             against: Vec::new(),
+            excluded: Vec::new(),
+            unseen: Vec::new(),
+            claims: |_| true,
+            harm: 0.0,
             about: None,
             symptom: None,
         }
@@ -246,6 +266,13 @@ impl Match {
         self
     }
 
+    /// Explains only these signs of its sockets.
+    #[must_use]
+    pub fn claiming(mut self, claims: fn(&Sign) -> bool) -> Self {
+        self.claims = claims;
+        self
+    }
+
     /// Sets the time to that of its evidence, where events carry it.
     #[must_use]
     pub fn timed(mut self) -> Self {
@@ -261,6 +288,7 @@ impl Match {
     pub fn join(&mut self, other: Self) {
         self.conversations.extend(other.conversations);
         self.sockets.extend(other.sockets);
+        self.harm += other.harm;
         self.confidence = self.confidence.max(other.confidence);
         self.explains = self.explains.saturating_add(other.explains);
         self.first_ns = self.first_ns.min(other.first_ns);
@@ -270,6 +298,8 @@ impl Match {
             match alike {
                 None => self.evidence.push(one),
                 Some(had) => {
+                    let room = EXAMPLES.saturating_sub(had.events.len());
+                    had.events.extend(one.events.into_iter().take(room));
                     had.count = had.count.zip(one.count).map(|(a, b)| a.saturating_add(b));
                     had.when = match (had.when, one.when) {
                         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
@@ -278,10 +308,16 @@ impl Match {
                 }
             }
         }
-        for one in other.against {
-            if !self.against.contains(&one) {
-                self.against.push(one);
-            }
-        }
+        let unite = |known: &mut Vec<String>, new: Vec<String>| {
+            known.extend(
+                new.into_iter()
+                    .filter(|one| !known.contains(one))
+                    .collect::<Vec<_>>(),
+            );
+        };
+        unite(&mut self.against, other.against);
+        unite(&mut self.unseen, other.unseen);
+        // Excluded is what is excluded for all.
+        self.excluded.retain(|one| other.excluded.contains(one));
     }
 }

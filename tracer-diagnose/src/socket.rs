@@ -6,7 +6,7 @@ use tracer_model::linux;
 use super::Sum;
 use tracer_model::event::{
     Attribution, Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Outcome, Owner,
-    PacketDrop, Tcp, TcpState, Waiting,
+    PacketDrop, Tcp, TcpState, Trigger, Waiting,
 };
 use tracer_model::samples::{SocketSample, TcpInfo};
 
@@ -106,6 +106,8 @@ pub struct Socket {
     pub open: bool,
     /// Retransmits that left the host, or whose outcome the kernel does not tell, by their cause.
     pub retransmits: BTreeMap<Cause, Sum>,
+    /// What ACKs after a time-out showed to be lost as well, and was sent again then.
+    pub repaired: Sum,
     /// Retransmits that stayed on the host, by the kernel's word for it.
     pub unsent: BTreeMap<String, Sum>,
     /// The largest `attempt` of a retransmit by timer.
@@ -116,11 +118,15 @@ pub struct Socket {
     pub blocked_us: BTreeMap<u32, u64>,
     pub resets_sent: Sum,
     pub resets_received: Sum,
+    /// The state in which the first RST came in.
+    pub reset_state: Option<TcpState>,
+    /// How long it had waited at its time-outs before they sent something again, microseconds, added up.
+    pub stalled_us: u64,
     /// By reason and direction; where the kernel gave none, the function that dropped it, with parentheses; empty
     /// where that is not known either.
     pub drops: BTreeMap<(String, Option<Direction>), Sum>,
-    /// Where packets were dropped: function names.
-    pub locations: Vec<String>,
+    /// Where packets were dropped: function names, by reason and direction as in `drops`.
+    pub locations: BTreeMap<(String, Option<Direction>), Vec<String>>,
     /// Answers of the device that were not success, by name.
     pub devices: BTreeMap<String, Sum>,
     /// Interfaces that drops and answers of the device were on.
@@ -193,16 +199,31 @@ impl Socket {
         let (boot_ns, count) = (event.boot_ns, event.count);
         let add = |sum: &mut Sum, bytes: Option<u64>, segments: Option<u64>| {
             sum.add(wall_ns, boot_ns, count);
-            sum.bytes = sum.bytes.saturating_add(bytes.unwrap_or(0));
+            if let Some(bytes) = bytes {
+                sum.bytes = sum.bytes.saturating_add(bytes);
+                sum.sized = sum.sized.saturating_add(count);
+            }
             sum.segments = sum.segments.saturating_add(segments.unwrap_or(0));
         };
         match &event.detail {
             Detail::Retransmit(r) => {
                 let sum = match r.outcome {
+                    // An ACK after a time-out, not another time-out (tcp_xmit_retransmit_queue()).
+                    Outcome::Sent if r.cause == Cause::Rto && r.trigger == Trigger::Ack => {
+                        &mut self.repaired
+                    }
                     Outcome::Sent => self.retransmits.entry(r.cause).or_default(),
                     failed => self.unsent.entry(failed.name().into_owned()).or_default(),
                 };
                 add(sum, r.bytes, r.segments);
+                if r.trigger == Trigger::Timer
+                    && r.cause != Cause::Tlp
+                    && r.outcome == Outcome::Sent
+                {
+                    let waited = event.tcp.as_ref().and_then(|tcp| tcp.rto_us);
+                    let waited = waited.unwrap_or(0).saturating_mul(count);
+                    self.stalled_us = self.stalled_us.saturating_add(waited);
+                }
                 self.attempts = self.attempts.max(r.attempt.unwrap_or(0));
                 match r.cause {
                     Cause::Syn => self.role = Role::Client,
@@ -221,8 +242,9 @@ impl Socket {
             }
             Detail::Drop(d) => {
                 let key = (why_dropped(d), d.direction);
+                let places = self.locations.entry(key.clone()).or_default();
+                note(places, d.location.as_deref());
                 add(self.drops.entry(key).or_default(), d.bytes, None);
-                note(&mut self.locations, d.location.as_deref());
                 let interface = d.interface.as_ref().map(|name| name.lossy().into_owned());
                 note(&mut self.interfaces, interface.as_deref());
             }
@@ -234,7 +256,11 @@ impl Socket {
             }
             Detail::Reset(r) => match r.direction {
                 Some(Direction::Sent) => add(&mut self.resets_sent, None, None),
-                Some(Direction::Received) => add(&mut self.resets_received, None, None),
+                Some(Direction::Received) => {
+                    let state = event.tcp.as_ref().and_then(|tcp| tcp.state);
+                    self.reset_state = self.reset_state.or(state);
+                    add(&mut self.resets_received, None, None);
+                }
                 None => {}
             },
             Detail::Connection(c) => self.transition(wall_ns, c),
@@ -331,7 +357,8 @@ impl Socket {
 
     /// Segments sent again, all causes.
     pub fn resent_segments(&self) -> u64 {
-        self.retransmits.values().map(|sum| sum.segments).sum()
+        let sums = self.retransmits.values().chain([&self.repaired]);
+        sums.map(|sum| sum.segments).sum()
     }
 
     /// The last sample in which the socket was found.
@@ -355,10 +382,17 @@ impl Socket {
         self.last_info()?.dsack_dups_segments.map(u64::from)
     }
 
+    /// Segments sent again and segments that arrived, both until the last sample, since the connection began.
+    pub fn sent_until_sample(&self) -> Option<(u64, u64)> {
+        let info = self.last_info()?;
+        let resent = info.total_retrans_segments.map(u64::from);
+        let resent = resent.unwrap_or_else(|| self.resent_segments());
+        Some((resent, u64::from(info.delivered_segments?)))
+    }
+
     /// Part of what was sent that was sent again: 0 to 1.
     pub fn resent_part(&self) -> Option<f64> {
-        let delivered = self.delivered_segments()?;
-        let resent = self.resent_segments();
+        let (resent, delivered) = self.sent_until_sample()?;
         (delivered + resent > 0).then(|| resent as f64 / (delivered + resent) as f64)
     }
 
@@ -391,6 +425,12 @@ impl Socket {
             *direction == Some(Direction::Sent) && wanted(reason)
         });
         Sum::of(of.map(|(_, sum)| sum))
+    }
+
+    /// CLOCK_BOOTTIME of the event at this time of the wall clock, where it was kept.
+    pub fn boot_ns_at(&self, wall_ns: i64) -> Option<u64> {
+        let mut kept = self.events.iter();
+        kept.find_map(|(at, event)| (*at == wall_ns).then_some(event.boot_ns))
     }
 
     /// The errno with which the kernel ended the connection, and when.

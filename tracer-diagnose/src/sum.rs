@@ -9,6 +9,8 @@ pub struct Sum {
     pub count: u64,
     /// Payload, where the events say it.
     pub bytes: u64,
+    /// Of how many events the payload is known.
+    pub sized: u64,
     /// TCP segments, where the events say it.
     pub segments: u64,
     /// Time of the first event, nanoseconds of the wall clock; 0 while there is none.
@@ -42,6 +44,7 @@ impl Sum {
         }
         self.count = self.count.saturating_add(other.count);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.sized = self.sized.saturating_add(other.sized);
         self.segments = self.segments.saturating_add(other.segments);
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);

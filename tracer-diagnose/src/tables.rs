@@ -25,6 +25,8 @@ pub struct Tables {
 /// A conversation that sends again.
 #[derive(Clone, Debug)]
 pub struct Talker {
+    /// Index of the host.
+    pub host: usize,
     pub owner: Owner,
     pub proto: String,
     pub peer: Peer,
@@ -39,6 +41,8 @@ pub struct Talker {
 /// Errors of one errno, owner and destination.
 #[derive(Clone, Debug)]
 pub struct ErrorRow {
+    /// Index of the host.
+    pub host: usize,
     pub errno: u32,
     pub owner: Owner,
     pub proto: String,
@@ -114,6 +118,7 @@ fn talkers(observed: &Observed) -> Vec<Talker> {
             let sockets = || observed.sockets_of(conversation);
             let resent = Sum::of(sockets().flat_map(|socket| socket.retransmits.values()));
             (resent.count > 0).then(|| Talker {
+                host: conversation.host,
                 owner: conversation.owner.clone(),
                 proto: conversation.proto.clone(),
                 peer: conversation.peer.clone(),
@@ -140,6 +145,7 @@ fn errors(observed: &Observed) -> Vec<ErrorRow> {
             }
         }
         all.extend(sums.into_iter().map(|(errno, sum)| ErrorRow {
+            host: conversation.host,
             errno,
             owner: conversation.owner.clone(),
             proto: conversation.proto.clone(),
@@ -177,7 +183,8 @@ fn drops(observed: &Observed) -> Vec<DropRow> {
                 row.locations = vec![function.to_owned()];
                 continue;
             }
-            for location in &socket.locations {
+            let places = socket.locations.get(&(reason.clone(), *direction));
+            for location in places.into_iter().flatten() {
                 if row.locations.len() < 4 && !row.locations.contains(location) {
                     row.locations.push(location.clone());
                 }

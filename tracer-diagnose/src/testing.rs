@@ -7,6 +7,7 @@ use tracer_model::event::{
     TcpState, Totals,
 };
 use tracer_model::linux;
+use tracer_model::samples::{Counts, Sample};
 
 use crate::{HostFacts, Observer, Report};
 
@@ -34,9 +35,16 @@ pub fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) ->
     for event in events {
         observer.event(host, WALL_NS + event.boot_ns as i64, event);
     }
+    let sample = Sample {
+        boot_ns: seconds * SECOND,
+        interval_ns: seconds * SECOND,
+        counters: Some(Counts::new()),
+        ..Sample::default()
+    };
+    observer.sample(host, WALL_NS + (seconds * SECOND) as i64, &sample);
     observer.covered(WALL_NS, WALL_NS + (seconds * SECOND) as i64);
     let (observed, hours) = observer.finish(Totals::default());
-    Report::new(observed, hours)
+    Report::new(observed, hours, false)
 }
 
 /// A process that connected.

@@ -41,11 +41,15 @@ pub const EINTR: i32 = 4;
 pub const EIO: i32 = 5;
 pub const EAGAIN: i32 = 11;
 pub const ENOMEM: i32 = 12;
+pub const EACCES: i32 = 13;
 pub const EBUSY: i32 = 16;
+pub const EINVAL: i32 = 22;
 pub const EPIPE: i32 = 32;
 pub const ECOMM: i32 = 70;
 pub const EMSGSIZE: i32 = 90;
 pub const EOPNOTSUPP: i32 = 95;
+pub const EADDRNOTAVAIL: i32 = 99;
+pub const ENETDOWN: i32 = 100;
 pub const ENETUNREACH: i32 = 101;
 pub const ECONNRESET: i32 = 104;
 pub const ENOBUFS: i32 = 105;
@@ -53,6 +57,10 @@ pub const ETIMEDOUT: i32 = 110;
 pub const ECONNREFUSED: i32 = 111;
 pub const EHOSTDOWN: i32 = 112;
 pub const EHOSTUNREACH: i32 = 113;
+pub const EALREADY: i32 = 114;
+pub const EINPROGRESS: i32 = 115;
+/// What a call returns that a signal interrupted: the kernel makes EINTR of it, or calls again (include/linux/errno.h).
+pub const ERESTARTSYS: i32 = 512;
 
 #[cfg(all(test, target_os = "linux"))]
 #[test]

@@ -43,6 +43,9 @@ pub struct Context {
     pub follow: bool,
 }
 
+/// Whoever asks for 11:30 means a trace that begins at 11:30:22 as well.
+const SHORTLY: SignedDuration = SignedDuration::from_hours(1);
+
 const EXPECTED: &str = "expected a time, for example 03:14, 03:14:15.5, 2026-11-22, 2026-11-22T03:14, \
                         2026-11-22T03:14:15+09:00, -3h, \"10m ago\", +5m, now or @1763780055";
 
@@ -113,6 +116,7 @@ pub fn range(
         .map(|since| {
             since
                 .resolve(context)
+                .or_else(|why| before_start(since, context).ok_or(why))
                 .map_err(|why| format!("--since: {why}"))
         })
         .transpose()?;
@@ -150,6 +154,17 @@ fn shown(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone())
         .strftime("%Y-%m-%dT%H:%M:%S%:z")
         .to_string()
+}
+
+/// A time of day shortly before the trace begins, on the day on which it begins: all of it is wanted.
+fn before_start(since: When, context: &Context) -> Option<Timestamp> {
+    let When::TimeOfDay(time) = since else {
+        return None;
+    };
+    let day = context.first.to_zoned(context.zone.clone()).date();
+    let at = context.zone.to_timestamp(day.to_datetime(time)).ok()?;
+    let early = context.first.duration_since(at);
+    (early >= SignedDuration::ZERO && early <= SHORTLY).then_some(at)
 }
 
 /// The first such time of day from `earliest` to the end of the trace; a followed trace has no end.

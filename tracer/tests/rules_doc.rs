@@ -16,6 +16,15 @@ test `rules_doc` from the table in `tracer-diagnose/src/rules/`; how well the ru
 A rule judges what was recorded as a whole, and knows nothing of the other rules. Where one says more about a socket \
 than another, the other steps back (\"instead of\"). What is missing for a judgement (an event kind that was not recorded, \
 lost events, no samples) is said in the finding and lowers its confidence by one step.
+
+Before a verdict on the network or the peer stands, this host itself must be excluded, the same way for every rule: loopback, \
+packets that this host dropped when they had arrived, drops without a socket, accept queues, a full table of connections, \
+addresses that were removed, links that were down, memory. What is refuted so is taken away; each finding lists what was \
+excluded. A finding on them that rests on one socket is never sure. An interface is to blame only where the packets of \
+these sockets leave or come by it, in the same network namespace.
+
+Every sign of trouble is accounted for once: a finding explains it, it is left out on purpose (the report lists what, and \
+how often), or it is unknown, which is a finding too. \"Nothing wrong\" is said when nothing remains.
 ";
 
 #[test]

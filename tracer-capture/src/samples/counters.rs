@@ -108,6 +108,31 @@ fn kind(name: &str) -> Kind {
     }
 }
 
+/// A file of `/proc/net/stat`: a line of names, then a line for each CPU, in hexadecimal. `nf_conntrack.drop`. They are
+/// added up; `entries` is no counter, and the same on each line.
+pub fn stat(table: &str, text: &str, counters: &mut Counts) {
+    let mut lines = text.lines();
+    let names: Vec<_> = lines
+        .next()
+        .unwrap_or("")
+        .split_ascii_whitespace()
+        .collect();
+    for line in lines {
+        for (name, word) in names.iter().zip(line.split_ascii_whitespace()) {
+            if let (true, Ok(value)) = (*name != "entries", u64::from_str_radix(word, 16)) {
+                *counters.entry(format!("{table}.{name}")).or_default() += value;
+            }
+        }
+    }
+}
+
+/// A file with one number.
+pub fn value(name: &str, text: &str, gauges: &mut Counts) {
+    if let Ok(value) = text.trim().parse() {
+        gauges.insert(name.to_owned(), value);
+    }
+}
+
 /// `/proc/net/snmp6`: a name and a value per line.
 pub fn snmp6(text: &str, counters: &mut Counts) {
     for line in text.lines() {
@@ -142,6 +167,18 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value));
         owned.collect()
+    }
+
+    #[test]
+    fn counters_of_all_cpus_are_added_up_and_entries_are_none() {
+        let text = "entries  drop insert_failed\n00000002  0000000a 00000000\n00000002  00000010 00000001\n";
+        let mut counters = Counts::new();
+        stat("nf_conntrack", text, &mut counters);
+        let expected = [("nf_conntrack.drop", 26), ("nf_conntrack.insert_failed", 1)];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(counters, Counts::from(expected));
+        value("nf_conntrack_max", "262144\n", &mut counters);
+        assert_eq!(counters["nf_conntrack_max"], 262_144);
     }
 
     #[test]

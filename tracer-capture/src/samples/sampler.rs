@@ -38,12 +38,14 @@ struct Before {
 
 /// The thread's, not the process's: its network namespace may be another.
 const NET: &str = "proc/thread-self/net";
+/// Settings of netfilter, of the network namespace of the thread that opens them.
+const NETFILTER: &str = "proc/sys/net/netfilter";
 
 impl Sampler {
     /// Opens everything, while privileges are still there. `root` is `/`, except in tests: only files are
     /// looked for below it.
     pub fn open(root: &Path) -> Self {
-        let files: [(&'static str, Parse); 5] = [
+        let files: [(&'static str, Parse); 10] = [
             ("snmp", counters::snmp),
             ("netstat", counters::snmp),
             ("snmp6", |text, counters, _| counters::snmp6(text, counters)),
@@ -53,15 +55,39 @@ impl Sampler {
             ("sockstat6", |text, _, gauges| {
                 counters::sockstat(text, gauges)
             }),
+            ("stat/nf_conntrack", |text, counters, _| {
+                counters::stat("nf_conntrack", text, counters);
+            }),
+            ("stat/arp_cache", |text, counters, _| {
+                counters::stat("arp_cache", text, counters);
+            }),
+            ("stat/ndisc_cache", |text, counters, _| {
+                counters::stat("ndisc_cache", text, counters);
+            }),
+            ("nf_conntrack_count", |text, _, gauges| {
+                counters::value("nf_conntrack_count", text, gauges);
+            }),
+            ("nf_conntrack_max", |text, _, gauges| {
+                counters::value("nf_conntrack_max", text, gauges);
+            }),
         ];
-        let open = |name: &str| Source::open(root, &format!("{NET}/{name}"));
+        let open = |name: &str| {
+            let folder = match name {
+                "nf_conntrack_count" | "nf_conntrack_max" => NETFILTER,
+                _ => NET,
+            };
+            Source::open(root, &format!("{folder}/{name}"))
+        };
         Self {
             netns: super::netns(root),
             files: files
                 .map(|(name, parse)| (name, parse, open(name)))
                 .into_iter()
-                // A kernel without IPv6 has no such files, and that is no failure.
-                .filter(|(name, _, source)| !(name.ends_with('6') && is_absent(source)))
+                // A kernel without IPv6 or connection tracking has no such files, and that is no failure.
+                .filter(|(name, _, source)| {
+                    let may_lack = name.ends_with('6') || name.contains('_');
+                    !(may_lack && is_absent(source))
+                })
                 .collect(),
             softnet: open("softnet_stat"),
             routes: Netlink::open(libc::NETLINK_ROUTE),

@@ -18,6 +18,7 @@ mod words;
 pub use clock::Offset;
 pub use fields::Fields;
 pub use matching::{Found, Matched};
+pub(crate) use parse::error;
 pub use parse::{Entry, LONGEST, Named};
 pub use socket_index::{Fact, FactKind, SocketFacts, SocketIndex};
 pub use time::LogTime;

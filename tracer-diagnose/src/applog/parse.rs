@@ -14,6 +14,8 @@ use tracer_model::errno;
 pub const LONGEST: usize = 64 * 1024;
 /// Fields of a line that are read.
 const PAIRS: usize = 256;
+/// The key under which words without a value are kept: no field can have this name.
+const FREE_TEXT: &str = "";
 /// Characters of an id that are kept.
 const ID: usize = 128;
 
@@ -84,7 +86,10 @@ pub fn line(
             named(&peer, port)
         }),
         local: text(Meaning::Local).map(|local| named(&local, None)),
-        errno: errors.filter_map(plain).find_map(|text| error(&text)),
+        errno: errors
+            .filter_map(plain)
+            .find_map(|text| error(&text))
+            .or_else(|| messages(&map).find_map(|text| error(&text))),
         retry: text(Meaning::Retry).and_then(|text| {
             let (retry, most) = text.split_once('/').unwrap_or((&text, ""));
             let most = most
@@ -99,6 +104,13 @@ pub fn line(
     }))
 }
 
+/// The words of a line for people. A number alone is no errno there.
+fn messages(map: &Map<String, Value>) -> impl Iterator<Item = String> {
+    let texts = ["msg", "message", "exception", "reason", FREE_TEXT].into_iter();
+    let texts = texts.filter_map(|key| plain(map.get(key)?));
+    texts.filter(|text| text.parse::<i64>().is_err())
+}
+
 /// Texts and numbers alike as text.
 fn plain(value: &Value) -> Option<String> {
     match value {
@@ -108,9 +120,11 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// `key=value key="value with \"quotes\"" word`; words without a value are passed over.
+/// `key=value key="value with \"quotes\"" word`; words without a value are the free text of the line. A line that has
+/// nothing but free text may begin with its time, of one word or two.
 fn logfmt(text: &str) -> Result<Map<String, Value>, &'static str> {
     let mut map = Map::new();
+    let mut words: Vec<&str> = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() && map.len() < PAIRS {
         let end = rest
@@ -118,6 +132,9 @@ fn logfmt(text: &str) -> Result<Map<String, Value>, &'static str> {
             .unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
         let Some(after) = after.strip_prefix('=') else {
+            if words.len() < PAIRS {
+                words.push(key);
+            }
             rest = after.trim_start();
             continue;
         };
@@ -133,8 +150,21 @@ fn logfmt(text: &str) -> Result<Map<String, Value>, &'static str> {
         }
         rest = after.trim_start();
     }
-    if map.is_empty() {
-        return Err("is neither JSON nor key=value");
+    let time = [2, 1].into_iter().find_map(|count| {
+        let begin = words.get(..count)?.join("T").replace(',', ".");
+        let is_date = begin.contains('-');
+        is_date.then(|| time::parse(&Value::String(begin.clone()), &TimeZone::UTC))??;
+        Some(begin)
+    });
+    match time {
+        Some(time) if !map.contains_key("time") && !map.contains_key("ts") => {
+            map.insert("time".to_owned(), Value::String(time));
+        }
+        None if map.is_empty() => return Err("is neither JSON nor key=value"),
+        _ => {}
+    }
+    if !words.is_empty() {
+        map.insert(FREE_TEXT.to_owned(), Value::String(words.join(" ")));
     }
     Ok(map)
 }
@@ -181,7 +211,7 @@ fn named(text: &str, port: Option<u16>) -> Named {
 }
 
 /// The errno that a text speaks of: a number, a name, `errno 70`, `os error 70`, or the words of strerror(3).
-fn error(text: &str) -> Option<u32> {
+pub fn error(text: &str) -> Option<u32> {
     if let Ok(number) = text.trim_start_matches('-').parse::<u32>() {
         return (1..=4095).contains(&number).then_some(number);
     }
@@ -264,6 +294,21 @@ mod tests {
         for (text, errno) in cases {
             assert_eq!(error(text), errno, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_message_of_a_line_speaks_of_its_failure_when_no_field_does() {
+        for line in [
+            r#"{"ts":1,"msg":"send failed: [Errno 70] Communication error on send"}"#,
+            r#"ts=1 level=error message="[Errno 70] Communication error on send""#,
+            "ts=1 ERROR send failed: [Errno 70] Communication error on send",
+            "2026-11-22T03:14:15Z ERROR batch: [Errno 70] Communication error on send",
+            "2026-11-22 03:14:15,123 ERROR batch: [Errno 70] Communication error on send",
+        ] {
+            assert_eq!(good(line).errno, Some(70), "{line}");
+        }
+        assert_eq!(good(r#"{"ts":1,"msg":"110"}"#).errno, None);
+        assert_eq!(good("ts=1 sent 110 bytes").errno, None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use values::{Cells, Values};
 pub use verdict::Overall;
 
 use crate::rule::Confidence;
-use crate::{Finding, Observed, findings};
+use crate::{Finding, Observed, judge};
 
 /// How something became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +71,7 @@ impl Side {
         collector.finish();
         Self {
             name,
-            findings: findings(&observed),
+            findings: judge(&observed).findings,
             observed,
             collector,
             recorded_filters,

@@ -27,11 +27,12 @@ pub enum Kind {
     CountedKind,
     Counter,
     LostWhere,
+    Field,
 }
 
 impl Kind {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Errno,
         Self::Diagnosis,
         Self::Symptom,
@@ -51,6 +52,7 @@ impl Kind {
         Self::CountedKind,
         Self::Counter,
         Self::LostWhere,
+        Self::Field,
     ];
 
     /// The name in JSON.
@@ -75,6 +77,7 @@ impl Kind {
             Self::CountedKind => "counted_kind",
             Self::Counter => "counter",
             Self::LostWhere => "lost_where",
+            Self::Field => "field",
         }
     }
 
@@ -100,6 +103,7 @@ impl Kind {
             Self::CountedKind => "kind of what is counted, not listed",
             Self::Counter => "counter in the totals",
             Self::LostWhere => "where events were lost",
+            Self::Field => "field of an event, in short",
         }
     }
 }

@@ -15,6 +15,7 @@ mod errno_caller;
 mod errno_path;
 mod errno_room;
 mod event_kind;
+mod field;
 mod owner;
 mod reset;
 mod retransmit;
@@ -27,6 +28,9 @@ pub use entry::{Entry, Kind};
 
 use tracer_model::errno::distance;
 
+/// Words of a pasted text that are looked up.
+const WORDS: usize = 64;
+
 /// Every entry, in the order of its kinds.
 pub fn all() -> Vec<Entry> {
     let tables = [
@@ -36,6 +40,7 @@ pub fn all() -> Vec<Entry> {
         tcp_state::TABLE,
         owner::TABLE,
         event_kind::TABLE,
+        field::TABLE,
         verdict::TABLE,
     ];
     let errnos = errno::entries().map(|entry| Entry {
@@ -73,6 +78,28 @@ pub fn of(word: &str) -> Vec<Entry> {
     }
     if found.is_empty() && close(word).is_empty() {
         found.extend(drop::by_prefix(reason));
+    }
+    found
+}
+
+/// Everything that is known of what somebody pasted: a message with an errno in it, a whole line of `live`.
+pub fn of_text(text: &str) -> Vec<Entry> {
+    let error = crate::applog::error(text).and_then(|number| errno::of(&number.to_string()));
+    let mut found: Vec<Entry> = error.into_iter().collect();
+    let words = text.split(|c: char| c.is_whitespace() || ",;()[]\"".contains(c));
+    for word in words.take(WORDS) {
+        // rto=224ms, SYN_SENT→CLOSE
+        let parts = word.split(['=', '→', ':']).map(str::trim);
+        for part in
+            parts.filter(|part| part.len() > 1 && !part.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            let meanings = of(part).into_iter();
+            found.extend(
+                meanings
+                    .filter(|entry| !found.contains(entry))
+                    .collect::<Vec<_>>(),
+            );
+        }
     }
     found
 }

@@ -23,7 +23,7 @@ pub static RULE: Rule = Rule {
     next_step: "ss -ltn: Recv-Q at Send-Q means full. What keeps the server from calling accept() (one thread, a lock, the \
                 garbage collector)? Then raise its backlog, and somaxconn if that is the limit.",
     do_not: "Do not set tcp_abort_on_overflow: clients would get RST instead of a delay. Do not look at the network.",
-    supersedes: &["unknown"],
+    supersedes: &["syn_blackhole", "syn_dropped_at_peer", "path_blackhole"],
     judge,
 };
 
@@ -31,6 +31,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.role != Role::Server {
+            matches.extend(from_client(observed, index));
             continue;
         }
         let full = sockets(observed, conversation, |socket| overflow(socket).count > 0);
@@ -71,6 +72,32 @@ fn judge(observed: &Observed) -> Vec<Match> {
         matches.push(matched.timed());
     }
     matches
+}
+
+/// Seen from a client of the same host, over loopback or not: its requests were sent again while a queue here overflowed.
+fn from_client(observed: &Observed, index: usize) -> Option<Match> {
+    let conversation = &observed.conversations[index];
+    let host = &observed.hosts[conversation.host];
+    let found = sockets(observed, conversation, |socket| {
+        let here = socket
+            .remote_address()
+            .is_some_and(|remote| host.has_address(remote));
+        let counted = host.grew_within("TcpExt.ListenOverflows", socket.first_ns, socket.last_ns);
+        here && host.describes(socket)
+            && socket.resent(Cause::Syn) + socket.resent(Cause::Rto) > 0
+            && counted.is_some_and(|counted| counted > 0)
+    });
+    let counted = host.grew("TcpExt.ListenOverflows")?;
+    (!found.is_empty()).then(|| {
+        let again = resent(observed, &found, &[Cause::Syn, Cause::Rto]);
+        Match::of(observed, index, found, Confidence::Medium)
+            .shown_by(
+                "connection requests and first data sent again to a server of this host",
+                &again,
+            )
+            .with(format!("TcpExt.ListenOverflows grew by {counted}"))
+            .timed()
+    })
 }
 
 fn overflow(socket: &Socket) -> Sum {

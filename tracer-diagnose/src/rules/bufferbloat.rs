@@ -29,12 +29,7 @@ pub static RULE: Rule = Rule {
     next_step: "Find the slowest link of the path and limit the bulk sender a little below its rate, or put fq_codel or \
                 CAKE on it; BBR on the bulk sender keeps queues short as well.",
     do_not: "Do not raise buffers, queue lengths or time-outs anywhere: the queue only grows, and with it every wait.",
-    supersedes: &[
-        "path_loss",
-        "destination_loss",
-        "spurious_retransmits",
-        "unknown",
-    ],
+    supersedes: &["path_loss", "destination_loss", "spurious_retransmits"],
     judge,
 };
 

@@ -1,8 +1,26 @@
 //! What several rules ask.
 
-use crate::rule::Match;
-use crate::{Conversation, Observed, Socket, Sum};
-use tracer_model::event::Cause;
+use crate::rule::{Confidence, Match};
+use crate::sign::Sign;
+use crate::{Conversation, HostFacts, Observed, Socket, Sum};
+use tracer_model::errno;
+use tracer_model::event::{Cause, Direction};
+use tracer_model::linux;
+
+/// Causes beyond this host, which step back where this host itself drops the packets of a socket.
+pub const BEYOND: &[&str] = &[
+    "syn_blackhole",
+    "syn_dropped_at_peer",
+    "path_blackhole",
+    "path_loss",
+    "destination_loss",
+    "idle_timeout",
+    "pmtu_blackhole",
+    "keepalive_expired",
+    "connection_refused",
+    "icmp_reject",
+    "no_route",
+];
 
 /// The sockets of a conversation for which this is true.
 pub fn sockets(
@@ -47,8 +65,10 @@ pub fn errors(observed: &Observed, sockets: &[usize], errnos: &[i32]) -> Sum {
 pub fn resent(observed: &Observed, sockets: &[usize], causes: &[Cause]) -> Sum {
     let sockets = sockets.iter().map(|index| &observed.sockets[*index]);
     Sum::of(sockets.flat_map(|socket| {
-        let causes = causes.iter();
-        causes.filter_map(|cause| socket.retransmits.get(cause))
+        let all = causes.iter();
+        let repaired = causes.contains(&Cause::Fast).then_some(&socket.repaired);
+        all.filter_map(|cause| socket.retransmits.get(cause))
+            .chain(repaired)
     }))
 }
 
@@ -99,24 +119,120 @@ pub fn seconds(us: u64) -> String {
     }
 }
 
-/// Cases about one process and one address become one: which port it was does not matter to them.
-pub fn by_address(observed: &Observed, matches: Vec<Match>) -> Vec<Match> {
-    let mut joined: Vec<Match> = Vec::new();
-    let whose = |matched: &Match| {
-        let conversation = &observed.conversations[*matched.conversations.first()?];
-        let owner = &conversation.owner;
-        let address = conversation.peer.address()?;
-        Some((matched.host, owner.pid, owner.started_boot_ns, address))
-    };
-    for matched in matches {
-        let key = whose(&matched);
-        match joined
-            .iter_mut()
-            .find(|known| key.is_some() && whose(known) == key)
-        {
-            Some(known) => known.join(matched),
-            None => joined.push(matched),
+/// A case for each conversation with packets that this host dropped, on their way out or after they had arrived, for
+/// which this is true of the reason. What only arrived and was refused is no harm to a connection that gets on.
+pub fn dropped_here(
+    observed: &Observed,
+    wanted: impl Fn(&Socket, &str) -> bool,
+    what: &str,
+    confidence: Confidence,
+) -> Vec<Match> {
+    let mut matches = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let sum_of = |socket: &Socket, direction| {
+            let drops = socket.drops.iter();
+            let of =
+                drops.filter(|((reason, to), _)| *to == Some(direction) && wanted(socket, reason));
+            Sum::of(of.map(|(_, sum)| sum))
+        };
+        let out = |socket: &Socket| sum_of(socket, Direction::Sent);
+        let arrived = |socket: &Socket| match socket.misses_answers() {
+            true => sum_of(socket, Direction::Received),
+            false => Sum::default(),
+        };
+        let found = sockets(observed, conversation, |socket| {
+            out(socket).count + arrived(socket).count > 0
+        });
+        if found.is_empty() {
+            continue;
+        }
+        let total = |sum: &dyn Fn(&Socket) -> Sum| {
+            let sums: Vec<_> = found
+                .iter()
+                .map(|socket| sum(&observed.sockets[*socket]))
+                .collect();
+            Sum::of(sums.iter())
+        };
+        let (out, arrived) = (total(&out), total(&arrived));
+        // One packet that a rule throws away on purpose is no fault.
+        let confidence = if out.count + arrived.count < 3 {
+            confidence.less()
+        } else {
+            confidence
+        };
+        let lost = ended(observed, &found, &[linux::ETIMEDOUT, linux::ECONNREFUSED]);
+        let mut matched = Match::of(observed, index, found.clone(), confidence)
+            .shown_by(format!("packets dropped {what} on their way out"), &out)
+            .shown_by(format!("packets that had arrived dropped {what}"), &arrived)
+            .shown_by(
+                "sends failed with EPERM",
+                &errors(observed, &found, &[linux::EPERM]),
+            )
+            .shown_by(
+                "time-outs meanwhile",
+                &resent(observed, &found, &[Cause::Rto, Cause::Syn]),
+            );
+        if lost > 0 {
+            matched = matched.with(format!("{} failed with it", many(lost, "connection")));
+        }
+        matches.push(matched.timed());
+    }
+    matches
+}
+
+/// A case for each conversation with sockets for which this is true, shown by their sends that failed with these errnos
+/// and by connections that ended with them.
+pub fn failing(
+    observed: &Observed,
+    wanted: impl Fn(&HostFacts, &Socket) -> bool,
+    errnos: &[i32],
+    confidence: Confidence,
+) -> Vec<Match> {
+    let mut matches = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let host = &observed.hosts[conversation.host];
+        let found = sockets(observed, conversation, |socket| wanted(host, socket));
+        if found.is_empty() {
+            continue;
+        }
+        let mut matched = Match::of(observed, index, found.clone(), confidence);
+        for errno in errnos {
+            let name = errno::display(errno.unsigned_abs());
+            let sends = errors(observed, &found, &[*errno]);
+            let ends = ends(observed, &found, |sign| {
+                *sign == Sign::Ended(errno.unsigned_abs())
+            });
+            matched = matched
+                .shown_by(format!("sends failed with {name}"), &sends)
+                .shown_by(format!("connections ended with {name}"), &ends);
+        }
+        let given_up = ends(observed, &found, |sign| *sign == Sign::NeverOpened);
+        matches.push(
+            matched
+                .shown_by(
+                    "connection requests that came to nothing, without an errno",
+                    &given_up,
+                )
+                .timed(),
+        );
+    }
+    matches
+}
+
+/// Signs of these sockets for which this is true, with the times of their events.
+pub fn ends(observed: &Observed, sockets: &[usize], wanted: impl Fn(&Sign) -> bool) -> Sum {
+    let mut sum = Sum::default();
+    for index in sockets {
+        for (sign, one) in observed.sockets[*index].signs() {
+            if wanted(&sign) {
+                sum.merge(&one);
+            }
         }
     }
-    joined
+    sum
+}
+
+/// Did sends or the connection itself fail with one of these errnos?
+pub fn has_failed(socket: &Socket, errnos: &[i32]) -> bool {
+    ended_with(socket, errnos) || errnos.iter().any(|errno| socket.failed(*errno) > 0)
 }

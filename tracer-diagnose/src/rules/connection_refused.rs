@@ -1,7 +1,11 @@
 //! Nobody listens there, or somebody answers for it with RST.
 
+use std::collections::BTreeSet;
+
+use super::common::{ends, errors, resent, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
-use crate::{Observed, Role, Socket, Sum};
+use crate::sign::Sign;
+use crate::{Conversation, Observed, Role, Socket};
 use tracer_model::event::{Cause, EventKind, TcpState};
 use tracer_model::linux;
 
@@ -25,64 +29,99 @@ pub static RULE: Rule = Rule {
     next_step: "On the destination: is the service running and listening on this address and port (ss -ltn)? If it \
                 is, capture the RST there: without one leaving, a firewall in between makes it.",
     do_not: "Do not raise retry counts or time-outs: every attempt is answered at once, and more attempts only add load.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
 fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        if conversation.role == Role::Server {
+        let Some(refusals) = Refusals::of(observed, conversation).filter(|all| !all.is_probe)
+        else {
             continue;
-        }
-        let sockets = conversation.sockets.iter().copied();
-        let refused: Vec<_> = sockets
-            .filter(|socket| was_refused(&observed.sockets[*socket]))
-            .collect();
-        if refused.is_empty() {
-            continue;
-        }
-        let all = || refused.iter().map(|socket| &observed.sockets[*socket]);
-        let taken = observed.sockets_of(conversation).any(|socket| socket.open);
-        let times: Vec<i64> = all().map(|socket| socket.last_ns).collect();
-        if !taken && is_steady(&times) {
-            continue;
-        }
-        let again = Sum::of(all().filter_map(|socket| socket.retransmits.get(&Cause::Syn)));
-        let mut sum = Sum::default();
-        for socket in all() {
-            let first = socket.events.first().map_or(0, |(_, event)| event.boot_ns);
-            sum.add(socket.last_ns, first, 1);
-        }
-        let confidence = match (refused.len(), again.count) {
+        };
+        let found = refusals.sockets;
+        let again = resent(observed, &found, &[Cause::Syn]);
+        let code = linux::ECONNREFUSED;
+        let ends = ends(observed, &found, |sign| {
+            *sign == Sign::Ended(code.unsigned_abs())
+        });
+        let sends = errors(observed, &found, &[code]);
+        let confidence = match (ends.count + sends.count, again.count) {
             (3.., 0) => Confidence::High,
             (_, 0) => Confidence::Medium,
             _ => Confidence::Low,
         };
         matches.push(
-            Match::of(observed, index, refused.clone(), confidence)
-                .shown_by("connections were refused (ECONNREFUSED)", &sum)
+            Match::of(observed, index, found, confidence)
+                .shown_by("connections were refused (ECONNREFUSED)", &ends)
+                .shown_by("sends failed with ECONNREFUSED", &sends)
                 .but(
                     again.count > 0,
                     format!("{} SYNs had to be sent again first", again.count),
                 )
                 .but(
-                    taken,
+                    refusals.taken,
                     "other connections to it were established in this time",
-                ),
+                )
+                .timed(),
         );
     }
     matches
 }
 
-/// The kernel ended the request with ECONNREFUSED, or a send on a connected datagram socket was told so.
-fn was_refused(socket: &Socket) -> bool {
+/// Sockets of requests that were refused at a steady pace to somebody who never took one: as health checks are.
+pub fn probes(observed: &Observed) -> BTreeSet<usize> {
+    let all = observed.conversations.iter();
+    let all = all.filter_map(|one| Refusals::of(observed, one));
+    all.filter(|all| all.is_probe)
+        .flat_map(|all| all.sockets)
+        .collect()
+}
+
+struct Refusals {
+    sockets: Vec<usize>,
+    /// Were others taken?
+    taken: bool,
+    is_probe: bool,
+}
+
+impl Refusals {
+    fn of(observed: &Observed, conversation: &Conversation) -> Option<Self> {
+        if conversation.role == Role::Server {
+            return None;
+        }
+        let rst_seen = observed.coverage.has(EventKind::Reset);
+        let found = sockets(observed, conversation, |socket| {
+            was_refused(socket, rst_seen)
+        });
+        let all = || found.iter().map(|socket| &observed.sockets[*socket]);
+        let taken = observed.sockets_of(conversation).any(|socket| socket.open);
+        let times: Vec<i64> = all()
+            .filter_map(|socket| socket.ended_with())
+            .map(|(at, _)| at)
+            .collect();
+        (!found.is_empty()).then(|| Self {
+            is_probe: !taken && times.len() == found.len() && is_steady(&times),
+            sockets: found,
+            taken,
+        })
+    }
+}
+
+/// The kernel ended the request with ECONNREFUSED for a RST, or a send on a connected datagram socket was told so.
+fn was_refused(socket: &Socket, rst_seen: bool) -> bool {
     let refused = linux::ECONNREFUSED.unsigned_abs();
     let by_rst = socket
         .transitions
         .iter()
         .any(|(_, change)| change.from == Some(TcpState::SynSent) && change.errno == Some(refused));
-    by_rst || socket.failed(linux::ECONNREFUSED) > 0
+    match socket.proto.as_str() {
+        "udp" | "udplite" | "icmp" | "raw" => socket.failed(linux::ECONNREFUSED) > 0,
+        proto if proto.starts_with("unix") || proto == "netlink" => false,
+        // Without a RST it was an ICMP message.
+        _ => by_rst && !(rst_seen && socket.resets_received.is_empty()),
+    }
 }
 
 /// At least four, nearly all in steps that are alike and no shorter than a second.

@@ -25,7 +25,7 @@ pub static RULE: Rule = Rule {
     next_step: "Trace the route to this destination and to a healthy one, and look where they part; ask for the port \
                 counters there, and on the destination's own interface.",
     do_not: "Do not change this host's settings: its other connections show that they are right.",
-    supersedes: &["path_loss", "unknown"],
+    supersedes: &["path_loss"],
     judge,
 };
 

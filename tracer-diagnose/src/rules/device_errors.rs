@@ -24,7 +24,7 @@ pub static RULE: Rule = Rule {
                 one size, one offload? Switch off one offload (ethtool -K) to learn which.",
     do_not: "Do not raise queue lengths: the packets did leave the queue. Do not blame the switch before this host's own \
              counters are explained.",
-    supersedes: &["path_loss", "destination_loss", "path_blackhole", "unknown"],
+    supersedes: &["path_loss", "destination_loss", "path_blackhole"],
     judge,
 };
 
@@ -35,7 +35,9 @@ fn judge(observed: &Observed) -> Vec<Match> {
         // A device without a link refuses everything, the kernel's own packets too.
         let no_link = |socket: &Socket| {
             let mut all = downs[conversation.host].iter();
-            all.any(|(interface, down)| down.troubled(socket, interface))
+            all.any(|(interface, down)| {
+                down.troubled(&observed.hosts[conversation.host], socket, interface)
+            })
         };
         let refused = sockets(observed, conversation, |socket| {
             refusals(socket).count > 0 && !no_link(socket)

@@ -3,6 +3,7 @@
 use super::common::{errors, sockets};
 use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::Sign;
 use tracer_model::event::EventKind;
 use tracer_model::linux;
 
@@ -22,7 +23,7 @@ pub static RULE: Rule = Rule {
     next_step: "bpftool cgroup tree and bpftool prog show: which program is attached to the cgroup of this process, and \
                 who loaded it, when? For CAN: is the receiving node there?",
     do_not: "Do not raise the retry count: the same rule refuses each retry, and the retries become the load.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
@@ -41,7 +42,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
         if let Some(cgroup) = &conversation.owner.cgroup {
             matched = matched.with(format!("the process is in the cgroup {cgroup}"));
         }
-        matches.push(matched.timed());
+        let claims = |sign: &Sign| *sign == Sign::SendFailed(linux::ECOMM.unsigned_abs());
+        matches.push(matched.timed().claiming(claims));
     }
     matches
 }

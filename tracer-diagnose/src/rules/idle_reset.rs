@@ -24,7 +24,7 @@ pub static RULE: Rule = Rule {
     next_step: "Find the shortest pause after which it happens: is it a round number (60 s, 300 s, 350 s, 3600 s), it is \
                 somebody's setting. Set keepalive below it, or let the pool close idle connections earlier.",
     do_not: "Do not retry on the same connection, and do not raise time-outs: open a new one.",
-    supersedes: &["peer_crashed", "unknown"],
+    supersedes: &["peer_crashed"],
     judge,
 };
 

@@ -28,7 +28,7 @@ pub static RULE: Rule = Rule {
                 application, or net.ipv4.tcp_keepalive_time), or let the pool close idle connections earlier.",
     do_not: "Do not raise time-outs or retries of the application: the connection is dead from the first byte. Do not \
              change tcp_retries2 for the whole host.",
-    supersedes: &["path_blackhole", "path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_blackhole", "path_loss", "destination_loss"],
     judge,
 };
 

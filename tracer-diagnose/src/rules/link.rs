@@ -14,6 +14,8 @@ pub struct Down {
     pub up_ns: Option<i64>,
     /// When it was last seen to go down.
     pub last_ns: i64,
+    /// Was it taken down, and did not lose its carrier?
+    pub on_purpose: bool,
 }
 
 /// Of the interface: how often its carrier came or went.
@@ -31,12 +33,10 @@ impl Down {
     }
 
     /// Did all trouble of the socket fall in the time when the interface was away, or soon after?
-    pub fn troubled(&self, socket: &Socket, interface: &str) -> bool {
+    pub fn troubled(&self, host: &HostFacts, socket: &Socket, interface: &str) -> bool {
         let up = self.up_ns.unwrap_or(i64::MAX).max(self.last_ns);
-        let mut uses = socket.interfaces.iter();
-        let other = !socket.interfaces.is_empty() && !uses.any(|one| one == interface);
         // Trouble that was there before has another reason.
-        !other
+        host.is_on_way(socket, interface)
             && socket.first_ns >= self.first_ns.saturating_sub(LATE_NS)
             && socket.first_ns <= up.saturating_add(LATE_NS)
     }
@@ -52,6 +52,8 @@ pub fn downs(host: &HostFacts) -> BTreeMap<String, Down> {
             down.times += 1;
             down.last_ns = wall_ns;
             down.up_ns = None;
+            down.on_purpose |=
+                !change.flags.is_empty() && !change.flags.iter().any(|flag| flag == "UP");
         } else if change.changed.iter().any(|what| what == CARRIER) {
             let down = all.entry(name.clone()).or_insert_with(|| Down::at(wall_ns));
             down.up_ns.get_or_insert(wall_ns);

@@ -1,7 +1,7 @@
 //! A network interface lost its link.
 
 use super::common::{of_host, resent, times};
-use super::link::downs;
+use super::link::{Down, downs};
 use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use tracer_model::event::{Cause, EventKind};
@@ -36,27 +36,26 @@ pub static RULE: Rule = Rule {
         "spurious_retransmits",
         "qdisc_overflow",
         "bufferbloat",
-        "unknown",
     ],
     judge,
 };
 
 fn judge(observed: &Observed) -> Vec<Match> {
-    matches(observed, |times| times < FLAPS)
+    matches(observed, |down| down.times < FLAPS && !down.on_purpose)
 }
 
 /// A case for each interface that went down so often.
-pub fn matches(observed: &Observed, wanted: impl Fn(u64) -> bool) -> Vec<Match> {
+pub fn matches(observed: &Observed, wanted: impl Fn(&Down) -> bool) -> Vec<Match> {
     let mut matches = Vec::new();
     for (host, facts) in observed.hosts.iter().enumerate() {
         for (interface, down) in downs(facts) {
-            if !wanted(down.times) {
+            if !wanted(&down) {
                 continue;
             }
             let (conversations, sockets) = of_host(observed, host, |socket| {
                 socket.trouble() > 0
                     && socket.owner.pid.is_some()
-                    && down.troubled(socket, &interface)
+                    && down.troubled(facts, socket, &interface)
             });
             // A link that nobody missed is no failure to send.
             if sockets.is_empty() {

@@ -31,7 +31,6 @@ pub static RULE: Rule = Rule {
         "spurious_retransmits",
         "qdisc_overflow",
         "bufferbloat",
-        "unknown",
     ],
-    judge: |observed| link_down::matches(observed, |times| times >= FLAPS),
+    judge: |observed| link_down::matches(observed, |down| down.times >= FLAPS && !down.on_purpose),
 };

@@ -1,10 +1,10 @@
 //! This host's own firewall drops or rejects what is sent.
 
-use super::common::{by_address, dropped, ended, errors, many, resent, sockets};
+use super::common::{BEYOND, dropped_here};
+use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
-use crate::{Observed, Socket, Sum};
-use tracer_model::event::{Cause, Direction, EventKind};
-use tracer_model::linux;
+use crate::sign::is_netfilter;
+use tracer_model::event::EventKind;
 
 pub static RULE: Rule = Rule {
     cause: "local_firewall",
@@ -21,81 +21,15 @@ pub static RULE: Rule = Rule {
     next_step: "nft list ruleset (or iptables-save -c): which output rule's counter grows? Compare with when the rules \
                 were last loaded.",
     do_not: "Do not flush the rules to see whether it helps: it opens the host, and says nothing about which rule it was.",
-    supersedes: &[
-        "syn_blackhole",
-        "path_blackhole",
-        "connection_refused",
-        "path_loss",
-        "destination_loss",
-        "no_route",
-        "pmtu_blackhole",
-        "idle_timeout",
-        "unknown",
-    ],
+    supersedes: BEYOND,
     judge,
 };
 
 fn judge(observed: &Observed) -> Vec<Match> {
-    let mut matches = Vec::new();
-    for (index, conversation) in observed.conversations.iter().enumerate() {
-        let filtered = sockets(observed, conversation, |socket| {
-            !socket.dropped(is_netfilter).is_empty() || !answers(socket).is_empty()
-        });
-        if filtered.is_empty() {
-            continue;
-        }
-        let drops = dropped(observed, &filtered, is_netfilter);
-        let refused = ended(
-            observed,
-            &filtered,
-            &[linux::ECONNREFUSED, linux::ETIMEDOUT],
-        );
-        let answers: Vec<_> = filtered
-            .iter()
-            .map(|socket| answers(&observed.sockets[*socket]))
-            .collect();
-        let answers = Sum::of(answers.iter());
-        let errors = errors(observed, &filtered, &[linux::EPERM]);
-        // One packet that a rule throws away on purpose is no fault.
-        let confidence = match drops.count + errors.count + answers.count {
-            0..3 => Confidence::Low,
-            _ => Confidence::High,
-        };
-        let mut matched = Match::of(observed, index, filtered.clone(), confidence)
-            .shown_by("packets dropped by netfilter on their way out", &drops)
-            .shown_by("answers dropped by netfilter on their way in", &answers)
-            .shown_by("sends failed with EPERM", &errors)
-            .shown_by(
-                "time-outs meanwhile",
-                &resent(observed, &filtered, &[Cause::Rto, Cause::Syn]),
-            );
-        if refused > 0 {
-            matched = matched.with(format!("{} failed with it", many(refused, "connection")));
-        }
-        matches.push(matched.timed());
-    }
-    by_address(observed, matches)
-}
-
-/// Before 5.17 the kernel gave no reason; the function says it.
-fn is_netfilter(reason: &str) -> bool {
-    matches!(
-        reason,
-        "NETFILTER_DROP"
-            | "nf_hook_slow()"
-            | "nft_do_chain()"
-            | "ipt_do_table()"
-            | "ip6t_do_table()"
+    dropped_here(
+        observed,
+        |_, reason| is_netfilter(reason),
+        "by netfilter",
+        Confidence::High,
     )
-}
-
-/// What netfilter dropped on the way in of a connection that waits for answers.
-fn answers(socket: &Socket) -> Sum {
-    if socket.timeouts() == 0 {
-        return Sum::default();
-    }
-    let drops = socket.drops.iter().filter(|((reason, direction), _)| {
-        *direction == Some(Direction::Received) && is_netfilter(reason)
-    });
-    Sum::of(drops.map(|(_, sum)| sum))
 }

@@ -5,14 +5,9 @@ use std::net::IpAddr;
 
 use super::common::sockets;
 use super::path_blackhole::went_silent;
+use crate::sign::is_loss;
 use crate::{Observed, Socket};
 use tracer_model::event::Cause;
-
-/// Less is how TCP finds its rate.
-const LEAST_PART: f64 = 0.015;
-/// At least this part is lost even if more than usual was lost by chance, once in twenty (Poisson, 1.64 deviations).
-const LEAST_SURE_PART: f64 = 0.012;
-const LEAST_SEGMENTS: u64 = 5;
 
 /// A destination that packets are lost on the way to: one address, whatever the port and the process.
 #[derive(Default)]
@@ -30,7 +25,7 @@ pub struct Lossy {
 pub struct Losses {
     /// Destinations that lose more than chance explains.
     pub lossy: Vec<Lossy>,
-    /// Segments that the host sent meanwhile (`Tcp.OutSegs`).
+    /// Segments of this host that were acknowledged meanwhile (`TcpExt.TCPDelivered`): pure ACKs are no data.
     sent: Option<u64>,
     /// Segments that were sent again to other destinations.
     pub resent_elsewhere: u64,
@@ -58,17 +53,20 @@ pub fn losses(observed: &Observed, host: usize) -> Losses {
         let all = || one.sockets.iter().map(|socket| &observed.sockets[*socket]);
         one.resent_segments = all().map(Socket::resent_segments).sum();
         one.delivered_segments = all().map(Socket::delivered_segments).sum();
-        let sent = one
-            .delivered_segments
-            .map(|delivered| delivered + one.resent_segments);
-        one.part = match sent {
-            Some(sent) => one.resent_segments as f64 / sent.max(1) as f64,
+        // Both until the last sample: a denominator that stops early makes loss out of little.
+        let until: Option<Vec<_>> = all().map(Socket::sent_until_sample).collect();
+        let sums = until.map(|all| {
+            all.iter()
+                .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        });
+        one.part = match sums {
+            Some((resent, delivered)) => resent as f64 / (resent + delivered).max(1) as f64,
             None => overall.unwrap_or(0.0),
         };
     }
     let (lossy, others): (Vec<_>, Vec<_>) = all.into_iter().partition(Lossy::is_more_than_chance);
     Losses {
-        sent: out.map(|_| sent_meanwhile(observed, host, &lossy)),
+        sent: grew("TcpExt.TCPDelivered").map(|_| sent_meanwhile(observed, host, &lossy)),
         resent_elsewhere: others.iter().map(|one| one.resent_segments).sum(),
         lossy,
     }
@@ -76,11 +74,7 @@ pub fn losses(observed: &Observed, host: usize) -> Losses {
 
 impl Lossy {
     fn is_more_than_chance(&self) -> bool {
-        let resent = self.resent_segments as f64;
-        let surely = self.part * (1.0 - 1.64 / resent.sqrt());
-        self.resent_segments >= LEAST_SEGMENTS
-            && self.part >= LEAST_PART
-            && surely >= LEAST_SURE_PART
+        is_loss(self.part, self.resent_segments)
     }
 }
 
@@ -98,7 +92,13 @@ fn sent_meanwhile(observed: &Observed, host: usize, lossy: &[Lossy]) -> u64 {
             let begun = one.wall_ns - i64::try_from(one.sample.interval_ns).unwrap_or(0);
             begun <= last && one.wall_ns >= first
         })
-        .filter_map(|one| one.sample.counters.as_ref()?.get("Tcp.OutSegs").copied())
+        .filter_map(|one| {
+            one.sample
+                .counters
+                .as_ref()?
+                .get("TcpExt.TCPDelivered")
+                .copied()
+        })
         .sum()
 }
 
@@ -107,7 +107,10 @@ fn loses(socket: &Socket) -> bool {
     if went_silent(socket) || socket.ended_with().is_some() {
         return false;
     }
-    let lost = socket.resent(Cause::Fast) + socket.resent(Cause::Rto) + socket.resent(Cause::Tlp);
+    let lost = socket.repaired.count
+        + socket.resent(Cause::Fast)
+        + socket.resent(Cause::Rto)
+        + socket.resent(Cause::Tlp);
     let twice = socket.duplicates().unwrap_or(0);
     lost > 0 && socket.open && twice * 2 < socket.resent_segments().max(1)
 }
@@ -122,7 +125,7 @@ impl Losses {
     pub fn elsewhere(&self) -> Option<u64> {
         let theirs = self.lossy.iter();
         let theirs = theirs
-            .map(|one| Some(one.delivered_segments? + one.resent_segments))
+            .map(|one| one.delivered_segments)
             .sum::<Option<u64>>()?;
         Some(self.sent?.saturating_sub(theirs))
     }

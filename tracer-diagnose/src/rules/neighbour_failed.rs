@@ -1,6 +1,6 @@
 //! The next hop does not answer ARP or neighbour discovery.
 
-use super::common::{by_address, dropped, ended, errors, many, sockets};
+use super::common::{dropped, ended, errors, many, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
@@ -29,7 +29,6 @@ pub static RULE: Rule = Rule {
         "no_route",
         "path_loss",
         "destination_loss",
-        "unknown",
     ],
     judge,
 };
@@ -72,7 +71,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
         }
         matches.push(matched.timed());
     }
-    by_address(observed, matches)
+    matches
 }
 
 fn waited(socket: &Socket) -> bool {

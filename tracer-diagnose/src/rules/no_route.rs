@@ -1,6 +1,6 @@
 //! This host has no route to the destination.
 
-use super::common::{by_address, dropped, errors, sockets};
+use super::common::{dropped, errors, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
@@ -28,7 +28,6 @@ pub static RULE: Rule = Rule {
         "syn_blackhole",
         "path_loss",
         "destination_loss",
-        "unknown",
     ],
     judge,
 };
@@ -36,7 +35,22 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let lost = sockets(observed, conversation, without_route);
+        let facts = &observed.hosts[conversation.host];
+        let removed = facts.changes.iter().any(|one| match &one.change.what {
+            ChangeKind::Route(change) => change.action == Action::Del,
+            ChangeKind::Link(_) | ChangeKind::Address(_) => true,
+            _ => false,
+        });
+        // A route that was there all the time is not missing.
+        let routed = |socket: &Socket| {
+            let route = socket
+                .remote_address()
+                .and_then(|remote| facts.route_to(remote));
+            facts.describes(socket) && !removed && route.is_some()
+        };
+        let lost = sockets(observed, conversation, |socket| {
+            without_route(socket) && !routed(socket)
+        });
         if lost.is_empty() {
             continue;
         }
@@ -68,7 +82,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
         }
         matches.push(matched.timed());
     }
-    by_address(observed, matches)
+    matches
 }
 
 /// The send was refused at once, or its packet found no way. A soft error of an open connection is a router's word.

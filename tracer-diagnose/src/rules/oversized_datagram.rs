@@ -2,6 +2,7 @@
 
 use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::Sign;
 use tracer_model::event::EventKind;
 use tracer_model::linux;
 
@@ -23,7 +24,7 @@ pub static RULE: Rule = Rule {
     next_step: "Compare requested_bytes of the events with the MTU towards the destination (ip route get), and let the \
                 application send smaller datagrams.",
     do_not: "Do not retry: the same datagram fails each time. Do not raise the interface's MTU alone: the path decides.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
@@ -31,7 +32,10 @@ fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let errors = observed.errors(conversation, linux::EMSGSIZE);
-        if errors.is_empty() {
+        // Of local sockets another limit is reached: the buffer of the sender.
+        let is_ip = !matches!(conversation.proto.as_str(), "netlink" | "can")
+            && !conversation.proto.starts_with("unix");
+        if errors.is_empty() || !is_ip {
             continue;
         }
         let errno = linux::EMSGSIZE.unsigned_abs();
@@ -41,7 +45,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
             .collect();
         let mean = errors
             .bytes
-            .checked_div(errors.count)
+            .checked_div(errors.sized)
             .filter(|mean| *mean > 0);
         // Programs that look for the path's MTU with datagrams do this on purpose (QUIC, RFC 8899).
         let probing = mean.is_none_or(|mean| mean <= PROBES_BYTES);
@@ -57,9 +61,15 @@ fn judge(observed: &Observed) -> Vec<Match> {
                 "a program that probes for the path's MTU does this on purpose (QUIC, RFC 8899)",
             );
         if let Some(mean) = mean {
-            matched = matched.with(format!("{mean} bytes each, on average"));
+            let of = if errors.sized < errors.count {
+                format!(" (known of {} of them)", errors.sized)
+            } else {
+                String::new()
+            };
+            matched = matched.with(format!("{mean} bytes each, on average{of}"));
         }
-        matches.push(matched.timed());
+        let claims = |sign: &Sign| *sign == Sign::SendFailed(linux::EMSGSIZE.unsigned_abs());
+        matches.push(matched.timed().claiming(claims));
     }
     matches
 }

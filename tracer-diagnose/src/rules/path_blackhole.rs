@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
                 both ends at the same time. If so, something in between forgot or filters this one connection.",
     do_not: "Do not raise tcp_retries2 or the application's retries: the connection is dead, and waiting longer only \
              hides when.",
-    supersedes: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss"],
     judge,
 };
 
@@ -61,6 +61,22 @@ fn judge(observed: &Observed) -> Vec<Match> {
             matched = matched.with(format!(
                 "{} ended with ETIMEDOUT",
                 many(timed_out, "connection")
+            ));
+        }
+        let host = &observed.hosts[conversation.host];
+        let retries = host
+            .sysctl("net.ipv4.tcp_retries2")
+            .and_then(|retries| u32::try_from(retries).ok());
+        let attempts = all()
+            .filter(|socket| gave_up(socket))
+            .map(|socket| socket.attempts)
+            .max();
+        if let Some((attempts, retries)) = attempts
+            .zip(retries)
+            .filter(|(attempts, retries)| attempts < retries)
+        {
+            matched = matched.with(format!(
+                "it was given up after {attempts} attempts, before tcp_retries2 ({retries}): the application set TCP_USER_TIMEOUT"
             ));
         }
         // It may still come back.

@@ -23,7 +23,7 @@ pub static RULE: Rule = Rule {
     next_step: "Compare counters of interfaces and switch ports from this host outwards (ethtool -S, CRC and discard \
                 counters) over the same minutes; look for a policer or a duplex mismatch on the shared part.",
     do_not: "Do not raise application retries or buffers: lost packets are not slow ones, and more traffic loses more.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
@@ -62,10 +62,11 @@ fn judge(observed: &Observed) -> Vec<Match> {
             !many && losses.resent_elsewhere == 0,
             "there was too little traffic to other destinations to compare with",
         );
-        if let Some(delivered) = delivered.filter(|delivered| *delivered > 0) {
-            let part = sum.segments as f64 / (delivered + sum.segments) as f64;
+        if delivered.is_some_and(|delivered| delivered > 0) {
+            let worst = lossy.iter().map(|one| one.part).fold(0.0, f64::max);
+            let part = worst;
             matched = matched.with(format!(
-                "{:.1} % of what was sent was sent again",
+                "{:.1} % of what was sent was sent again, where it was worst",
                 part * 100.0
             ));
         }

@@ -26,7 +26,7 @@ pub static RULE: Rule = Rule {
     next_step: "On the destination at this time: did the service crash, restart or get killed (journalctl, OOM killer, \
                 deployments)? If it did not, it closed the connection on purpose: read its log.",
     do_not: "Do not tune TCP time-outs or keepalive: the answer came at once. Retry on a new connection, with backoff.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
@@ -79,7 +79,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
     matches
 }
 
-fn refused_after(socket: &Socket, at: i64) -> bool {
+/// Was this connection asked for after that time, and refused?
+pub fn refused_after(socket: &Socket, at: i64) -> bool {
     let refused = linux::ECONNREFUSED.unsigned_abs();
     let mut changes = socket.transitions.iter();
     changes.any(|(when, change)| *when > at && change.errno == Some(refused))

@@ -34,7 +34,6 @@ pub static RULE: Rule = Rule {
         "idle_timeout",
         "path_loss",
         "destination_loss",
-        "unknown",
     ],
     judge,
 };

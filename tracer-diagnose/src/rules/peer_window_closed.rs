@@ -25,7 +25,7 @@ pub static RULE: Rule = Rule {
                 for this connection.",
     do_not: "Do not raise send buffers here or retry on more connections: whatever is sent waits in front of the same \
              reader.",
-    supersedes: &["send_buffer_small", "unknown"],
+    supersedes: &["send_buffer_small"],
     judge,
 };
 
@@ -45,7 +45,14 @@ fn judge(observed: &Observed) -> Vec<Match> {
         };
         let waits = closed
             .iter()
-            .filter_map(|socket| observed.sockets[*socket].last_sample()?.send_queue_bytes)
+            .filter_map(|socket| {
+                let socket = &observed.sockets[*socket];
+                let sampled = socket
+                    .samples
+                    .iter()
+                    .filter_map(|(_, sample)| sample.send_queue_bytes);
+                sampled.chain(socket.tcp.send_queue_bytes_max).max()
+            })
             .max();
         let probes = observed.hosts[conversation.host].grew("TcpExt.TCPWinProbe");
         let us = u64::try_from((last - first) / 1000).unwrap_or(0);
@@ -54,7 +61,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
             seconds(us)
         ));
         if let Some(bytes) = waits {
-            matched = matched.with(format!("{bytes} bytes wait in the send queue"));
+            matched = matched.with(format!("up to {bytes} bytes waited in the send queue"));
         }
         if let Some(probes @ 1..) = probes {
             matched = matched.with(format!(

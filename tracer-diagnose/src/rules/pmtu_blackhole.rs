@@ -32,7 +32,6 @@ pub static RULE: Rule = Rule {
         "idle_timeout",
         "path_loss",
         "destination_loss",
-        "unknown",
     ],
     judge,
 };

@@ -3,7 +3,8 @@
 use super::common::sockets;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, EventKind, TcpState};
+use tracer_model::event::{Cause, CountedKind, EventKind, TcpState};
+use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
     cause: "ports_exhausted",
@@ -20,14 +21,28 @@ pub static RULE: Rule = Rule {
     next_step: "ss -tan state time-wait dst ADDRESS | wc -l: does the application open a connection per request? Let it \
                 keep connections (pool, keep-alive). Then widen ip_local_port_range, or set tcp_tw_reuse=1.",
     do_not: "Do not shorten TIME_WAIT by tricks, and do not retry faster: each attempt walks all ports in vain.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
 fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let refused = sockets(observed, conversation, without_port);
+        let refused = sockets(observed, conversation, |socket| {
+            without_port(socket) || socket.lacks_port() && socket.failed(linux::EAGAIN) > 0
+        });
+        let is_udp = matches!(conversation.proto.as_str(), "udp" | "udplite");
+        let counted: u64 = observed
+            .counted_of(conversation)
+            .filter(|row| is_udp && row.kind == CountedKind::WouldBlock)
+            .filter(|row| row.flow.as_ref().is_some_and(|flow| flow.local.is_none()))
+            .map(|row| row.count)
+            .sum();
+        let refused = if counted > 0 {
+            conversation.sockets.clone()
+        } else {
+            refused
+        };
         if refused.is_empty() {
             continue;
         }
@@ -36,17 +51,26 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let mut sum = Sum::default();
         for socket in refused.iter().map(|socket| &observed.sockets[*socket]) {
             let first = socket.events.first().map_or(0, |(_, event)| event.boot_ns);
-            sum.add(socket.first_ns, first, 1);
+            match socket.errors.get(&linux::EAGAIN.unsigned_abs()) {
+                Some(sends) => sum.merge(sends),
+                None => sum.add(socket.first_ns, first, 1),
+            }
         }
-        let confidence = if sum.count >= 3 {
+        let confidence = if sum.count + counted >= 3 {
             Confidence::High
         } else {
             Confidence::Medium
         };
         let mut matched = Match::of(observed, index, refused, confidence).shown_by(
-            "connections ended before a SYN left, without a local port",
+            "connections or datagrams that found no free local port",
             &sum,
         );
+        if counted > 0 {
+            matched = matched.with(format!(
+                "{counted} sends of sockets without a port were counted as would-block"
+            ));
+            matched.explains = matched.explains.max(counted);
+        }
         if let [low, high] = range[..] {
             matched = matched.with(format!("net.ipv4.ip_local_port_range is {low} to {high}"));
         }

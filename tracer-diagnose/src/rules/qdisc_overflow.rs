@@ -2,6 +2,7 @@
 
 use super::common::{dropped, errors, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::is_queue;
 use crate::{Observed, Socket};
 use tracer_model::event::EventKind;
 use tracer_model::linux;
@@ -28,7 +29,6 @@ pub static RULE: Rule = Rule {
         "destination_loss",
         "bufferbloat",
         "spurious_retransmits",
-        "unknown",
     ],
     judge,
 };
@@ -52,18 +52,16 @@ fn judge(observed: &Observed) -> Vec<Match> {
             .collect();
         interfaces.sort_unstable();
         interfaces.dedup();
-        let queues = host
+        // A queue with classes counts what its classes drop as well.
+        let counted: u64 = host
             .samples
             .iter()
-            .flat_map(|one| one.sample.qdiscs.iter().flatten());
-        let counted: u64 = queues
-            .filter(|queue| {
-                queue
-                    .interface
-                    .as_deref()
-                    .is_some_and(|name| interfaces.contains(&name))
+            .flat_map(|one| interfaces.iter().map(move |name| (one, *name)))
+            .filter_map(|(one, name)| {
+                let queues = one.sample.qdiscs.iter().flatten();
+                let of = queues.filter(|queue| queue.interface.as_deref() == Some(name));
+                of.map(|queue| queue.drops).max()
             })
-            .map(|queue| queue.drops)
             .sum();
         let delivered = full
             .iter()
@@ -96,13 +94,4 @@ fn judge(observed: &Observed) -> Vec<Match> {
 /// Dropped by a queue on the way out.
 pub fn overflowed(socket: &Socket) -> bool {
     !socket.dropped(is_queue).is_empty()
-}
-
-/// Before 5.17 the kernel gave no reason; the function says it.
-pub fn is_queue(reason: &str) -> bool {
-    reason.starts_with("QDISC_")
-        || matches!(
-            reason,
-            "CPU_BACKLOG" | "FULL_RING" | "__dev_queue_xmit()" | "__dev_xmit_skb()"
-        )
 }

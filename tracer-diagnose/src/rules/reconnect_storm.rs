@@ -25,7 +25,7 @@ pub static RULE: Rule = Rule {
     next_step: "Find the retry loop of this process and its delay: let it start at a second and double, with jitter. Then \
                 look at why the destination refuses.",
     do_not: "Do not raise the number of retries, and do not raise limits of the destination to withstand the storm.",
-    supersedes: &["connection_refused", "ports_exhausted", "unknown"],
+    supersedes: &["connection_refused", "ports_exhausted"],
     judge,
 };
 

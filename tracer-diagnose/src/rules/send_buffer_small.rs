@@ -26,7 +26,7 @@ pub static RULE: Rule = Rule {
     next_step: "Does the application set SO_SNDBUF? Let it leave that to the kernel (net.ipv4.tcp_wmem grows by itself), \
                 or set it to twice the rate times the round-trip time.",
     do_not: "Do not raise net.core.wmem_max for everybody, and do not look at the network: it waits for data.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 

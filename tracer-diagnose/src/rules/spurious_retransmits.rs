@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
                 fast retransmit: look for paths of unequal length that share one flow (per-packet balancing, bonding \
                 in round robin).",
     do_not: "Do not look for a lossy link: there is none in this. Do not switch off SACK or timestamps: they repair it.",
-    supersedes: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss"],
     judge,
 };
 

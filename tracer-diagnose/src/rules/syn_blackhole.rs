@@ -22,7 +22,7 @@ pub static RULE: Rule = Rule {
                 filter from a dead path. Then look where the SYN is last seen.",
     do_not: "Do not retry faster: every attempt waits 1 s, 3 s, 7 s… in the kernel, and more of them only fill tables \
              on the way.",
-    supersedes: &["path_loss", "destination_loss", "unknown"],
+    supersedes: &["path_loss", "destination_loss"],
     judge,
 };
 
@@ -39,24 +39,34 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let all = || unanswered.iter().map(|socket| &observed.sockets[*socket]);
         let again = Sum::of(all().filter_map(|socket| socket.retransmits.get(&Cause::Syn)));
         // One SYN may be lost by chance.
-        if again.count < 2 {
+        if again.count < 2 || observed.sockets_of(conversation).any(|socket| socket.open) {
             continue;
         }
-        let taken = observed
-            .sockets_of(conversation)
-            .filter(|socket| socket.open)
-            .count();
+        // What opens in peace leaves no event.
+        let host = &observed.hosts[conversation.host];
+        let asked = observed
+            .sockets
+            .iter()
+            .filter(|socket| socket.role == Role::Client);
+        let asked = u64::try_from(asked.count()).unwrap_or(u64::MAX);
+        let unseen = host
+            .grew("Tcp.ActiveOpens")
+            .unwrap_or(0)
+            .saturating_sub(asked);
         let timed_out = all().filter(|socket| gave_up(socket)).count();
-        let confidence = match (taken, timed_out, again.count) {
+        let confidence = match (unseen, timed_out, again.count) {
             (0, 1.., _) | (0, _, 4..) => Confidence::High,
             (0, ..) => Confidence::Medium,
-            _ => Confidence::Low,
+            _ => Confidence::Medium,
         };
         let mut matched = Match::of(observed, index, unanswered.clone(), confidence)
             .shown_by("SYNs sent again without an answer", &again)
             .but(
-                taken > 0,
-                format!("{taken} other connections to it were established in this time"),
+                unseen > 0,
+                format!(
+                    "this host asked for {unseen} other connections meanwhile, without trouble: whether any was to this \
+                     destination was not recorded"
+                ),
             );
         if timed_out > 0 {
             matched = matched.with(format!(

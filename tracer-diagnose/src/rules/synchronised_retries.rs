@@ -28,7 +28,7 @@ pub static RULE: Rule = Rule {
     next_step: "Give the retry delay of these clients jitter (a random part as large as the delay itself). Then look at \
                 what made the first attempt fail.",
     do_not: "Do not shorten the delay, and do not raise the number of retries: the bursts grow.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 

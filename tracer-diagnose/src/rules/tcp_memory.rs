@@ -22,7 +22,7 @@ pub static RULE: Rule = Rule {
     next_step: "ss -tm, sorted by what they hold: who has large Recv-Q or Send-Q that do not drain? Fix that reader. Only \
                 then raise tcp_mem.",
     do_not: "Do not raise tcp_wmem and tcp_rmem: larger buffers use the same memory up sooner.",
-    supersedes: &["send_buffer_small", "unknown"],
+    supersedes: &["send_buffer_small"],
     judge,
 };
 

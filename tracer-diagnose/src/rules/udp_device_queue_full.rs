@@ -1,9 +1,9 @@
 //! Datagrams that the host's own queue drops, with an error to their senders.
 
 use super::common::{dropped, errors, sockets};
-use super::qdisc_overflow::is_queue;
 use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::is_queue;
 use tracer_model::event::EventKind;
 use tracer_model::linux;
 
@@ -22,7 +22,7 @@ pub static RULE: Rule = Rule {
     next_step: "tc -s qdisc show dev INTERFACE: which limit is reached? Pace the sender (SO_MAX_PACING_RATE with fq), or \
                 raise the limit of the class that it is in.",
     do_not: "Do not raise SO_SNDBUF or wmem_max: the datagrams had left the socket's buffer already.",
-    supersedes: &["qdisc_overflow", "unknown"],
+    supersedes: &["qdisc_overflow"],
     judge,
 };
 

@@ -4,6 +4,7 @@ use super::common::{errors, sockets};
 use super::qdisc_overflow::overflowed;
 use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::Sign;
 use tracer_model::event::{CountedKind, EventKind};
 use tracer_model::linux;
 
@@ -26,7 +27,7 @@ pub static RULE: Rule = Rule {
     next_step: "Compare the burst of the application with SO_SNDBUF (net.core.wmem_default): let it wait for POLLOUT and \
                 send again, pace it, or raise SO_SNDBUF to the size of a burst.",
     do_not: "Do not drop the datagram silently on EAGAIN, and do not raise wmem_max for the whole host first.",
-    supersedes: &["unknown"],
+    supersedes: &[],
     judge,
 };
 
@@ -37,7 +38,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
             continue;
         }
         let full = sockets(observed, conversation, |socket| {
-            socket.failed(linux::EAGAIN) > 0
+            socket.failed(linux::EAGAIN) > 0 && !socket.lacks_port()
         });
         let listed = errors(observed, &full, &[linux::EAGAIN]);
         let counted: u64 = observed
@@ -53,6 +54,10 @@ fn judge(observed: &Observed) -> Vec<Match> {
             continue;
         }
         let kernel = observed.hosts[conversation.host].grew("Udp.SndbufErrors");
+        // The kernel counts what found no room: when it did not, another thing was short.
+        if kernel == Some(0) {
+            continue;
+        }
         let confidence = match kernel {
             Some(count) if count >= LEAST => Confidence::High,
             _ => Confidence::Medium,
@@ -66,7 +71,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
         if let Some(count @ 1..) = kernel {
             matched = matched.with(format!("Udp.SndbufErrors grew by {count}"));
         }
-        matches.push(matched);
+        let claims = |sign: &Sign| *sign == Sign::SendFailed(linux::EAGAIN.unsigned_abs());
+        matches.push(matched.claiming(claims));
     }
     matches
 }

@@ -48,6 +48,12 @@ pub struct Report {
     /// Fail on the first damage instead of skipping it
     #[arg(long)]
     pub strict: bool,
+    /// How many findings are shown; JSON has them all
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "all")]
+    pub top: usize,
+    /// Show all findings
+    #[arg(long)]
+    pub all: bool,
     /// An application's log, JSON lines or logfmt: which of its failures has which evidence in the trace
     #[arg(long, value_name = "FILE", help_heading = "Application log")]
     pub app_log: Option<PathBuf>,

@@ -32,6 +32,19 @@ fn answer(words: &[String], renderer: Renderer) -> (String, Option<String>) {
     if words.is_empty() {
         return (render::explain::list(&explain::all(), renderer), None);
     }
+    // Several words of which one means nothing: a message or a line, as it was pasted.
+    let text = words.join(" ");
+    let strange: Vec<_> = words
+        .iter()
+        .filter(|word| explain::of(word).is_empty())
+        .collect();
+    let is_name = |word: &str| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    if text.contains(' ') && !strange.is_empty() && !strange.iter().any(|word| is_name(word)) {
+        let pasted = explain::of_text(&text);
+        if !pasted.is_empty() {
+            return (render::explain::entries(&pasted, renderer), None);
+        }
+    }
     let mut found: Vec<Entry> = Vec::new();
     let mut unknown = Vec::new();
     for word in words {
@@ -79,6 +92,29 @@ mod tests {
             "{unknown}"
         );
         assert_eq!(unknown.lines().count(), 1);
+    }
+
+    #[test]
+    fn what_people_paste_is_explained() {
+        for (words, expected) in [
+            (&["Broken", "pipe"][..], "EPIPE"),
+            (&["Broken pipe"], "EPIPE"),
+            (&["[Errno 70] Communication error on send"], "ECOMM"),
+            (&["cwnd"], "cwnd"),
+            (
+                &[
+                    "12:00:01.5 retransmit 4242~ batchd 10.0.0.1:40 → 10.0.0.2:443 rto #1 rto=224ms 300 B cwnd=18",
+                ],
+                "retransmit",
+            ),
+        ] {
+            let (text, unknown) = told(words);
+            assert!(
+                text.contains(&format!("{expected} · ")),
+                "{words:?}: {text}"
+            );
+            assert_eq!(unknown, None, "{words:?}");
+        }
     }
 
     #[test]

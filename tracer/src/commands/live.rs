@@ -7,7 +7,7 @@ use super::capture::{Capture, HostMonitor};
 use super::header;
 use super::run_loop::{self, FLUSH, Run};
 use super::{Failure, printed, terminal};
-use crate::cli::{DEFAULT_SAMPLES, Live};
+use crate::cli::{DEFAULT_SAMPLES, Filters, Live};
 use crate::render::Clock;
 use crate::sink::{DiagnosisSink, Sink};
 use tracer_capture::sys;
@@ -16,6 +16,7 @@ use tracer_capture::sys;
 pub fn run(args: &Live) -> Result<(), Failure> {
     let mut attached = attach(&args.capture, &args.filters)?;
     let clock = clock(args.printed.utc);
+    let filtered = args.filters.filters != Filters::default();
     let mut diagnosis = args.report.then(DiagnosisSink::default);
     if let Some(diagnosis) = &mut diagnosis {
         let facts = header::facts(&attached);
@@ -43,7 +44,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
         takes_usr1: false,
     };
     let interrupted = run_loop::run(capture, &mut sinks, &run)?;
-    if let Some(report) = diagnosis.and_then(DiagnosisSink::report) {
+    if let Some(report) = diagnosis.and_then(|diagnosis| diagnosis.report(filtered)) {
         terminal.print(&terminal.renderer.report(&report));
         terminal.flush(FLUSH);
     }

@@ -291,8 +291,19 @@ fn open_trace(
             // The end of standard input is not known either.
             follow: wanted.follow || name == "-",
         };
-        let (from, to) = when::range(wanted.since, wanted.until, &context)
-            .map_err(|why| anyhow::anyhow!("{name}: {why}"))?;
+        let (from, to) = match when::range(wanted.since, wanted.until, &context) {
+            Ok(range) => range,
+            // Of several traces, some need not cover the window.
+            Err(why) if wanted.paths.len() > 1 => {
+                warn(&format!(
+                    "{}: left out: {why}",
+                    tracer_model::escape::name(name.as_bytes())
+                ));
+                let never = (Timestamp::MAX, Timestamp::MIN);
+                (Some(never.0), Some(never.1))
+            }
+            Err(why) => return Err(anyhow::anyhow!("{name}: {why}").into()),
+        };
         since = from.map(|time| time.as_nanosecond());
         until = to.map(|time| time.as_nanosecond());
     }

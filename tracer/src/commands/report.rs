@@ -9,7 +9,7 @@ use super::Failure;
 use super::merged_reader::{self, MergedReader, Wanted};
 use super::renderer;
 use super::warn;
-use crate::cli::Report as Args;
+use crate::cli::{Filters, Report as Args};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
 use crate::sink::{DiagnosisSink, Sink};
@@ -38,7 +38,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if interrupt.came() {
         warn("interrupted: this report is about what had been read until then");
     }
-    let mut report = Report::new(observed, hours);
+    let mut report = Report::new(observed, hours, args.filters != Filters::default());
+    report.top = (!args.all).then_some(args.top);
     let renderer = renderer(args.printed);
     let log = match &args.app_log {
         Some(path) => Some(app_log(path, args, &reader, socket_index, &report)?),

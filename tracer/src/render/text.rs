@@ -4,6 +4,7 @@
 //! long, further values are left out first, then the middles of endpoints. JSON has everything.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 
@@ -17,6 +18,19 @@ pub(super) use what::span;
 
 /// No line of an event is wider.
 pub const COLUMNS: usize = 109;
+/// Narrower, nothing can be laid out.
+const LEAST_COLUMNS: usize = 60;
+
+/// How wide a text may be: as wide as the terminal that it goes to, and never wider than [`COLUMNS`].
+pub fn columns() -> usize {
+    static WIDTH: OnceLock<usize> = OnceLock::new();
+    *WIDTH.get_or_init(
+        || match terminal_size::terminal_size_of(std::io::stdout()) {
+            Some((width, _)) => usize::from(width.0).clamp(LEAST_COLUMNS, COLUMNS),
+            None => COLUMNS,
+        },
+    )
+}
 
 /// Width that the flow is padded to, so that what follows stands in a column for IPv4.
 const FLOW: usize = 33;

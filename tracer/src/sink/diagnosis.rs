@@ -28,10 +28,10 @@ impl DiagnosisSink {
         self.observed
     }
 
-    /// The same, judged.
-    pub fn report(self) -> Option<Report> {
+    /// The same, judged. `filtered`: filters may have left events out.
+    pub fn report(self, filtered: bool) -> Option<Report> {
         self.observed()
-            .map(|(observed, hours)| Report::new(observed, hours))
+            .map(|(observed, hours)| Report::new(observed, hours, filtered))
     }
 }
 

@@ -142,7 +142,7 @@ impl Printed {
             let lines = lines.take().to_vec();
             String::from_utf8(lines).expect("UTF-8")
         });
-        let report = self.diagnosis.report().expect("the source has ended");
+        let report = self.diagnosis.report(false).expect("the source has ended");
         [
             text,
             json,

@@ -40,6 +40,14 @@ fn head(report: &Report) -> String {
         ("verdict", report.verdict.name().into()),
         ("findings", report.findings.len().into()),
         (
+            "left_out",
+            report
+                .left_out
+                .iter()
+                .map(|one| json!({ "what": one.what, "count": one.count }))
+                .collect(),
+        ),
+        (
             "hosts",
             observed
                 .hosts
@@ -90,6 +98,7 @@ fn one(report: &Report, finding: &Finding) -> String {
         ("last", time(&clock, finding.last_ns)),
         ("evidence", finding.evidence.iter().map(evidence).collect()),
         ("against", finding.against.iter().cloned().collect()),
+        ("excluded", finding.excluded.iter().cloned().collect()),
         (
             "not_observed",
             finding.not_observed.iter().cloned().collect(),
@@ -108,15 +117,21 @@ fn one(report: &Report, finding: &Finding) -> String {
         ("processes", subject.processes.into()),
         ("sockets", subject.sockets.into()),
         (
-            "host",
-            report
-                .observed
+            "hosts",
+            subject
                 .hosts
-                .get(subject.host)
+                .iter()
+                .filter_map(|host| report.observed.hosts.get(*host))
                 .map(|host| host.name.clone())
-                .into(),
+                .collect(),
         ),
+        ("host", host_name(report, subject.host)),
     ])
+}
+
+fn host_name(report: &Report, host: usize) -> Value {
+    let host = report.observed.hosts.get(host);
+    host.map(|host| host.name.clone()).into()
 }
 
 /// Times of owners are of CLOCK_BOOTTIME: `started` is left null here, where several recordings may meet.
@@ -144,7 +159,8 @@ fn tables(report: &Report, text: &mut String) {
     for talker in &report.tables.talkers {
         text.push_str(&line(&[
             ("type", "talker".into()),
-            ("owner", owner(report, 0, Some(&talker.owner))),
+            ("host", host_name(report, talker.host)),
+            ("owner", owner(report, talker.host, Some(&talker.owner))),
             ("proto", talker.proto.as_str().into()),
             ("peer", talker.peer.to_string().into()),
             ("retransmits", talker.resent.count.into()),
@@ -161,7 +177,8 @@ fn tables(report: &Report, text: &mut String) {
             ("type", "errors".into()),
             ("errno", row.errno.into()),
             ("name", errno::name(row.errno).into()),
-            ("owner", owner(report, 0, Some(&row.owner))),
+            ("host", host_name(report, row.host)),
+            ("owner", owner(report, row.host, Some(&row.owner))),
             ("proto", row.proto.as_str().into()),
             ("peer", row.peer.to_string().into()),
             ("count", row.sum.count.into()),
@@ -193,6 +210,7 @@ fn tables(report: &Report, text: &mut String) {
             ("type", "milestone".into()),
             ("time", time(&clock, one.wall_ns)),
             ("what", what.into()),
+            ("host", host_name(report, one.host)),
             ("owner", owner(report, one.host, one.owner.as_ref())),
             ("peer", one.peer.as_ref().map(ToString::to_string).into()),
             ("count", one.count.into()),

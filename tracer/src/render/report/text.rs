@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{hours, since_1970};
-use crate::render::text::COLUMNS;
+use crate::render::text::columns;
 use crate::render::{Clock, sample};
 use tracer_diagnose::rule::Confidence;
 use tracer_diagnose::{Evidence, Finding, Report, TimelineEvent, Verdict};
@@ -21,8 +21,19 @@ const LABEL: usize = 13;
 pub fn report(report: &Report, colour: bool) -> String {
     let mut text = String::new();
     head(report, &mut text);
-    for (number, one) in report.findings.iter().enumerate() {
+    let shown = report.top.unwrap_or(usize::MAX);
+    for (number, one) in report.findings.iter().take(shown).enumerate() {
         finding(report, number + 1, one, colour, &mut text);
+    }
+    let rest = report.findings.iter().skip(shown);
+    if rest.len() > 0 {
+        let count = rest.len();
+        let part: f64 = rest.map(|finding| finding.share).sum();
+        _ = writeln!(
+            text,
+            "\n{count} more, with {:.0} % of the harm: --all shows them.",
+            part * 100.0
+        );
     }
     tables(report, &mut text);
     text
@@ -49,17 +60,26 @@ fn head(report: &Report, text: &mut String) {
     let said = match report.verdict {
         Verdict::Findings => match report.findings.len() {
             1 => "One finding.".to_owned(),
-            many => format!("{many} findings, the one that explains most of the trouble first."),
+            many => format!("{many} findings, the one with most harm first."),
         },
         Verdict::NothingWrong => {
-            "Nothing wrong: nothing in what was recorded calls for an explanation.".to_owned()
+            match report.left_out.is_empty() {
+                true => "Nothing wrong: nothing in what was recorded calls for an explanation.".to_owned(),
+                false => "Nothing wrong: all that was recorded is accounted for, and is no trouble.".to_owned(),
+            }
+        }
+        Verdict::NothingMatched => {
+            "Nothing matched: no event in the recording is what the filters ask for.".to_owned()
         }
         Verdict::TooLittleData => {
-            "Too little data: record longer, and all event kinds, before concluding that nothing is wrong."
+            "Too little data: record longer, all event kinds, and without gaps, before concluding that nothing is wrong."
                 .to_owned()
         }
     };
     _ = writeln!(text, "{said}");
+    for one in &report.left_out {
+        part(text, "left out", &format!("{} × {}", one.count, one.what));
+    }
     let coverage = &observed.coverage;
     for not_seen in &coverage.not_seen {
         _ = writeln!(text, "Not seen on this host: {}", safe(not_seen));
@@ -98,14 +118,17 @@ fn finding(report: &Report, number: usize, finding: &Finding, colour: bool, text
     let layer = rule.layer.map_or("layer unknown", |layer| layer.name());
     _ = writeln!(
         text,
-        "\n{number}. {strong}{} · {layer} · {}{strong:#} · {sure}confidence {}{sure:#} · {:.0} % of the trouble",
+        "\n{number}. {strong}{} · {layer} · {}{strong:#} · {sure}confidence {}{sure:#}{}",
         finding.symptom.name(),
         rule.cause,
         finding.confidence.name(),
-        finding.share * 100.0
+        match finding.share {
+            0.0 => String::new(),
+            share => format!(" · {:.0} % of the harm", share * 100.0),
+        }
     );
     part(text, "what", rule.title);
-    part(text, "who", &who(finding));
+    part(text, "who", &who(report, finding));
     part(
         text,
         "when",
@@ -121,6 +144,9 @@ fn finding(report: &Report, number: usize, finding: &Finding, colour: bool, text
     for one in &finding.against {
         part(text, "against", &safe(one));
     }
+    if !finding.excluded.is_empty() {
+        part(text, "excluded", &safe(&finding.excluded.join("; ")));
+    }
     for one in &finding.not_observed {
         part(text, "not observed", &safe(one));
     }
@@ -129,7 +155,7 @@ fn finding(report: &Report, number: usize, finding: &Finding, colour: bool, text
     part(text, "do not", rule.do_not);
 }
 
-fn who(finding: &Finding) -> String {
+fn who(report: &Report, finding: &Finding) -> String {
     let subject = &finding.subject;
     let mut who = match &subject.owner {
         Some(owner) => owner_words(owner),
@@ -153,6 +179,14 @@ fn who(finding: &Finding) -> String {
     }
     if subject.sockets > 1 {
         _ = write!(who, ", {} sockets", subject.sockets);
+    }
+    if subject.hosts.len() > 1 {
+        let names = subject
+            .hosts
+            .iter()
+            .filter_map(|host| report.observed.hosts.get(*host));
+        let names: Vec<_> = names.map(|host| safe(&host.name)).collect();
+        _ = write!(who, ", on {}", names.join(", "));
     }
     who
 }
@@ -188,17 +222,21 @@ fn evidence(one: &Evidence, clock: &Times) -> String {
 macro_rules! row {
     ($text:expr, $($words:tt)*) => {{
         let line = format!($($words)*);
-        _ = writeln!($text, "{}", escape::shorten(&line, COLUMNS));
+        _ = writeln!($text, "{}", escape::shorten(&line, columns()));
     }};
 }
 
-/// Who, where there is little room.
-fn short(owner: &Owner) -> String {
+/// Who, where there is little room; with the host where there are several.
+fn short(report: &Report, host: usize, owner: &Owner) -> String {
     let comm = owner.comm.as_ref();
     let comm = comm.map_or("unknown".to_owned(), |comm| escape::name(comm.as_bytes()));
-    owner
+    let who = owner
         .pid
-        .map_or(comm.clone(), |pid| format!("{comm}/{pid}"))
+        .map_or(comm.clone(), |pid| format!("{comm}/{pid}"));
+    match report.observed.hosts.get(host) {
+        Some(host) if report.observed.hosts.len() > 1 => format!("{who}@{}", safe(&host.name)),
+        _ => who,
+    }
 }
 
 fn tables(report: &Report, text: &mut String) {
@@ -214,7 +252,7 @@ fn tables(report: &Report, text: &mut String) {
                 "  {:>7} segments{rate}, {} time-outs  {} → {} {}",
                 one.resent.segments,
                 one.timeouts,
-                short(&one.owner),
+                short(report, one.host, &one.owner),
                 one.proto,
                 safe(&one.peer.to_string())
             );
@@ -228,7 +266,7 @@ fn tables(report: &Report, text: &mut String) {
                 "  {:>7} {:<13} {} → {} {}  {} to {}",
                 one.sum.count,
                 errno::display(one.errno),
-                short(&one.owner),
+                short(report, one.host, &one.owner),
                 one.proto,
                 safe(&one.peer.to_string()),
                 moment(&clock, one.sum.first_ns),
@@ -272,7 +310,11 @@ fn tables(report: &Report, text: &mut String) {
             };
             let whose = match (&one.owner, &one.peer) {
                 (Some(owner), Some(peer)) => {
-                    format!("  {} → {}", short(owner), safe(&peer.to_string()))
+                    format!(
+                        "  {} → {}",
+                        short(report, one.host, owner),
+                        safe(&peer.to_string())
+                    )
                 }
                 _ => String::new(),
             };
@@ -321,7 +363,7 @@ pub fn part(text: &mut String, label: &str, words: &str) {
     let start = used;
     for word in words.split_whitespace() {
         let width = escape::width(word);
-        if used > start && used + 1 + width > COLUMNS {
+        if used > start && used + 1 + width > columns() {
             text.push_str(line.trim_end());
             text.push('\n');
             line = " ".repeat(start);

@@ -1,0 +1,73 @@
+//! A route of this host forbids the destination.
+
+use super::common::{failing, has_failed};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::Sign;
+use crate::{HostFacts, Observed, Socket};
+use tracer_model::event::EventKind;
+use tracer_model::linux;
+use tracer_model::samples::Route;
+
+pub static RULE: Rule = Rule {
+    cause: "route_refused",
+    symptom: Symptom::Refused,
+    layer: Some(Layer::Kernel),
+    title: "a route of this host refuses the destination: unreachable, prohibit or blackhole",
+    reason: "The kernel found a route for the destination, and it is one that refuses: somebody put it there. \
+             Nothing left this host.",
+    rests_on: "fib_lookup() returns EHOSTUNREACH for unreachable, EACCES for prohibit and EINVAL for blackhole \
+             (fib_props).",
+    needs: &[EventKind::SendError, EventKind::Connection],
+    needs_samples: false,
+    refuted_by: "A route of another kind that is more specific (ip route get ADDRESS).",
+    next_step: "ip route get ADDRESS and ip route show type unreachable (prohibit, blackhole): who made it \
+             (protocol; a routing daemon, a VPN client, a container network)?",
+    do_not: "Do not add a more specific route over it before you know why it is there.",
+    supersedes: &["no_route", "icmp_reject", "source_address", "syn_blackhole"],
+    judge,
+};
+
+fn judge(observed: &Observed) -> Vec<Match> {
+    let errnos = [
+        linux::EACCES,
+        linux::EINVAL,
+        linux::EHOSTUNREACH,
+        linux::ENETUNREACH,
+    ];
+    let refused = |host: &HostFacts, socket: &Socket| {
+        let failed = has_failed(socket, &errnos)
+            || socket
+                .signs()
+                .iter()
+                .any(|(sign, _)| *sign == Sign::NeverOpened);
+        failed && route(host, socket).is_some()
+    };
+    let mut matches = failing(observed, refused, &errnos, Confidence::High);
+    for matched in &mut matches {
+        let socket = matched
+            .sockets
+            .first()
+            .map(|index| &observed.sockets[*index]);
+        if let Some(route) = socket.and_then(|socket| route(&observed.hosts[matched.host], socket))
+        {
+            matched
+                .evidence
+                .push(crate::Evidence::fact(format!("the route is: {route}")));
+        }
+    }
+    matches
+}
+
+/// The route that refuses.
+fn route<'a>(host: &'a HostFacts, socket: &Socket) -> Option<&'a Route> {
+    let route = host
+        .describes(socket)
+        .then(|| host.route_to(socket.remote_address()?))
+        .flatten();
+    route.filter(|route| {
+        matches!(
+            route.route_type.as_str(),
+            "unreachable" | "prohibit" | "blackhole"
+        )
+    })
+}

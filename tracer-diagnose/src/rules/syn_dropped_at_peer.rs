@@ -1,0 +1,64 @@
+//! The destination takes some connections and drops the requests of others.
+
+use super::common::{resent, sockets};
+use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::{Observed, Role};
+use tracer_model::event::{Cause, EventKind};
+
+pub static RULE: Rule = Rule {
+    cause: "syn_dropped_at_peer",
+    symptom: Symptom::Stall,
+    layer: Some(Layer::Peer),
+    title: "connection requests to a destination that answers others had to be sent again",
+    reason: "Some connections to this destination were established, others only after their request was sent \
+             again, or not at all: the path works, and something at the destination drops requests now and then \
+             (a full accept queue, SYN protection, a limit).",
+    rests_on: "tcp_conn_request() of the peer drops SYNs when its accept queue is full; the client sends them \
+             again after tcp_syn_linear_timeouts and 1, 2, 4 s.",
+    needs: &[EventKind::Retransmit],
+    needs_samples: false,
+    refuted_by: "Loss of data on the same connections: then the path loses packets of all kinds.",
+    next_step: "On the destination: nstat TcpExtListenOverflows TcpExtListenDrops, ss -ltn (Recv-Q at Send-Q), \
+             limits of its firewall or balancer per source.",
+    do_not: "Do not raise the number of attempts per second: it fills the queue that is full.",
+    supersedes: &["syn_blackhole"],
+    judge,
+};
+
+const LEAST: u64 = 2;
+
+fn judge(observed: &Observed) -> Vec<Match> {
+    let mut matches = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        if conversation.role == Role::Server
+            || !observed.sockets_of(conversation).any(|socket| socket.open)
+        {
+            continue;
+        }
+        let found = sockets(observed, conversation, |socket| {
+            socket.resent(Cause::Syn) > 0
+                && socket.resent(Cause::Rto) == 0
+                && socket.resets_received.is_empty()
+        });
+        let again = resent(observed, &found, &[Cause::Syn]);
+        let lost = observed
+            .sockets_of(conversation)
+            .map(|socket| socket.resent(Cause::Rto) + socket.resent(Cause::Fast));
+        if again.count < LEAST || lost.sum::<u64>() > 0 {
+            continue;
+        }
+        let open = found
+            .iter()
+            .filter(|socket| observed.sockets[**socket].open)
+            .count();
+        matches.push(
+            Match::of(observed, index, found, Confidence::Medium)
+                .shown_by("connection requests sent again (syn)", &again)
+                .with(format!(
+                    "{open} of these connections were established in the end"
+                ))
+                .timed(),
+        );
+    }
+    matches
+}
