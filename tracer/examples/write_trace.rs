@@ -33,6 +33,7 @@ fn main() -> anyhow::Result<()> {
     };
     let target = Target::of(Path::new(&path), rotate_size.is_some());
     let handle = Writer::open(&target, start, &options)?.start()?;
+    let watcher = handle.watcher();
     let mut builder = Builder::new()?;
     for seq in 1.. {
         for number in 0..EVENTS {
@@ -46,13 +47,13 @@ fn main() -> anyhow::Result<()> {
         });
         handle.submit(sealed, &Counters::default());
         // No block may be dropped here: the next waits until this one is written.
-        let mut status = handle.status();
+        let mut status = watcher.status();
         while status.blocks < seq {
             if let Some(problem) = status.problem {
                 anyhow::bail!(problem);
             }
             std::thread::sleep(Duration::from_micros(50));
-            status = handle.status();
+            status = watcher.status();
         }
         println!("{seq}");
     }
