@@ -7,6 +7,7 @@
 //! is given.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods)]
 
 mod account;
 pub mod applog;

@@ -12,6 +12,7 @@
 // What fills a record must not become a function, see below.
 #![feature(stmt_expr_attributes)]
 #![allow(internal_features)]
+#![deny(clippy::disallowed_methods)]
 // A map's key by value would be copied onto the stack first.
 #![allow(clippy::needless_borrows_for_generic_args)]
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::column::{Column, Columns, Writer};
 use super::events::{Codes, Decoder, Encoder, Rows, code_name, kind_number};
 use super::layout::{HEADER_BYTES, Header};
@@ -29,8 +31,8 @@ pub struct Builder {
 #[derive(Clone, Debug)]
 pub struct Sealed {
     pub header: Header,
-    /// Header and payload.
-    pub bytes: Vec<u8>,
+    /// Header and payload, shared by everyone who has the block.
+    pub bytes: Bytes,
     /// Events per event kind, in the order of [`EventKind::ALL`]: what a gap has to say if the block is not written.
     pub events: [u64; EventKind::ALL.len()],
 }
@@ -144,9 +146,11 @@ impl Builder {
         self.encoder.clear();
         (self.events, self.notes) = (0, 0);
         (self.first_boot_ns, self.last_boot_ns) = (u64::MAX, 0);
+        // It may be held for minutes.
+        bytes.shrink_to_fit();
         Sealed {
             header,
-            bytes,
+            bytes: bytes.into(),
             events: std::mem::take(&mut self.by_kind),
         }
     }

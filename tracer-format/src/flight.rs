@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::block::Sealed;
-use super::note::{Counters, EventCounters};
+use super::note::Counters;
 use super::writer::{
     Budget, Charge, Entry, Handle, IDLE_ITEMS, Item, Loss, Watcher, Writer, WriterSummary,
 };
+use tracer_model::event::{EventKind, EventTotals};
 
 /// How much longer than asked for a window may become when triggers go on firing.
 const MOST_AFTER: u64 = 10;
-/// Allocations that belong to a block; names of event kinds come on top.
+/// Allocations that belong to a block.
 const ALLOCATIONS: usize = 4;
 /// What the allocator takes for each allocation besides its size, bytes.
 const ALLOCATION: usize = 16;
@@ -96,8 +97,7 @@ impl Flight {
     }
 
     /// Takes a block, with the counters as of this block. Never waits and never fails.
-    pub fn push(&mut self, mut sealed: Sealed, counters: &Counters) {
-        sealed.bytes.shrink_to_fit();
+    pub fn push(&mut self, sealed: Sealed, counters: &Counters) {
         let now_boot_ns = sealed.header.sealed_boot_ns;
         self.forget(now_boot_ns);
         let counters = counters.clone();
@@ -233,13 +233,10 @@ const fn least_cost() -> usize {
 
 /// What a block takes as long as anybody has it, bytes.
 fn cost(sealed: &Sealed, counters: &Counters, lost: Option<&Loss>) -> usize {
-    let names = counters.events.iter();
-    let names = names.map(|event_kind| event_kind.event.capacity() + ALLOCATION);
     let header = super::layout::HEADER_BYTES;
     least_cost()
-        + sealed.bytes.capacity().saturating_sub(header)
-        + counters.events.capacity() * size_of::<EventCounters>()
-        + names.sum::<usize>()
+        + sealed.bytes.len().saturating_sub(header)
+        + counters.totals.events.capacity() * size_of::<(EventKind, EventTotals)>()
         + lost.map_or(0, Loss::memory)
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::events::{kind_number, kind_of};
-use tracer_model::event::{CountedKind, EventKind, EventTotals, Totals};
+use tracer_model::event::{CountedKind, EventKind, Totals};
 use tracer_model::samples::{Change, Sample};
 
 /// A note. `note` in the JSON says which.
@@ -79,63 +79,8 @@ pub enum AnchorWhy {
 pub struct Counters {
     /// When they were read, nanoseconds of CLOCK_BOOTTIME.
     pub boot_ns: u64,
-    /// One entry per event kind.
-    // Traces from before the first release say it so, here and below.
-    #[serde(alias = "signals")]
-    pub events: Vec<EventCounters>,
-}
-
-/// The counters of one event kind: see [`EventTotals`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct EventCounters {
-    #[serde(alias = "signal")]
-    pub event: String,
-    pub seen: u64,
-    pub filtered: u64,
-    pub emitted: u64,
-    pub aggregated: u64,
-    pub delivered: u64,
-    pub lost: u64,
-    pub missed: Option<u64>,
-}
-
-impl Counters {
-    pub fn new(boot_ns: u64, totals: &Totals) -> Self {
-        let one = |(event_kind, t): &(EventKind, EventTotals)| EventCounters {
-            event: event_kind.name().to_owned(),
-            seen: t.seen,
-            filtered: t.filtered,
-            emitted: t.emitted,
-            aggregated: t.aggregated,
-            delivered: t.delivered,
-            lost: t.lost,
-            missed: t.missed,
-        };
-        Self {
-            boot_ns,
-            events: totals.events.iter().map(one).collect(),
-        }
-    }
-
-    /// As totals; event kinds of newer tools are left out.
-    pub fn totals(&self) -> Totals {
-        let one = |c: &EventCounters| {
-            let totals = EventTotals {
-                seen: c.seen,
-                filtered: c.filtered,
-                emitted: c.emitted,
-                aggregated: c.aggregated,
-                delivered: c.delivered,
-                lost: c.lost,
-                missed: c.missed,
-            };
-            Some((c.event.parse().ok()?, totals))
-        };
-        Totals {
-            events: self.events.iter().filter_map(one).collect(),
-        }
-    }
+    #[serde(flatten)]
+    pub totals: Totals,
 }
 
 /// What could not be written.

@@ -196,9 +196,8 @@ impl Writer {
 impl Handle {
     /// Takes a block, with the counters as of this block. Never waits and never fails: when too much waits for
     /// the disk already, the block is dropped and counted.
-    pub fn submit(&self, mut sealed: Sealed, counters: &Counters) {
-        sealed.bytes.shrink_to_fit();
-        let charge = self.budget.charge(sealed.bytes.capacity());
+    pub fn submit(&self, sealed: Sealed, counters: &Counters) {
+        let charge = self.budget.charge(sealed.bytes.len());
         let why = "the disk takes less than is recorded";
         self.shared.submit(sealed, counters, charge, why);
     }

@@ -4,6 +4,7 @@
 //! argument.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods)]
 
 pub mod errno;
 pub mod escape;

@@ -126,6 +126,7 @@ impl Tally {
                     delivered: self.delivered[index],
                     lost: kernel.lost + self.undecoded[index],
                     missed: missed[index],
+                    saturated: false,
                 };
                 Some((EventKind::from_number(index as u32)?, totals))
             })

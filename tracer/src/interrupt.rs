@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM for commands that do not run an event loop: they end after the line at hand.
+//! Ctrl-C and SIGTERM. An event loop waits for [`Signals`]; other commands end after the line at hand, when
+//! [`Interrupt`] has come.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -8,11 +9,38 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The end of a pipe whose other end is closed when a signal comes: for what waits in poll(2). Signals come to the
 /// process, so there is one.
 static CAME: OnceLock<OwnedFd> = OnceLock::new();
+
+/// SIGINT, SIGTERM and SIGHUP, which ask for the end.
+pub struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Catches them from now on. Within an event loop.
+    ///
+    /// # Errors
+    /// When there can be no more descriptors.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// Waits for one of them.
+    pub async fn come(&mut self) {
+        let [interrupt, terminate, hang_up] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    }
+}
 
 /// Knows whether SIGINT, SIGTERM or SIGHUP has come.
 pub struct Interrupt(Arc<(Mutex<bool>, Condvar)>);
@@ -27,13 +55,7 @@ impl Interrupt {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (mut interrupt, mut terminate, mut hang_up) = runtime.block_on(async {
-            Ok::<_, io::Error>((
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::hangup())?,
-            ))
-        })?;
+        let mut signals = runtime.block_on(async { Signals::catch() })?;
         let theirs = Arc::clone(&shared);
         let (ours, closed_then) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         // A second one in the same process: the first one's thread closes its end.
@@ -41,13 +63,7 @@ impl Interrupt {
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = interrupt.recv() => {}
-                        _ = terminate.recv() => {}
-                        _ = hang_up.recv() => {}
-                    }
-                });
+                runtime.block_on(signals.come());
                 *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
                 theirs.1.notify_all();
                 drop(closed_then);

@@ -9,9 +9,11 @@ pub mod cli;
 pub mod commands;
 #[cfg(feature = "capture")]
 pub mod exec;
+#[deny(clippy::disallowed_methods)]
 pub mod export;
 pub mod interrupt;
 pub mod output;
+#[deny(clippy::disallowed_methods)]
 pub mod render;
 #[cfg(feature = "capture")]
 pub mod selftest;

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -51,8 +50,7 @@ fn main() -> ExitCode {
         Err(Failure::Verdict(status)) => ExitCode::from(status),
         Err(Failure::Usage(message)) => Cli::usage_error(message).exit(),
         Err(Failure::Failed(error)) => {
-            // A vanished terminal must not turn into a panic.
-            let _ = writeln!(std::io::stderr(), "sendtrace: {error:#}");
+            tracer::output::say(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,10 +1,11 @@
-//! The writer of stdout: a thread of its own, so that a reader that does not read (a pager, a full pipe)
-//! never holds up the tracer's loop, and Ctrl-C still ends the run.
+//! Standard output and standard error. A whole text is printed at once ([`print`]); lines that come one after the
+//! other are written by a thread of its own, so that a reader that does not read (a pager, a full pipe) never holds up
+//! the tracer's loop, and Ctrl-C still ends the run.
 //!
 //! Memory is bounded: at most [`QUEUE_BYTES`] wait, the batch being written included.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,6 +19,35 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub const QUEUE_BYTES: usize = 16 * BATCH_BYTES;
 /// A good size for a batch: the capacity of a pipe.
 pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// Prints a whole text, and waits for its reader. One that left has what was wanted.
+///
+/// # Errors
+/// When writing fails for another reason.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(text.as_bytes());
+    match printed.and_then(|()| stdout.flush()) {
+        Err(error) if is_reader_gone(&error) => Ok(()),
+        result => result,
+    }
+}
+
+/// One line for the user, beside the output.
+pub fn say(message: &str) {
+    // A vanished terminal must not turn into a panic.
+    let _ = writeln!(io::stderr(), "sendtrace: {message}");
+}
+
+/// What the user should know although the command goes on.
+pub fn warn(message: &str) {
+    say(&format!("warning: {message}"));
+}
+
+/// Did a write find that nobody reads any more?
+pub fn is_reader_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
 
 /// The writer. Dropping it ends the thread once everything is written; [`Output::finish`] waits for that.
 #[derive(Debug)]

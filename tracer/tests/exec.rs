@@ -256,6 +256,7 @@ fn nothing_of_the_environment_but_the_language_reaches_the_command() {
         "SHLVL",
         "_",
     ];
+    assert!(text.contains("SENDTRACE_TRACE="), "{text}");
     for line in text.lines() {
         let name = line.split('=').next().unwrap();
         assert!(

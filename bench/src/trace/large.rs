@@ -46,7 +46,7 @@ pub fn content(path: &Path) -> Result<Content> {
         flows.extend(block.flows.iter().cloned());
         for (_, note) in &block.notes {
             if let Note::Totals(counters) = note {
-                let totals = counters.totals();
+                let totals = &counters.totals;
                 content.lost = totals.events.iter().map(|(_, sums)| sums.lost).sum();
             }
         }

@@ -60,7 +60,19 @@ impl Recorder {
     }
 
     /// As [`Self::start`], with a command that becomes the recorder.
-    pub fn spawn(printed: &Path, mut command: Command) -> Self {
+    pub fn spawn(printed: &Path, command: Command) -> Self {
+        Self::ready(printed, command, "Recording: ")
+    }
+
+    /// `live`, as a program beside a recorder.
+    pub fn live(printed: &Path, arguments: &[&str]) -> Self {
+        let mut command = sendtrace();
+        command.arg("live").args(arguments);
+        Self::ready(printed, command, "Ready: ")
+    }
+
+    /// Starts a command and waits until it has said this.
+    fn ready(printed: &Path, mut command: Command, word: &str) -> Self {
         let out = File::create(printed).expect("a file for the output");
         let mut child = command
             .stdin(Stdio::null())
@@ -69,7 +81,7 @@ impl Recorder {
             .spawn()
             .expect("the program starts");
         let stderr = child.stderr.take().expect("piped");
-        let ready = Some(Ready::wait_for("Recording: ", stderr));
+        let ready = Some(Ready::wait_for(word, stderr));
         Self {
             child,
             ready,

@@ -83,6 +83,7 @@ fn root_a_refused_connect_says_so() {
     // The RST to a closed port is nobody's: said with a reason, never a guess.
     let run = tracer.stop();
     let resets = run.events("reset", |event| event["flow"]["netns"] == world.b.netns());
+    assert!(!resets.is_empty(), "each connect was answered");
     for event in resets {
         assert!(
             event["owner"]["pid"].is_null(),

@@ -32,6 +32,7 @@ fn root_tcp_as_a_whole_runs_out_of_memory() {
         return;
     }
     let trace = std::fs::read(&stage.trace).expect("a trace");
+    assert!(!trace.is_empty(), "the recorder wrote nothing");
     let base64 = base64::engine::general_purpose::STANDARD.encode(trace);
     println!(
         "{}",

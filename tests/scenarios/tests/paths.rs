@@ -99,6 +99,7 @@ fn every_path(last: bool) -> bool {
         },
     ));
     let mut failed = Vec::new();
+    assert!(!lines.is_empty(), "no path was tried");
     for (check, (outcome, detail)) in lines {
         check_line(GROUP, check, outcome, &detail);
         if outcome == Outcome::Fail {

@@ -129,11 +129,9 @@ fn allocated(flight: &Flight) -> usize {
         .iter()
         .filter(|entry| seen.insert(Arc::as_ptr(entry)))
         .map(|entry| {
-            let names = entry.counters.events.iter();
             size_of::<Entry>()
-                + entry.sealed.bytes.capacity()
-                + entry.counters.events.capacity() * size_of::<EventCounters>()
-                + names.map(|s| s.event.capacity()).sum::<usize>()
+                + entry.sealed.bytes.len()
+                + entry.counters.totals.events.capacity() * size_of::<(EventKind, EventTotals)>()
                 + entry.lost_before.as_ref().map_or(0, |loss| loss.memory())
         })
         .sum();

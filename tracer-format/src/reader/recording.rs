@@ -36,10 +36,10 @@ pub struct Recording {
     done: u64,
 }
 
-/// What [`Recording::next`] found.
+/// What a reader found.
 #[derive(Debug)]
-pub enum ReadStep {
-    Item(ReadItem),
+pub enum ReadStep<T = ReadItem> {
+    Item(T),
     /// Nothing for now: the recorder is at work.
     Wait,
     End,

@@ -1,17 +1,15 @@
 //! `sendtrace diff`: the same observation before and after one change.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::Parser as _;
 use serde_json::{Map, Value};
 
-use super::Failure;
 use super::merged_reader::{MergedReader, Wanted};
-use super::renderer;
 use super::report::observe;
+use super::{Failure, print, renderer};
 use crate::cli::{Cli, Command, Diff as Args, Filters};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Renderer};
@@ -56,11 +54,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Renderer::Json => render::diff::json(&diff),
         Renderer::Text { colour } => render::diff::text(&diff, colour),
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read has what was wanted; the exit status still says what it came to.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    // Whoever reads no more still gets the exit status.
+    print(&text)?;
     match diff.overall.verdict {
         Verdict::Better | Verdict::Unchanged => Ok(()),
         Verdict::Worse => Err(Failure::Verdict(WORSE)),

@@ -6,13 +6,12 @@ mod json;
 mod limits;
 mod text;
 
-use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use tracer_common::event_kind;
 
-use super::Failure;
-use crate::cli::{Color, Doctor, Format};
+use super::{Failure, colour, print};
+use crate::cli::{Doctor, Format};
 use tracer_capture::kernel::facts::{Facts, ProgramVerdict, recorded};
 use tracer_capture::kernel::load;
 use tracer_capture::kernel::plan::{
@@ -90,26 +89,15 @@ impl Examination<'_> {
 
 /// Runs the command; as root it really loads every program and lets go of it again.
 pub fn run(args: &Doctor) -> Result<(), Failure> {
-    let colour = match args.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => {
-            io::stdout().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        }
-    };
     let root = Path::new("/");
     let report = if args.facts {
         format!("{:#}\n", recorded::to_json(&Facts::probe(root)))
     } else {
         let mut facts = Facts::probe(root);
         facts.verdicts.withhold(&args.without_program);
-        Tried::on(&mut facts).report(&facts, args.format, colour)
+        Tried::on(&mut facts).report(&facts, args.format, colour(args.color))
     };
-    match io::stdout().write_all(report.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(print(&report)?)
 }
 
 /// The plan for everything, after the kernel has had its say.

@@ -1,11 +1,8 @@
 //! `sendtrace explain`: what a word in the output means.
 
-use std::io::{self, Write as _};
-
 use anyhow::anyhow;
 
-use super::Failure;
-use super::renderer;
+use super::{Failure, print, renderer};
 use crate::cli::{Explain as Args, Printed};
 use crate::render::{self, Renderer};
 use tracer_diagnose::explain::{self, Entry};
@@ -19,11 +16,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ..Printed::default()
     });
     let (text, unknown) = answer(&args.words, renderer);
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read has what was wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        result => result?,
-    }
+    print(&text)?;
     unknown.map_or(Ok(()), |message| Err(Failure::Failed(anyhow!(message))))
 }
 

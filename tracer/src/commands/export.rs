@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::{Map, json};
 
 use super::Failure;
-use super::merged_reader::{Item, MergedReader, NextItem, TraceReader, Wanted};
+use super::merged_reader::{Item, MergedReader, TraceReader, Wanted};
 use super::warn;
 use crate::cli::{Export, Target};
 use crate::export::Source;
@@ -24,6 +24,7 @@ use crate::render::Renderer;
 use crate::sink::TerminalSink;
 use output::Output;
 use progress::Progress;
+use tracer_format::reader::recording::ReadStep;
 
 /// How much is collected before it is written, bytes.
 const BUFFER: usize = 256 << 10;
@@ -93,9 +94,9 @@ fn export(
             bail!("interrupted: the export is not complete{}", removed(&name));
         }
         let (trace, item) = match step {
-            NextItem::Item(trace, item) => (trace, item),
+            ReadStep::Item((trace, item)) => (trace, item),
             // Nobody waits: what is there now is exported.
-            NextItem::Wait | NextItem::End => break,
+            ReadStep::Wait | ReadStep::End => break,
         };
         events += u64::from(matches!(item, Item::Event(_)));
         if let Item::Event(event) = &item {

@@ -4,11 +4,9 @@ mod collect;
 mod show;
 mod trace_info;
 
-use std::io::{self, Write as _};
-
 use anyhow::Context as _;
 
-use super::Failure;
+use super::{Failure, print};
 use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
 use collect::Collect;
@@ -27,18 +25,9 @@ pub fn run(args: &Info) -> Result<(), Failure> {
                 path.display()
             )
         })?;
-        match of_path(name, args, &interrupt) {
-            Ok(()) => {}
-            Err(error) if is_broken_pipe(&error) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
+        of_path(name, args, &interrupt)?;
     }
     Ok(())
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let error = error.root_cause().downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// All recordings of a path: mostly one; the flight recorder leaves one per trigger in its folder.
@@ -56,7 +45,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
         match step {
             ReadStep::Item(ReadItem::Block(block)) => {
                 if let Some(done) = collect.block(&block) {
-                    print(&done, args)?;
+                    print(&shown(&done, args))?;
                 }
             }
             ReadStep::Item(ReadItem::Notice(notice)) => {
@@ -80,14 +69,12 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
             last.malformed
         );
     }
-    print(&last, args)
+    Ok(print(&shown(&last, args))?)
 }
 
-fn print(found: &TraceInfo, args: &Info) -> anyhow::Result<()> {
-    let text = match args.format {
+fn shown(found: &TraceInfo, args: &Info) -> String {
+    match args.format {
         Format::Text => show::text(found),
         Format::Json => show::json(found),
-    };
-    io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    }
 }

@@ -17,9 +17,10 @@ use crate::cli::Filters;
 use crate::interrupt::Interrupt;
 use crate::render::Clock;
 use crate::sink::{At, End, Sink};
-pub use trace_reader::{NextBlock, TraceReader, zone};
+pub use trace_reader::{TraceReader, zone};
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
+use tracer_format::reader::recording::ReadStep;
 use tracer_model::event::{Event, Totals};
 use tracer_model::filter::{self, FilterSpec};
 use tracer_model::when::{self, When};
@@ -69,15 +70,6 @@ impl Pace for () {
     }
 }
 
-/// See [`MergedReader::next`].
-pub enum NextItem {
-    /// The index of its trace, and the item.
-    Item(usize, Item),
-    /// Nothing for now: a recorder is at work.
-    Wait,
-    End,
-}
-
 impl MergedReader {
     /// Opens all traces and goes to where they are wanted from.
     ///
@@ -107,31 +99,31 @@ impl MergedReader {
         })
     }
 
-    /// The next event or note of all traces, in the order of time.
+    /// The next event or note of all traces, in the order of time, with the index of its trace.
     ///
     /// # Errors
     /// When reading fails, or at damage when that is asked for.
-    pub fn next(&mut self) -> Result<NextItem> {
+    pub fn next(&mut self) -> Result<ReadStep<(usize, Item)>> {
         let mut first: Option<(i128, usize)> = None;
         let mut waits = false;
         for (index, trace) in self.traces.iter_mut().enumerate() {
             match trace.peek(self.strict)? {
-                trace_reader::Peeked::At(wall_ns) => {
+                ReadStep::Item(wall_ns) => {
                     if first.is_none_or(|(earliest, _)| wall_ns < earliest) {
                         first = Some((wall_ns, index));
                     }
                 }
-                trace_reader::Peeked::Wait => waits = true,
-                trace_reader::Peeked::End => {}
+                ReadStep::Wait => waits = true,
+                ReadStep::End => {}
             }
         }
         Ok(match first {
             Some((_, index)) => match self.traces[index].take() {
-                Some(item) => NextItem::Item(index, item),
-                None => NextItem::Wait,
+                Some(item) => ReadStep::Item((index, item)),
+                None => ReadStep::Wait,
             },
-            None if waits => NextItem::Wait,
-            None => NextItem::End,
+            None if waits => ReadStep::Wait,
+            None => ReadStep::End,
         })
     }
 
@@ -170,9 +162,9 @@ impl MergedReader {
                 break;
             }
             match self.next()? {
-                NextItem::End => break,
-                NextItem::Wait => interrupt.wait(LOOK_AGAIN),
-                NextItem::Item(trace, item) => {
+                ReadStep::End => break,
+                ReadStep::Wait => interrupt.wait(LOOK_AGAIN),
+                ReadStep::Item((trace, item)) => {
                     if let Item::Event(event) = &item {
                         left -= 1;
                         let wall_ns = self.clock(trace).wall_ns(event.boot_ns);
@@ -249,7 +241,7 @@ impl MergedReader {
 
     /// Totals of what was read.
     pub fn totals(&self) -> Totals {
-        totals_window::add(self.traces.iter().map(TraceReader::totals))
+        self.traces.iter().map(TraceReader::totals).sum()
     }
 }
 

@@ -26,13 +26,13 @@ mod run_loop;
 #[cfg(feature = "capture")]
 pub mod selftest;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::{Color, Format, Printed};
 use crate::interrupt::Stdin;
-use crate::output::{FinishOutcome, Output};
+use crate::output::{FinishOutcome, Output, print, warn};
 use crate::render::Renderer;
 use crate::sink::TerminalSink;
 use tracer_format::reader::Recording;
@@ -48,23 +48,23 @@ fn open_trace(name: &str, follow: bool) -> anyhow::Result<Recording> {
     Ok(Recording::from_reader(name, Box::new(Stdin(io::stdin()))))
 }
 
-/// One line for the user.
-fn warn(message: &str) {
-    // A vanished terminal must not turn into a panic.
-    let _ = writeln!(io::stderr(), "sendtrace: warning: {message}");
-}
-
-/// How a command prints.
-fn renderer(printed: Printed) -> Renderer {
-    let colour = match printed.color {
+/// Is standard output coloured?
+fn colour(choice: Color) -> bool {
+    match choice {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => {
             io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         }
-    };
+    }
+}
+
+/// How a command prints.
+fn renderer(printed: Printed) -> Renderer {
     match printed.format {
-        Format::Text => Renderer::Text { colour },
+        Format::Text => Renderer::Text {
+            colour: colour(printed.color),
+        },
         Format::Json => Renderer::Json,
     }
 }

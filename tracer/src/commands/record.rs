@@ -3,7 +3,7 @@
 mod progress;
 
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::run_loop::{self, Run};
 use super::{printed, terminal, warn};
 use crate::cli::Record;
 use crate::exec::{Invoker, Runner};
+use crate::output::say;
 use crate::sink::{At, Sink, TerminalSink, TraceSink, TraceTarget};
 use progress::Progress;
 use tracer_capture::kernel::facts;
@@ -175,7 +176,7 @@ impl Watch {
                 Notice::Warning(text) => self.warn(text),
                 Notice::Complete(path) => {
                     let name = tracer_model::escape::name(path.as_os_str().as_encoded_bytes());
-                    self.line(&format!("sendtrace: wrote {name}"));
+                    self.say(&format!("wrote {name}"));
                     let failed = self.runner.as_mut().and_then(|one| one.run(path).err());
                     if let Some(problem) = failed {
                         self.warn(&problem.to_string());
@@ -191,15 +192,15 @@ impl Watch {
     }
 
     fn warn(&self, text: &str) {
-        self.line(&format!("sendtrace: warning: {text}"));
+        self.say(&format!("warning: {text}"));
     }
 
     /// A line that does not mix with the line of progress.
-    fn line(&self, text: &str) {
+    fn say(&self, text: &str) {
         if let Some(progress) = &self.progress {
             progress.clear();
         }
-        let _ = writeln!(io::stderr(), "{text}");
+        say(text);
     }
 
     /// Says how it ended, and waits for commands that run.

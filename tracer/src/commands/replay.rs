@@ -4,12 +4,13 @@ mod aggregate;
 
 use std::time::{Duration, Instant};
 
-use super::merged_reader::{self, LOOK_AGAIN, MergedReader, NextBlock, Wanted, flush};
+use super::merged_reader::{self, LOOK_AGAIN, MergedReader, Wanted, flush};
 use super::{Failure, printed, terminal};
 use crate::cli::{Replay, Speed};
 use crate::interrupt::Interrupt;
 use crate::sink::TerminalSink;
 use aggregate::Aggregate;
+use tracer_format::reader::recording::ReadStep;
 use tracer_model::event::Counted;
 
 /// Runs the command.
@@ -54,9 +55,9 @@ fn aggregate(
         while !interrupt.came() && flush(terminal, interrupt, Duration::ZERO) {
             let trace = &mut reader.traces_mut()[index];
             match trace.block(strict)? {
-                NextBlock::End => break,
-                NextBlock::Wait => interrupt.wait(LOOK_AGAIN),
-                NextBlock::Block(block) => {
+                ReadStep::End => break,
+                ReadStep::Wait => interrupt.wait(LOOK_AGAIN),
+                ReadStep::Item(block) => {
                     if let Err(malformed) = aggregate.block(trace, &block) {
                         trace.malformed(&malformed.to_string(), strict)?;
                     }

@@ -1,14 +1,11 @@
 //! `sendtrace report`: what is wrong, in which layer, and what to try first.
 
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
 
-use super::Failure;
 use super::merged_reader::{self, MergedReader, Wanted};
-use super::renderer;
-use super::warn;
+use super::{Failure, print, renderer, warn};
 use crate::cli::{Filters, Report as Args};
 use crate::interrupt::Interrupt;
 use crate::render::{self, Clock};
@@ -71,11 +68,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             render::app_log::app_log(log, &renderer, &wall(&reader))
         );
     }
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read has what was wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
-    }
+    Ok(print(&text)?)
 }
 
 /// Times of the wall clock, in the zone of the first trace.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::capture::{Capture, LoopStep};
+use crate::interrupt::Signals;
 use crate::sink::Sink;
 use tracer_capture::sys;
 
@@ -44,9 +45,7 @@ pub fn run(capture: Capture, sink: &mut dyn Sink, run: &Run<'_>) -> anyhow::Resu
 }
 
 async fn follow(mut capture: Capture, sink: &mut dyn Sink, run: &Run<'_>) -> anyhow::Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+    let mut signals = Signals::catch().context("cannot catch signals")?;
     let usr1 = run.takes_usr1;
     let mut user = usr1
         .then(|| signal(SignalKind::user_defined1()).context("cannot catch SIGUSR1"))
@@ -68,9 +67,7 @@ async fn follow(mut capture: Capture, sink: &mut dyn Sink, run: &Run<'_>) -> any
     let _ = io::stderr().write_all(ready.as_bytes());
     loop {
         let step = tokio::select! {
-            _ = interrupt.recv() => { interrupted = true; LoopStep::End }
-            _ = terminate.recv() => { interrupted = true; LoopStep::End }
-            _ = hang_up.recv() => { interrupted = true; LoopStep::End }
+            () = signals.come() => { interrupted = true; LoopStep::End }
             _ = async { user.as_mut()?.recv().await }, if usr1 => {
                 capture.fire("SIGUSR1", sink);
                 LoopStep::Go

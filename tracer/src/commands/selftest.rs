@@ -3,17 +3,14 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
 use super::doctor::Tried;
-use crate::cli::{Color, Format, Selftest};
+use super::{Failure, colour, print};
+use crate::cli::{Format, Selftest};
+use crate::interrupt::Interrupt;
 use crate::selftest::check::Verdict;
 use crate::selftest::expected_hooks::ExpectedHooks;
 use crate::selftest::fault_runner::FaultRunner;
@@ -43,9 +40,9 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
     let mut facts = Facts::probe(Path::new("/"));
     facts.verdicts.withhold(&args.without_program);
     may_run(&facts)?;
-    let interrupted = interruption()?;
+    let interrupt = Interrupt::catch().context("cannot catch signals")?;
     let expected_hooks = expected_hooks(&mut facts, args)?;
-    let verdicts = verdicts(|| test(&facts, &expected_hooks, &args.without_program, &interrupted))?;
+    let verdicts = verdicts(|| test(&facts, &expected_hooks, &args.without_program, &interrupt))?;
     let report = match args.format {
         Format::Json => report::json(&verdicts, expected_hooks.kernel()),
         Format::Text => report::text(&verdicts, expected_hooks.kernel(), colour(args.color)),
@@ -59,24 +56,6 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
             verdicts.len()
         )
         .into()),
-    }
-}
-
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn colour(choice: Color) -> bool {
-    match choice {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => {
-            io::stdout().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        }
     }
 }
 
@@ -129,37 +108,6 @@ fn expected_hooks(facts: &mut Facts, args: &Selftest) -> Result<ExpectedHooks> {
     Ok(ExpectedHooks::new(facts, plan))
 }
 
-/// True once somebody wants the end of it.
-fn interruption() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let theirs = Arc::clone(&flag);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")?;
-    let mut signals = {
-        let _context = runtime.enter();
-        let catch = |kind| signal(kind).context("cannot catch signals");
-        [
-            catch(SignalKind::interrupt())?,
-            catch(SignalKind::terminate())?,
-            catch(SignalKind::hangup())?,
-        ]
-    };
-    thread::spawn(move || {
-        runtime.block_on(async {
-            let [interrupt, terminate, hang_up] = &mut signals;
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hang_up.recv() => {}
-            }
-        });
-        theirs.store(true, Ordering::Relaxed);
-    });
-    Ok(flag)
-}
-
 /// Runs the test, and once more while checks fail and this host withholds events.
 fn verdicts(test: impl Fn() -> Result<Vec<Verdict>>) -> Result<Vec<Verdict>> {
     let mut verdicts = Vec::new();
@@ -185,10 +133,10 @@ fn test(
     facts: &Facts,
     expected_hooks: &ExpectedHooks,
     without: &[String],
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
 ) -> Result<Vec<Verdict>> {
     let uninterrupted = || {
-        if interrupted.load(Ordering::Relaxed) {
+        if interrupt.came() {
             bail!("interrupted; nothing remains of the test");
         }
         Ok(())
@@ -236,7 +184,7 @@ fn test(
             let new = compared != said.len();
             compared = said.len();
             let done = new && !runner.checks.iter().any(|check| check.waits(said, clock));
-            (done || interrupted.load(Ordering::Relaxed)).then_some(())
+            (done || interrupt.came()).then_some(())
         });
     };
     all_seen(&runner);

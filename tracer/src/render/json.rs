@@ -10,8 +10,8 @@ use super::Clock;
 use tracer_model::errno;
 use tracer_model::escape;
 use tracer_model::event::{
-    Attribution, Counted, Detail, Direction, Endpoint, Event, EventTotals, Flow, Holder, Owner,
-    RawName, SocketTimer, Tcp, TcpState, Totals,
+    Attribution, Counted, Detail, Direction, Endpoint, Event, Flow, Holder, Owner, RawName,
+    SocketTimer, Tcp, TcpState, Totals,
 };
 
 /// The line of an event.
@@ -69,16 +69,10 @@ pub fn trigger(boot_ns: u64, expression: &str, clock: &Clock) -> String {
 
 /// The last line of a run.
 pub fn totals(totals: &Totals) -> String {
-    let one = |t: &EventTotals| {
-        json!({
-            "seen": t.seen, "filtered": t.filtered, "emitted": t.emitted, "aggregated": t.aggregated,
-            "delivered": t.delivered, "lost": t.lost, "missed": t.missed,
-        })
-    };
     let event_kinds: serde_json::Map<_, _> = totals
         .events
         .iter()
-        .map(|(event_kind, t)| (event_kind.name().to_owned(), one(t)))
+        .map(|(event_kind, t)| (event_kind.name().to_owned(), json!(t)))
         .collect();
     line(&[("type", "totals".into()), ("events", event_kinds.into())])
 }

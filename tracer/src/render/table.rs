@@ -154,6 +154,12 @@ fn equation(text: &mut String, name: &str, totals: &Totals, holds: fn(&EventTota
 }
 
 fn advice(text: &mut String, event_kind: EventKind, t: &EventTotals) {
+    if t.saturated {
+        _ = writeln!(
+            text,
+            "A number of {event_kind} does not fit, or counted backwards: the nearest that fits is shown."
+        );
+    }
     if t.lost > 0 {
         _ = writeln!(
             text,

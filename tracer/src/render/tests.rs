@@ -325,6 +325,7 @@ fn lossy_totals() -> Totals {
         delivered: 5,
         lost: 2,
         missed: None,
+        saturated: false,
     };
     Totals {
         events: vec![(EventKind::Retransmit, totals)],

@@ -81,7 +81,8 @@ impl TraceSink {
     /// The counters that the next block has, as they are now.
     fn count(&mut self, at: &At<'_>) {
         if let Some(totals) = (at.totals)() {
-            self.counters = Counters::new(at.boot_ns, &totals);
+            let boot_ns = at.boot_ns;
+            self.counters = Counters { boot_ns, totals };
         }
     }
 
@@ -173,7 +174,10 @@ impl Sink for TraceSink {
 
     /// The rows of what was counted instead of listed, and the totals.
     fn finish(&mut self, end: &End<'_>) {
-        self.counters = Counters::new(end.at.boot_ns, end.totals);
+        self.counters = Counters {
+            boot_ns: end.at.boot_ns,
+            totals: end.totals.clone(),
+        };
         for row in end.hosts.iter().flat_map(|host| &host.counted) {
             self.builder.counted(row);
             if self.builder.is_full() {

@@ -94,12 +94,12 @@ pub fn counters(boot_ns: u64, each: u64) -> Counters {
         .into_iter()
         .map(|event_kind| (event_kind, totals))
         .collect();
-    Counters::new(
+    Counters {
         boot_ns,
-        &Totals {
+        totals: Totals {
             events: event_kinds,
         },
-    )
+    }
 }
 
 impl Scene {

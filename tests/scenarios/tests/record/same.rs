@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use scenarios::recording::{Recorder, Said, events, replay};
-use scenarios::{SOON, Tracer, World, requires, sendtrace_path, skip};
-use serde_json::Value;
+use scenarios::recording::{Recorder, Said, events, lines, replay};
+use scenarios::{SOON, Tracer, World, requires, sendtrace, sendtrace_path, skip};
+use serde_json::{Value, json};
 
 use crate::traffic;
 
@@ -67,6 +67,50 @@ fn root_a_replay_is_byte_for_byte_what_was_printed_and_what_live_saw() {
     }
 }
 
+#[test]
+#[ignore = "needs root"]
+fn root_a_live_report_and_the_report_of_a_recording_find_the_same() {
+    if !requires(&["nft"]) {
+        return;
+    }
+    let world = World::routed();
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (trace, printed, reported) = (path("n.trace"), path("printed"), path("live"));
+    let of_host = ["--netns", &world.a.name, "--format", "json"];
+    let record = [&["-w", &trace, "--print"][..], &of_host].concat();
+    let recorder = Recorder::start(Path::new(&printed), &record);
+    let live = [&["--report"][..], &of_host].concat();
+    let live = Recorder::live(Path::new(&reported), &live);
+    traffic::faults(&world);
+    recorder.wait_printed("last fault", traffic::is_last);
+    live.wait_printed("last fault", traffic::is_last);
+    let (live, recorder) = (live.stop(), recorder.stop());
+    assert!(live.status.success(), "{}", live.stderr);
+    assert!(recorder.status.success(), "{}", recorder.stderr);
+
+    let report = sendtrace()
+        .args(["report", &trace, "--format", "json"])
+        .output();
+    let report = report.expect("the program starts").stdout;
+    let report = String::from_utf8(report).expect("UTF-8");
+    // Each looked for owners at its own moments, and who they are decides which sockets belong together.
+    let found = |text: &str| -> BTreeSet<String> {
+        let findings = lines(text, "finding").into_iter();
+        let what = findings.map(|one| json!([one["symptom"], one["layer"], one["cause"]]));
+        what.map(|what| what.to_string()).collect()
+    };
+    assert!(found(&report).len() > 1, "{report}");
+    assert_eq!(found(&live.stdout), found(&report), "{report}");
+    for kind in ["report", "totals"] {
+        assert_eq!(lines(&live.stdout, kind).len(), 1, "{}", live.stdout);
+    }
+    for text in [&live.stdout, &report] {
+        let samples = lines(text, "report")[0]["samples"].as_u64();
+        assert!(samples >= Some(1), "the last look counts: {text}");
+    }
+}
+
 /// Compares line by line first, for the sake of the message.
 #[track_caller]
 fn assert_same(printed: &Said, played: &Said) {
@@ -107,6 +151,7 @@ fn assert_kinds(events: &[Value]) {
 fn assert_same_events(one: &[Value], other: &[Value]) {
     let (one, other) = (by_kind(one), by_kind(other));
     let kinds: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    assert!(!kinds.is_empty(), "nothing is compared");
     for kind in kinds {
         let owners = |of: &BTreeMap<String, Vec<Value>>| of.get(kind).cloned().unwrap_or_default();
         let (one, other) = (owners(&one), owners(&other));

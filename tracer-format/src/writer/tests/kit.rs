@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::block::{Block, Builder, Seal, Sealed};
 use crate::layout::{HEADER_BYTES, Header, MARKER};
-use crate::note::{Counters, EventCounters, Gap, Note};
+use crate::note::{Counters, Gap, Note};
 use crate::start::Start;
 use crate::writer::Writer;
 use crate::writer::disk::Disk;
@@ -14,7 +14,7 @@ use crate::writer::queue::{Budget, Entry};
 use crate::writer::recorder::{Place, Recorder, Shape};
 use crate::writer::retention::{Retention, RetentionLimits};
 use crate::writer::status::add;
-use tracer_model::event::EventKind;
+use tracer_model::event::{EventKind, EventTotals, Totals};
 use tracer_model::testing::{self, Rng};
 
 pub type Events = [u64; EventKind::ALL.len()];
@@ -102,19 +102,17 @@ impl Maker {
 }
 
 fn counters(boot_ns: u64, seen: u64) -> Counters {
-    let event_kind = EventCounters {
-        event: "drop".to_owned(),
+    let totals = EventTotals {
         seen,
-        filtered: 0,
         emitted: seen,
-        aggregated: 0,
         delivered: seen,
-        lost: 0,
-        missed: None,
+        ..EventTotals::default()
     };
     Counters {
         boot_ns,
-        events: vec![event_kind],
+        totals: Totals {
+            events: vec![(EventKind::Drop, totals)],
+        },
     }
 }
 
@@ -226,10 +224,8 @@ impl Account {
         let [Note::Header(_), Note::Counters(counters)] = &*notes else {
             panic!("{notes:?}");
         };
-        let seen = counters
-            .events
-            .first()
-            .map_or(0, |event_kind| event_kind.seen);
+        let first = counters.totals.events.first();
+        let seen = first.map_or(0, |(_, sums)| sums.seen);
         if self.seqs.is_empty() && self.gaps == 0 {
             self.before = seen;
         }

@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::commands::merged_reader::LOOK_AGAIN;
 use crate::interrupt::Interrupt;
+use crate::output::is_reader_gone;
 use tracer_model::escape;
 
 /// The output. A file that was made for it and is not kept is removed.
@@ -131,7 +132,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.file.write(bytes);
         if let Err(error) = &result {
-            self.reader_is_gone |= error.kind() == io::ErrorKind::BrokenPipe;
+            self.reader_is_gone |= is_reader_gone(error);
         }
         result
     }

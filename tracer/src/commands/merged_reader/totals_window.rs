@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tracer_format::Block;
 use tracer_format::note::{Counters, Note};
-use tracer_model::event::{EventKind, EventTotals, Totals};
+use tracer_model::event::{EventKind, Totals};
 
 /// Adds up the totals of one trace, which may hold several recordings.
 #[derive(Default)]
@@ -24,7 +24,8 @@ impl TotalsWindow {
     /// Takes the counters of a block; `early`: it lies before what is wanted.
     pub fn block(&mut self, block: &Block, early: bool) {
         if self.trace_id.replace(block.header.trace_id) != Some(block.header.trace_id) {
-            self.done.push(between(&self.base, &self.last));
+            self.done
+                .push(self.last.totals.clone() - self.base.totals.clone());
             (self.base, self.last) = Default::default();
             // A window of the flight recorder begins in the middle.
             if let Some(counters) = counters(block) {
@@ -55,8 +56,8 @@ impl TotalsWindow {
 
     /// The totals, of the wanted event kinds.
     pub fn totals(&self, wanted: impl Fn(EventKind) -> bool) -> Totals {
-        let last = between(&self.base, &self.last);
-        let mut totals = add(self.done.iter().cloned().chain([last]));
+        let last = self.last.totals.clone() - self.base.totals.clone();
+        let mut totals: Totals = self.done.iter().cloned().chain([last]).sum();
         totals.events.retain(|(event_kind, _)| wanted(*event_kind));
         for (event_kind, sums) in &mut totals.events {
             let (single, aggregated) = self.removed.get(event_kind).copied().unwrap_or_default();
@@ -86,54 +87,4 @@ fn counters(block: &Block) -> Option<&Counters> {
         Note::Counters(counters) | Note::Totals(counters) => Some(counters),
         _ => None,
     })
-}
-
-fn between(base: &Counters, last: &Counters) -> Totals {
-    let base: BTreeMap<EventKind, EventTotals> = base.totals().events.into_iter().collect();
-    let mut totals = last.totals();
-    for (event_kind, sums) in &mut totals.events {
-        let Some(base) = base.get(event_kind) else {
-            continue;
-        };
-        sums.seen = sums.seen.saturating_sub(base.seen);
-        sums.filtered = sums.filtered.saturating_sub(base.filtered);
-        sums.emitted = sums.emitted.saturating_sub(base.emitted);
-        sums.aggregated = sums.aggregated.saturating_sub(base.aggregated);
-        sums.delivered = sums.delivered.saturating_sub(base.delivered);
-        sums.lost = sums.lost.saturating_sub(base.lost);
-        sums.missed = sums
-            .missed
-            .zip(base.missed)
-            .map(|(now, then)| now.saturating_sub(then));
-    }
-    totals
-}
-
-/// The sum of totals, in the order of the first that has any.
-pub fn add(all: impl Iterator<Item = Totals>) -> Totals {
-    let mut sum = Totals::default();
-    for totals in all {
-        for (event_kind, more) in totals.events {
-            match sum
-                .events
-                .iter_mut()
-                .find(|(known, _)| *known == event_kind)
-            {
-                None => sum.events.push((event_kind, more)),
-                Some((_, known)) => {
-                    known.seen += more.seen;
-                    known.filtered += more.filtered;
-                    known.emitted += more.emitted;
-                    known.aggregated += more.aggregated;
-                    known.delivered += more.delivered;
-                    known.lost += more.lost;
-                    known.missed = match (known.missed, more.missed) {
-                        (Some(a), Some(b)) => Some(a + b),
-                        (a, b) => a.or(b),
-                    };
-                }
-            }
-        }
-    }
-    sum
 }

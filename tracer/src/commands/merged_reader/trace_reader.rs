@@ -46,21 +46,6 @@ pub struct TraceReader {
     damage: Vec<String>,
 }
 
-/// What [`TraceReader::peek`] found.
-pub enum Peeked {
-    /// Something of this time, nanoseconds of the wall clock.
-    At(i128),
-    Wait,
-    End,
-}
-
-/// What [`TraceReader::block`] gives.
-pub enum NextBlock {
-    Block(Box<Block>),
-    Wait,
-    End,
-}
-
 impl TraceReader {
     pub fn new(
         recording: Recording,
@@ -100,22 +85,22 @@ impl TraceReader {
         (self.recording.position(), self.recording.length())
     }
 
-    /// The time of what comes next.
+    /// The time of what comes next, nanoseconds of the wall clock.
     ///
     /// # Errors
     /// When reading fails, or at damage when `strict`.
-    pub fn peek(&mut self, strict: bool) -> Result<Peeked> {
+    pub fn peek(&mut self, strict: bool) -> Result<ReadStep<i128>> {
         while self.queue.is_empty() {
             match self.block(strict)? {
-                NextBlock::Block(block) => self.fill(&block, strict)?,
-                NextBlock::Wait => return Ok(Peeked::Wait),
-                NextBlock::End => return Ok(Peeked::End),
+                ReadStep::Item(block) => self.fill(&block, strict)?,
+                ReadStep::Wait => return Ok(ReadStep::Wait),
+                ReadStep::End => return Ok(ReadStep::End),
             }
         }
         Ok(self
             .queue
             .front()
-            .map_or(Peeked::End, |(wall_ns, _)| Peeked::At(*wall_ns)))
+            .map_or(ReadStep::End, |(wall_ns, _)| ReadStep::Item(*wall_ns)))
     }
 
     /// What comes next.
@@ -127,14 +112,14 @@ impl TraceReader {
     ///
     /// # Errors
     /// As [`Self::peek`].
-    pub fn block(&mut self, strict: bool) -> Result<NextBlock> {
+    pub fn block(&mut self, strict: bool) -> Result<ReadStep<Box<Block>>> {
         loop {
             if self.ended {
-                return Ok(NextBlock::End);
+                return Ok(ReadStep::End);
             }
             match self.recording.next()? {
                 ReadStep::End => self.ended = true,
-                ReadStep::Wait => return Ok(NextBlock::Wait),
+                ReadStep::Wait => return Ok(ReadStep::Wait),
                 ReadStep::Item(ReadItem::Notice(notice)) => {
                     if !notice.is_torn_tail() && self.damage.len() < DAMAGE {
                         self.damage.push(notice.to_string());
@@ -181,7 +166,7 @@ impl TraceReader {
                         (header.wall_ns(first), header.wall_ns(header.sealed_boot_ns));
                     let (from, to) = self.covered.unwrap_or((first, last));
                     self.covered = Some((from.min(first), to.max(last)));
-                    return Ok(NextBlock::Block(block));
+                    return Ok(ReadStep::Item(block));
                 }
             }
         }

@@ -133,7 +133,7 @@ fn every_block_says_what_had_been_counted() {
         .iter()
         .flat_map(|block| &block.notes)
         .filter_map(|(_, note)| match note {
-            Note::Counters(counters) => counters.events.first().map(|event_kind| event_kind.seen),
+            Note::Counters(counters) => counters.totals.events.first().map(|(_, sums)| sums.seen),
             _ => None,
         });
     assert_eq!(seen.collect::<Vec<_>>(), [2, 3, 4]);
