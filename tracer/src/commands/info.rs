@@ -1,16 +1,14 @@
 //! `sendtrace info`: what is in traces, without putting events together.
 
 mod collect;
-mod show;
-mod trace_info;
 
 use anyhow::Context as _;
 
 use super::{Failure, print};
 use crate::cli::{Format, Info};
 use crate::interrupt::Interrupt;
+use crate::render::info::{Ended, info};
 use collect::Collect;
-use trace_info::{Ended, TraceInfo};
 use tracer_format::reader::ReadItem;
 use tracer_format::reader::recording::ReadStep;
 
@@ -35,6 +33,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
     let mut recording = super::open_trace(name, false)?;
     // Before it is read: what was cut off then is only not written yet.
     let written = recording.is_being_written()?;
+    let is_json = args.format == Format::Json;
     let mut collect = Collect::new(name);
     loop {
         let step = recording.next()?;
@@ -45,7 +44,7 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
         match step {
             ReadStep::Item(ReadItem::Block(block)) => {
                 if let Some(done) = collect.block(&block) {
-                    print(&shown(&done, args))?;
+                    print(&info(&done, is_json))?;
                 }
             }
             ReadStep::Item(ReadItem::Notice(notice)) => {
@@ -69,12 +68,5 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
             last.malformed
         );
     }
-    Ok(print(&shown(&last, args))?)
-}
-
-fn shown(found: &TraceInfo, args: &Info) -> String {
-    match args.format {
-        Format::Text => show::text(found),
-        Format::Json => show::json(found),
-    }
+    Ok(print(&info(&last, is_json))?)
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::doctor::Tried;
-use super::{Failure, colour, print};
-use crate::cli::{Format, Selftest};
+use super::{Failure, print};
+use crate::cli::{Printed, Selftest};
 use crate::interrupt::Interrupt;
+use crate::render::Renderer;
 use crate::selftest::check::Verdict;
 use crate::selftest::expected_hooks::ExpectedHooks;
 use crate::selftest::fault_runner::FaultRunner;
@@ -43,9 +44,9 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
     let interrupt = Interrupt::catch().context("cannot catch signals")?;
     let expected_hooks = expected_hooks(&mut facts, args)?;
     let verdicts = verdicts(|| test(&facts, &expected_hooks, &args.without_program, &interrupt))?;
-    let report = match args.format {
-        Format::Json => report::json(&verdicts, expected_hooks.kernel()),
-        Format::Text => report::text(&verdicts, expected_hooks.kernel(), colour(args.color)),
+    let report = match renderer(args) {
+        Renderer::Json => report::json(&verdicts, expected_hooks.kernel()),
+        Renderer::Text { colour } => report::text(&verdicts, expected_hooks.kernel(), colour),
     };
     print(&report)?;
     match report::tally(&verdicts).fail {
@@ -57,6 +58,14 @@ pub fn run(args: &Selftest) -> Result<(), Failure> {
         )
         .into()),
     }
+}
+
+fn renderer(args: &Selftest) -> Renderer {
+    super::renderer(Printed {
+        format: args.format,
+        color: args.color,
+        ..Printed::default()
+    })
 }
 
 /// What it takes: that which `live` takes, and a network of its own.
@@ -96,7 +105,7 @@ fn expected_hooks(facts: &mut Facts, args: &Selftest) -> Result<ExpectedHooks> {
     progress("asking the kernel what it allows");
     if args.with_doctor {
         let tried = Tried::on(facts);
-        print(&tried.report(facts, args.format, colour(args.color)))?;
+        print(&tried.report(facts, renderer(args)))?;
         if let Some(error) = tried.load_error {
             bail!(error);
         }

@@ -6,8 +6,12 @@
 
 pub mod app_log;
 pub mod diff;
+#[cfg(feature = "capture")]
+pub mod doctor;
 pub mod explain;
+pub mod info;
 pub mod json;
+pub mod progress;
 pub mod report;
 pub mod sample;
 mod table;

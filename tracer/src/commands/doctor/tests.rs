@@ -3,8 +3,10 @@ use std::cell::Cell;
 use serde_json::Value;
 
 use super::*;
-use tracer_capture::kernel::facts::Capabilities;
+use crate::render::doctor::{COLUMNS, Summary};
 use tracer_capture::kernel::facts::fixture::{host, with_btf};
+use tracer_capture::kernel::facts::{Capabilities, ProgramVerdict};
+use tracer_capture::kernel::plan::Purpose;
 use tracer_model::escape;
 
 fn everything(facts: &Facts) -> Result<Plan, PlanError> {
@@ -45,11 +47,11 @@ fn reports(facts: &Facts, refused: &[(&str, &str)]) -> (String, Value) {
     let tried = Tried::with(&mut facts, refusing(refused));
     let examination = tried.examination(&facts);
     let (text, json) = (
-        text::render(&examination, false),
-        json::render(&examination),
+        doctor(&examination, Renderer::Text { colour: false }),
+        doctor(&examination, Renderer::Json),
     );
     for line in text.lines() {
-        assert!(escape::width(line) <= text::COLUMNS, "too wide: {line}");
+        assert!(escape::width(line) <= COLUMNS, "too wide: {line}");
         assert!(!line.contains('\x1b'));
     }
     assert_eq!(json.lines().count(), 1);
@@ -297,7 +299,7 @@ fn nothing_is_loaded_where_the_plan_failed() {
         loaded.set(true);
         Ok(plan::plan(facts, wanted)?)
     });
-    let report = tried.report(&facts, Format::Text, false);
+    let report = tried.report(&facts, Renderer::Text { colour: false });
     assert!(!loaded.get());
     assert!(report.contains("cannot be read"), "{report}");
 }

@@ -1,8 +1,8 @@
 //! Adds up what the blocks of a recording say of it. Memory does not grow with the trace.
 
-use super::trace_info::{Ended, TraceInfo};
 use crate::commands::merged_reader::totals_window::TotalsWindow;
 use crate::commands::merged_reader::zone;
+use crate::render::info::{Ended, TraceInfo};
 use tracer_format::layout::HEADER_BYTES;
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;

@@ -1,16 +1,24 @@
 //! What is known of a recording, for people and as JSON.
 
+mod trace_info;
+
+pub use trace_info::*;
+
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::trace_info::{Ended, TraceInfo};
-use crate::render::Renderer;
+use super::Renderer;
 use tracer_model::escape;
 use tracer_model::event::EventKind;
 
+/// Some lines for people, or one JSON object.
+pub fn info(found: &TraceInfo, is_json: bool) -> String {
+    if is_json { json(found) } else { text(found) }
+}
+
 /// Some lines for people.
-pub fn text(found: &TraceInfo) -> String {
+fn text(found: &TraceInfo) -> String {
     let mut text = format!("{}\n", escape::name(found.name.as_bytes()));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "  {what:<10} {value}");
     let known = |key: &str| {
@@ -146,7 +154,7 @@ fn counts(found: &TraceInfo) -> String {
 }
 
 /// A line of JSON.
-pub fn json(found: &TraceInfo) -> String {
+fn json(found: &TraceInfo) -> String {
     let time = |at: Option<(u64, i128)>| at.and_then(|(_, wall_ns)| found.time(wall_ns));
     let boot = |at: Option<(u64, i128)>| at.map(|(boot_ns, _)| boot_ns);
     let counts = EventKind::ALL.iter().zip(&found.counts);
