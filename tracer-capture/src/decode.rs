@@ -8,6 +8,7 @@ mod flow;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ use tracer_model::event::{
     CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome, Owner,
     PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Trigger,
 };
+pub use waiting::waiting;
 
 /// What only the running kernel (or the header of a trace) can tell about a record.
 pub trait Names {

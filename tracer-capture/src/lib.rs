@@ -14,4 +14,5 @@ pub mod owner;
 pub mod samples;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod walk;
 pub mod withholding;

@@ -93,6 +93,19 @@ impl Owners {
         owner
     }
 
+    /// The owner of a socket of which all holders are known.
+    pub fn resolve_among(&mut self, head: &Head, holders: &[Holder]) -> Owner {
+        let mut owner = decide(head, Lookup::Found(holders));
+        let held = |holder: &&Holder| Some(holder.owner.pid) == owner.pid;
+        let cgroup = holders.iter().find(held).map(|holder| holder.owner.cgroup);
+        owner.cgroup = match (&mut self.systemd, owner.pid, owner.started_boot_ns) {
+            (Some(systemd), Some(pid), Some(started)) => systemd.path(pid, started),
+            (Some(_), ..) => None,
+            (None, ..) => cgroup.and_then(|id| self.cgroups.path(id)),
+        };
+        owner
+    }
+
     fn cgroup(&mut self, head: &Head, owner: &Owner) -> Option<String> {
         let stored = &head.owner;
         if let Some(systemd) = &mut self.systemd {

@@ -14,6 +14,7 @@ mod offsets;
 mod owner;
 mod record;
 pub mod selftest;
+mod walk;
 
 pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
 pub use config::{
@@ -30,6 +31,7 @@ pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
     RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause, direction, head_flag,
 };
+pub use walk::{EndRow, RowHead, TrafficRow, WaitingRow, WalkState, Walked, row, timer, wait};
 
 /// A plain wire type: `repr(C)`, no implicit padding, every bit pattern valid.
 ///

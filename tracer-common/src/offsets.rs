@@ -115,6 +115,16 @@ offsets! {
     sk_protocol_byte: "sock", "sk_protocol", 8;
     sk_socket: "sock", "sk_socket";
     sk_err: "sock", "sk_err";
+    sk_err_soft: "sock", "sk_err_soft";
+    sk_write_pending: "sock", "sk_write_pending";
+    sk_ack_backlog: "sock", "sk_ack_backlog";
+    sk_max_ack_backlog: "sock", "sk_max_ack_backlog";
+    sk_rcvbuf: "sock", "sk_rcvbuf";
+    sk_rmem_alloc: "sock", "sk_backlog.rmem_alloc.counter";
+    sk_wmem_alloc: "sock", "sk_wmem_alloc.refs.counter";
+    sk_receive_qlen: "sock", "sk_receive_queue.qlen";
+    /// Null while the timer is not pending.
+    sk_timer_pprev: "sock", "sk_timer.entry.pprev";
     sk_sndbuf: "sock", "sk_sndbuf";
     sk_wmem_queued: "sock", "sk_wmem_queued";
     sk_kern_sock: "sock", "sk_kern_sock", bits;
@@ -156,6 +166,22 @@ offsets! {
     tcp_undo_marker: "tcp_sock", "undo_marker";
     /// What a recovery that turns out to be needless goes back to; 0: the Loss state was not a time-out's.
     tcp_prior_ssthresh: "tcp_sock", "prior_ssthresh";
+    tcp_snd_nxt: "tcp_sock", "snd_nxt";
+    tcp_rcv_nxt: "tcp_sock", "rcv_nxt";
+    tcp_copied_seq: "tcp_sock", "copied_seq";
+    tcp_segs_out: "tcp_sock", "segs_out";
+    tcp_bytes_sent: "tcp_sock", "bytes_sent";
+    tcp_bytes_acked: "tcp_sock", "bytes_acked";
+    tcp_total_retrans: "tcp_sock", "total_retrans";
+    tcp_reordering: "tcp_sock", "reordering";
+    tcp_retrans_stamp: "tcp_sock", "retrans_stamp";
+    /// Time stamps are in microseconds, not milliseconds (since 6.7).
+    tcp_usec_ts: "tcp_sock", "tcp_usec_ts", bits;
+    tcp_chrono_start: "tcp_sock", "chrono_start";
+    tcp_chrono_stat: "tcp_sock", "chrono_stat";
+    tcp_chrono_type: "tcp_sock", "chrono_type", bits;
+    tcp_ca_ops: "tcp_sock", "inet_conn.icsk_ca_ops";
+    ca_name: "tcp_congestion_ops", "name";
     /// MTU of the last ICMP message that a packet was too big, 0: there was none.
     tcp_mtu_info: "tcp_sock", "mtu_info";
 

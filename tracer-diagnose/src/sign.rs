@@ -1,9 +1,10 @@
 //! What indicates trouble at a socket: the entries of a report's accounts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tracer_model::errno;
-use tracer_model::event::{Cause, Direction, TcpState};
+use tracer_model::event::{Cause, Direction, TcpState, WaitReason};
 use tracer_model::linux;
 
 use super::{Socket, Sum};
@@ -31,6 +32,8 @@ pub enum Sign {
     Ended(u32),
     /// A connection request ended without an errno, and was never answered.
     NeverOpened,
+    /// It waited for this, and went on or was still waiting at the end.
+    Waited(WaitReason),
 }
 
 impl fmt::Display for Sign {
@@ -64,6 +67,7 @@ impl fmt::Display for Sign {
             Self::ResetReceived => f.write_str("RST received"),
             Self::Ended(code) => write!(f, "connections ended with {}", errno::display(*code)),
             Self::NeverOpened => f.write_str("connection requests given up without an errno"),
+            Self::Waited(why) => write!(f, "waits without progress ({})", why.name()),
         }
     }
 }
@@ -237,7 +241,21 @@ impl Socket {
             signs.push((Sign::ResetSent, self.resets_sent.clone()));
         }
         signs.extend(ends);
+        for (why, sum) in self.waited() {
+            signs.push((Sign::Waited(why), sum));
+        }
         signs
+    }
+
+    /// Its waits, by what it waited for at last.
+    fn waited(&self) -> BTreeMap<WaitReason, Sum> {
+        let mut waits: BTreeMap<_, Sum> = BTreeMap::new();
+        for wait in &self.waits {
+            let sum = waits.entry(wait.latest.why).or_default();
+            sum.add(wait.to_ns, self.boot_ns_at(wait.to_ns).unwrap_or(0), 1);
+            sum.first_ns = sum.first_ns.min(wait.from_ns);
+        }
+        waits
     }
 
     /// How the connection ended, where it did not end in peace.
@@ -293,6 +311,10 @@ impl Socket {
             Sign::DroppedIn(_) | Sign::ResetSent => count / 50.0,
             Sign::ResetReceived | Sign::Ended(_) if self.open => 10.0,
             Sign::ResetReceived | Sign::Ended(_) | Sign::NeverOpened => 1.0,
+            Sign::Waited(why) => {
+                let waits = self.waits.iter().filter(|wait| wait.latest.why == *why);
+                waits.map(|wait| wait.latest.for_us as f64 / 1e6).sum()
+            }
         }
     }
 }

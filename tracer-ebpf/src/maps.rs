@@ -7,7 +7,8 @@ use aya_ebpf::{
 };
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
-    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, event_kind,
+    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, WaitingRow, WalkState, Walked,
+    event_kind,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
@@ -160,6 +161,18 @@ pub static OWNERS_BY_ADDRESS: LruHashMap<u64, OwnerByAddress> = LruHashMap::with
 /// Bits of [`tracer_common::owner_end`], set once those hooks are attached: nothing is kept by address before.
 #[map]
 pub static OWNER_ENDS: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What the walk before has seen of each TCP socket; freed with it.
+#[btf_map]
+pub static WALKED: SkStorage<Walked> = SkStorage::new();
+
+/// The walk at hand.
+#[map]
+pub static WALK: Array<WalkState> = Array::with_max_entries(1, 0);
+
+/// Where a walk builds a row that is too large for the stack.
+#[map]
+pub static WAITING_PLACE: PerCpuArray<WaitingRow> = PerCpuArray::with_max_entries(1, 0);
 
 /// Places in [`SENDERS`]; a power of two.
 pub const SENDER_PLACES: usize = 1024;

@@ -13,6 +13,8 @@ const MOST_ROWS: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Tally {
     delivered: [u64; event_kind::COUNT],
+    /// Events that user space has made by itself.
+    made: [u64; event_kind::COUNT],
     /// Records that made no event.
     undecoded: [u64; event_kind::COUNT],
     /// Emitted by the kernel, which could not be sure of the owner, and removed by the same filter here.
@@ -37,6 +39,11 @@ impl Tally {
     /// A record came out of the ring and made an event.
     pub fn delivered(&mut self, event_kind: u32) {
         self.delivered[event_kind as usize] += 1;
+    }
+
+    /// User space has made an event that no program has seen.
+    pub fn made(&mut self, event_kind: u32) {
+        self.made[event_kind as usize] += 1;
     }
 
     /// A record came out of the ring and made no event.
@@ -116,12 +123,13 @@ impl Tally {
             .filter(|index| wanted >> index & 1 != 0)
             .filter_map(|index| {
                 let kernel = counters[index];
+                let made = self.made[index];
                 let removed = self.filtered_emitted[index];
                 let unaggregated = self.filtered_aggregated[index];
                 let totals = EventTotals {
-                    seen: kernel.seen,
+                    seen: kernel.seen + made,
                     filtered: kernel.filtered + removed + unaggregated,
-                    emitted: kernel.emitted.saturating_sub(removed),
+                    emitted: (kernel.emitted + made).saturating_sub(removed),
                     aggregated: kernel.aggregated.saturating_sub(unaggregated),
                     delivered: self.delivered[index],
                     lost: kernel.lost + self.undecoded[index],
@@ -211,6 +219,28 @@ mod tests {
         );
         assert_eq!(rows[0].count, 100);
         assert_eq!(rows[0].owner, None);
+    }
+
+    #[test]
+    fn events_made_in_user_space_are_in_the_totals_like_others() {
+        let mut tally = Tally::default();
+        for _ in 0..3 {
+            tally.made(event_kind::WAITING);
+        }
+        tally.delivered(event_kind::WAITING);
+        tally.delivered(event_kind::WAITING);
+        tally.filtered_emitted(event_kind::WAITING);
+        let counters = [Counters::default(); event_kind::COUNT];
+        let totals = tally.totals(&counters, &[None; event_kind::COUNT], u64::MAX);
+        let mut totals = totals.events.iter();
+        let (_, waiting) = totals
+            .find(|(kind, _)| *kind == EventKind::Waiting)
+            .expect("waiting");
+        assert!(waiting.seen_holds() && waiting.emitted_holds());
+        assert_eq!(
+            (waiting.seen, waiting.filtered, waiting.delivered),
+            (3, 1, 2)
+        );
     }
 
     #[test]

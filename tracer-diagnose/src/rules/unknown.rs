@@ -14,7 +14,7 @@ pub static UNKNOWN: Rule = Rule {
     cause: "unknown",
     symptom: Symptom::Stall,
     layer: None,
-    title: "sends failed or had to be repeated, and no rule explains why",
+    title: "sends failed, waited or had to be repeated, and no rule explains why",
     reason: "There is trouble, and its evidence fits no known cause well enough. A wrong cause would cost more time \
              than none.",
     rests_on: "What is left when all rules have judged.",
@@ -122,7 +122,9 @@ fn symptom(sign: &Sign, open: bool) -> Symptom {
             Symptom::Refused
         }
         Sign::DroppedOut(_) | Sign::DroppedIn(_) | Sign::Device(_) => Symptom::Drop,
-        Sign::Resent(_) | Sign::Repaired | Sign::Unsent(_) | Sign::ResetSent => Symptom::Stall,
+        Sign::Resent(_) | Sign::Repaired | Sign::Unsent(_) | Sign::ResetSent | Sign::Waited(_) => {
+            Symptom::Stall
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! One event kind per file; `open_sockets`, `fork`, `accept` and `socket_end` serve the owner.
+//! One event kind per file; `open_sockets`, `fork`, `accept` and `socket_end` serve the owner, and
+//! `walk_sockets` is no hook but a walk.
 
 mod accept;
 mod connection;
@@ -9,4 +10,5 @@ mod reset;
 mod retransmit;
 mod send;
 mod socket_end;
+mod walk_sockets;
 mod xmit;

@@ -19,7 +19,7 @@ use crate::{
 const SOCKFS_MAGIC: u64 = 0x534f_434b;
 
 /// `struct bpf_iter__task_file`, each member of which takes a word.
-struct TaskFile(*mut c_void);
+pub(super) struct TaskFile(pub(super) *mut c_void);
 
 impl EbpfContext for TaskFile {
     fn as_ptr(&self) -> *mut c_void {

@@ -9,6 +9,7 @@ mod qdisc;
 mod socket;
 mod softnet;
 mod tcp_info;
+mod traffic;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use qdisc::QdiscSample;
 pub use socket::{Found, Memory, SocketKey, SocketProto, SocketSample, Timer};
 pub use softnet::{CpuSoftnet, Softnet};
 pub use tcp_info::TcpInfo;
+pub use traffic::{PeerTraffic, SocketWalk};
 pub use zone::Zone;
 
 /// Numbers by the kernel's own names.
@@ -63,6 +65,12 @@ pub struct Sample {
     /// Those that were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sockets: Vec<SocketSample>,
+    /// What each process has sent to each host over TCP, in every network namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Vec<PeerTraffic>>,
+    /// The walks that found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walk: Option<SocketWalk>,
     /// How many of a part are not listed here although something may have happened there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: Counts,

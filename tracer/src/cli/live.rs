@@ -61,6 +61,9 @@ pub struct CaptureArgs {
     /// Percent of the time that may be spent on looking up who holds a socket; 100: as often as needed
     #[arg(long, value_name = "P", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub look_ups: u8,
+    /// Tell of sockets that wait although nothing fails from this time on
+    #[arg(long, value_name = "T", default_value = "2s", value_parser = duration)]
+    pub waiting: Duration,
     /// Do as if the kernel refused this program; for tests of what takes its place
     #[arg(long, hide = true, value_name = "NAME", value_parser = program)]
     pub without_program: Vec<String>,

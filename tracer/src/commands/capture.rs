@@ -4,6 +4,8 @@
 mod counts;
 mod host_monitor;
 mod owner_cache;
+mod waiting;
+mod walks;
 
 pub use host_monitor::HostMonitor;
 use owner_cache::OwnerCache;
@@ -22,6 +24,7 @@ use tracer_capture::kernel::load::Loaded;
 use tracer_capture::names::KernelNames;
 use tracer_capture::owner::Owners;
 use tracer_capture::sys;
+use tracer_capture::walk::Walker;
 use tracer_model::event::{Counted, Event, EventKind, Lost, LostAt, Owner};
 use tracer_model::filter::FilterSpec;
 use tracer_model::tally::Tally;
@@ -55,6 +58,8 @@ pub struct Capture {
     filter: FilterSpec,
     clock: Clock,
     host_monitor: Option<HostMonitor>,
+    /// Looks for sockets that wait, where that is wanted.
+    walker: Option<Walker>,
     triggers: Triggers,
     tally: Tally,
     /// Loss that was said already, per event kind.
@@ -94,6 +99,7 @@ impl Capture {
             begun_ns: clock.wall_ns(now_boot_ns),
             clock,
             host_monitor,
+            walker: None,
             triggers: Triggers::default(),
             tally: Tally::default(),
             reported_lost: [0; event_kind::COUNT],
@@ -102,6 +108,12 @@ impl Capture {
             now_boot_ns,
             children_missed: false,
         }
+    }
+
+    /// Also looks for sockets that wait.
+    #[must_use]
+    pub fn with_walker(self, walker: Option<Walker>) -> Self {
+        Self { walker, ..self }
     }
 
     /// Events like these are said to the sinks.
@@ -232,6 +244,7 @@ impl Capture {
         self.forget_ended()?;
         let taken = self.loaded.take_aggregates()?;
         self.aggregates(&taken, sink)?;
+        self.walk(sink);
         self.monitor(sink, false);
         self.at(|at| sink.tick(at));
         sink.flush(Duration::ZERO);

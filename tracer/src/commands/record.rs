@@ -14,7 +14,7 @@ use super::Failure;
 use super::attach::{attach, settle};
 use super::capture::{Capture, HostMonitor};
 use super::header;
-use super::live::clock;
+use super::live::{clock, walker};
 use super::run_loop::{self, Run};
 use super::{printed, terminal, warn};
 use crate::cli::Record;
@@ -34,6 +34,9 @@ use tracer_model::trigger::Triggers;
 
 /// How long the end waits for commands that run.
 const COMMANDS: Duration = Duration::from_secs(5);
+
+/// How often open sockets are looked at where no samples are taken.
+const WALKS: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub fn run(args: &Record) -> Result<(), Failure> {
@@ -71,6 +74,8 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         true => &[Capability::CAP_CHOWN],
         false => &[],
     };
+    let walks = args.samples_every().unwrap_or(WALKS);
+    let walker = walker(&attached, &args.capture, walks);
     let owners = settle(&mut attached, chown, args.capture.look_ups)?;
 
     let trace_target = if args.trigger.is_empty() {
@@ -98,7 +103,8 @@ pub fn run(args: &Record) -> Result<(), Failure> {
     let ready = format!("Recording: {kinds} to {}.", place(args));
     let count = args.capture.count;
     let capture = Capture::new(attached, owners, host_monitor, clock, now, count)
-        .with_triggers(Triggers::new(args.trigger.clone()));
+        .with_triggers(Triggers::new(args.trigger.clone()))
+        .with_walker(walker);
     let mut sinks: Vec<&mut dyn Sink> = vec![&mut trace, &mut watch];
     if let Some(terminal) = &mut terminal {
         // A recording goes on whoever reads what is printed.

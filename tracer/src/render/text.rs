@@ -37,7 +37,7 @@ const FLOW: usize = 33;
 /// Width that a comm is padded to, and the most it may take.
 const COMM: (usize, usize) = (10, 15);
 /// The most that what identifies the failure may take.
-const WHAT: usize = 36;
+const WHAT: usize = 34;
 
 /// Names of the columns, and what the marks beside a pid mean.
 pub fn header(colour: bool) -> String {

@@ -149,7 +149,9 @@ fn btf_from_json(btf: &Value) -> Result<BtfFacts, String> {
     let count = |value: &Value| value.as_u64().and_then(|count| usize::try_from(count).ok());
     let mut offsets = [UNRESOLVED; tracer_common::OFFSET_COUNT];
     for (slot, field) in offsets.iter_mut().zip(FIELDS) {
-        if let Some(offset) = get("fields", field.name)?.as_u64() {
+        // Only programs that no event of failure depends on read what a record does not know.
+        let known = btf["fields"].get(field.name);
+        if let Some(offset) = known.unwrap_or(&Value::from(0)).as_u64() {
             *slot = u32::try_from(offset).map_err(|error| error.to_string())?;
         }
     }

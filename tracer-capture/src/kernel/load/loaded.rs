@@ -1,7 +1,7 @@
 //! The loaded BPF programs: reads their maps back, walks open files, and lets go.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,8 +9,8 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use aya::programs::Iter;
 use aya::{Ebpf, Pod};
 use tracer_common::{
-    AggregateKey, AggregateValue, CodeKey, Counters, Holder, START_TICK_NS, Wire, event_kind,
-    from_bytes,
+    AggregateKey, AggregateValue, CodeKey, Counters, EndRow, Holder, RowHead, START_TICK_NS,
+    TrafficRow, WaitingRow, WalkState, Wire, event_kind, from_bytes, row,
 };
 
 use super::{Link, kinds_of, take};
@@ -18,6 +18,7 @@ use crate::kernel::facts;
 use crate::kernel::plan::{Hook, Plan};
 use crate::kernel::ring::Rings;
 use crate::sys;
+use crate::walk::Row;
 
 /// Deliveries after the last aggregated event until both maps are empty for sure.
 const MAPS_TO_EMPTY: u32 = 2;
@@ -44,6 +45,9 @@ pub struct Loaded {
     aggregates: [HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>; 2],
     codes: PerCpuHashMap<MapData, Plain<CodeKey>, u64>,
     pids: HashMap<MapData, u32, u64>,
+    walk_state: Array<MapData, Plain<WalkState>>,
+    /// Walks over the open sockets so far.
+    walks: u64,
     /// Which aggregation map is written now.
     writing: u32,
     /// Sum of the aggregated counters at the last delivery.
@@ -73,6 +77,7 @@ impl Loaded {
         ];
         let codes = PerCpuHashMap::try_from(take(&mut ebpf, "CODES")?)?;
         let pids = HashMap::try_from(take(&mut ebpf, "PIDS")?)?;
+        let walk_state = Array::try_from(take(&mut ebpf, "WALK")?)?;
         Ok(Self {
             ebpf,
             links,
@@ -84,6 +89,8 @@ impl Loaded {
             aggregates,
             codes,
             pids,
+            walk_state,
+            walks: 0,
             writing: 0,
             aggregated: 0,
             quiet_turns: 0,
@@ -93,7 +100,20 @@ impl Loaded {
     /// Walks the open files of all tasks: stores an owner with sockets that have none, and gives every
     /// descriptor that is a socket.
     pub fn walk(&mut self) -> Result<Vec<Holder>> {
-        walk(iterator(&mut self.ebpf)?)
+        walk(iterator(&mut self.ebpf, "open_sockets")?)
+    }
+
+    /// Walks the open sockets of all tasks: hands out which of them wait, and what each has sent since the walk
+    /// before.
+    pub fn walk_sockets(&mut self, each: &mut dyn FnMut(Row)) -> Result<WalkState> {
+        self.walks += 1;
+        let state = WalkState {
+            number: self.walks,
+            ..WalkState::default()
+        };
+        self.walk_state.set(0, Plain(state), 0)?;
+        rows(iterator(&mut self.ebpf, "walk_sockets")?, each)
+            .context("cannot walk the open sockets of all tasks")
     }
 
     /// The counters of all CPUs together.
@@ -224,33 +244,70 @@ fn empty(
     Ok(taken)
 }
 
-fn iterator(ebpf: &mut Ebpf) -> Result<File> {
+fn iterator(ebpf: &mut Ebpf, name: &str) -> Result<File> {
     let program: &mut Iter = ebpf
-        .program_mut("open_sockets")
-        .context("the BPF object has no program open_sockets")?
+        .program_mut(name)
+        .with_context(|| format!("the BPF object has no program {name}"))?
         .try_into()?;
     let id = program.attach()?;
     Ok(program.take_link(id)?.into_file()?)
 }
 
-/// A read that has passed 10⁶ files and no socket ends with EAGAIN (`bpf_seq_read`); the next one goes on from there.
-fn read_all(mut walk: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        match walk.read_to_end(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            end => return end.map(|_| bytes),
+/// A walk that is read to its end. A read that has passed 10⁶ files and found nothing to say ends with EAGAIN
+/// (`bpf_seq_read`); the next one goes on from there.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                end => return end,
+            }
         }
     }
 }
 
 fn walk(file: File) -> Result<Vec<Holder>> {
-    let bytes = read_all(file).context("cannot walk the open files of all tasks")?;
+    let mut bytes = Vec::new();
+    Whole(file)
+        .read_to_end(&mut bytes)
+        .context("cannot walk the open files of all tasks")?;
     let chunks = bytes.chunks_exact(size_of::<Holder>());
     if !chunks.remainder().is_empty() {
         bail!("the walk over open files ended inside an entry");
     }
     Ok(chunks.filter_map(from_bytes).collect())
+}
+
+/// Reads the rows of a walk as they come; gives what the last of them says.
+fn rows(file: File, each: &mut dyn FnMut(Row)) -> Result<WalkState> {
+    let mut file = BufReader::with_capacity(WALK_BUFFER, Whole(file));
+    let mut bytes = [0; size_of::<WaitingRow>()];
+    const HEAD: usize = size_of::<RowHead>();
+    loop {
+        file.read_exact(&mut bytes[..HEAD])
+            .context("the walk ended without its last row")?;
+        let head: RowHead = from_bytes(&bytes).unwrap_or_default();
+        let length = head.bytes as usize;
+        let rest = bytes.get_mut(HEAD..length);
+        file.read_exact(rest.context("a row of the walk is too long")?)
+            .context("the walk ended inside a row")?;
+        let row = &bytes[..length];
+        match head.kind {
+            row::WAITING => each(Row::Waiting(Box::new(whole::<WaitingRow>(row)?))),
+            row::TRAFFIC => each(Row::Traffic(whole::<TrafficRow>(row)?)),
+            row::END => return Ok(whole::<EndRow>(row)?.state),
+            kind => bail!("the walk gave a row of an unknown kind, {kind}"),
+        }
+    }
+}
+
+/// Room for rows that were read and not yet handed out.
+const WALK_BUFFER: usize = 128 << 10;
+
+fn whole<T: Wire>(bytes: &[u8]) -> Result<T> {
+    from_bytes(bytes).context("a row of the walk is too short")
 }
 
 #[cfg(test)]
@@ -272,8 +329,10 @@ mod tests {
     fn a_walk_goes_on_behind_a_million_files_that_are_no_sockets() {
         let passed = || Err(io::ErrorKind::WouldBlock.into());
         let reads = vec![Ok(&b"b"[..]), passed(), passed(), Ok(&b"a"[..]), passed()];
-        assert_eq!(read_all(Iterator(reads)).unwrap(), b"ab");
+        let mut bytes = Vec::new();
+        Whole(Iterator(reads)).read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"ab");
         let refused = vec![Err(io::ErrorKind::PermissionDenied.into())];
-        assert!(read_all(Iterator(refused)).is_err());
+        assert!(Whole(Iterator(refused)).read_to_end(&mut bytes).is_err());
     }
 }

@@ -104,6 +104,27 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule("sk_err", &["connection.errno", "connections that die"], &[]),
+    Rule("sk_err_soft", &["waiting.soft_errno"], &[]),
+    Rule(
+        "sk_write_pending",
+        &["waiting.blocked_writers", "waits of a blocked writer"],
+        &[],
+    ),
+    Rule("sk_ack_backlog", &["waits of a full accept queue"], &[]),
+    Rule("sk_max_ack_backlog", &["waits of a full accept queue"], &[]),
+    Rule("sk_rcvbuf", &["waits of a full receive buffer"], &[]),
+    Rule("sk_rmem_alloc", &["waits of a full receive buffer"], &[]),
+    Rule(
+        "sk_wmem_alloc",
+        &["waits of a full send buffer of datagrams"],
+        &[],
+    ),
+    Rule(
+        "sk_receive_qlen",
+        &["waits of a full queue of a unix socket"],
+        &[],
+    ),
+    Rule("sk_timer_pprev", &["waiting.timer keepalive"], &[]),
     Rule("sk_sndbuf", &["tcp.sndbuf_bytes"], &[]),
     Rule("sk_wmem_queued", &["memory of the send queue"], &[]),
     Rule(
@@ -130,7 +151,7 @@ const RULES: &[Rule] = &[
             "owners of sockets opened before the start",
             "sends refused by policy",
         ],
-        around_sends!(["open_sockets", "lsm_refusal"][]),
+        around_sends!(["open_sockets", "walk_sockets", "lsm_refusal"][]),
     ),
     Rule(
         "file_inode",
@@ -196,6 +217,56 @@ const RULES: &[Rule] = &[
     Rule("tcp_undo_marker", &["retransmit.cause mtu"], &[]),
     Rule("tcp_prior_ssthresh", &["retransmit.cause mtu"], &[]),
     Rule("tcp_mtu_info", &["retransmit.cause mtu"], &[]),
+    Rule("tcp_snd_nxt", &["waits of connections"], &[]),
+    Rule(
+        "tcp_rcv_nxt",
+        &["waits for a reader after the peer has closed"],
+        &[],
+    ),
+    Rule(
+        "tcp_copied_seq",
+        &["waits for a reader after the peer has closed"],
+        &[],
+    ),
+    Rule("tcp_segs_out", &["waiting.sent_segments", "traffic"], &[]),
+    Rule("tcp_bytes_sent", &["traffic.sent_bytes"], &[]),
+    Rule(
+        "tcp_bytes_acked",
+        &["waiting.acked_bytes", "traffic.acked_bytes"],
+        &[],
+    ),
+    Rule(
+        "tcp_total_retrans",
+        &[
+            "waiting.retransmitted_segments",
+            "traffic.retransmitted_segments",
+        ],
+        &[],
+    ),
+    Rule("tcp_reordering", &["waiting.reordering_segments"], &[]),
+    Rule(
+        "tcp_retrans_stamp",
+        &["the begin of a wait between two walks"],
+        &[],
+    ),
+    Rule(
+        "tcp_usec_ts",
+        &["the begin of a wait, with time stamps in microseconds"],
+        &[],
+    ),
+    Rule(
+        "tcp_chrono_start",
+        &["the begin of a wait between two walks"],
+        &[],
+    ),
+    Rule("tcp_chrono_stat", &["waiting.busy_us"], &[]),
+    Rule(
+        "tcp_chrono_type",
+        &["the begin of a wait between two walks"],
+        &[],
+    ),
+    Rule("tcp_ca_ops", &["waiting.congestion_control"], &[]),
+    Rule("ca_name", &["waiting.congestion_control"], &[]),
     Rule(
         "tcp_sport",
         &["port of flow.local of a closed connection"],
@@ -431,6 +502,8 @@ const RULES: &[Rule] = &[
 /// The losses of a kernel, in the order of [`tracer_common::FIELDS`].
 pub fn field_losses(btf: &BtfFacts) -> Vec<FieldLoss> {
     let is_asked_for = |field: &&Field| match field.name {
+        // Before 6.7 time stamps are in milliseconds.
+        "tcp_usec_ts" => false,
         // What only a function that is not there would have asked for is no loss.
         "proto_sendpage" => btf.functions.contains_key("inet_sendpage"),
         // One field in two widths.

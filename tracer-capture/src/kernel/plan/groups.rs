@@ -229,6 +229,21 @@ pub static GROUPS: &[Group] = &[
         remedy: NEWER_KERNEL,
     },
     Group {
+        name: "waiting sockets",
+        serves: &[Purpose::Event(event_kind::WAITING)],
+        kind: Kind::Iter,
+        attach: "task_file",
+        need: Need::Required,
+        variants: &[Variant {
+            program: "walk_sockets",
+            args: 0,
+            short_of_best: "",
+        }],
+        lost: "sockets that wait although nothing fails, and what each process sends to each host: `ss -tin` in every \
+               network namespace shows it for the moment",
+        remedy: NEWER_KERNEL,
+    },
+    Group {
         name: "accept",
         serves: &[Purpose::Owner],
         kind: Kind::Fexit,

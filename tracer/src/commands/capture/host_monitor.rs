@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::walks::Walks;
 use crate::commands::warn;
 use tracer_capture::samples::{ASKED, Changes, Sampler};
 use tracer_model::event::{Detail, Event, Flow};
-use tracer_model::samples::{Change, Sample, SocketKey};
+use tracer_model::samples::{Change, PeerTraffic, Sample, SocketKey, SocketWalk};
 
 /// Samples the host and collects its changes while events are captured.
 pub struct HostMonitor {
@@ -16,6 +17,8 @@ pub struct HostMonitor {
     sampled_boot_ns: u64,
     /// Sockets that had trouble since the last sample.
     troubled: Vec<SocketKey>,
+    /// What walks over the open sockets have found since then.
+    walks: Option<Walks>,
 }
 
 impl HostMonitor {
@@ -27,6 +30,7 @@ impl HostMonitor {
             changes: changes(),
             sampled_boot_ns: 0,
             troubled: Vec::new(),
+            walks: None,
         }
     }
 
@@ -58,6 +62,12 @@ impl HostMonitor {
         }
     }
 
+    /// What a walk over the open sockets has found.
+    pub fn walked(&mut self, walk: &SocketWalk, traffic: &[PeerTraffic], left_out: u64) {
+        let walks = self.walks.get_or_insert_default();
+        walks.add(walk, traffic, left_out);
+    }
+
     /// What has changed since the last call.
     pub fn changes(&mut self, now_boot_ns: u64) -> Vec<Change> {
         let changes = self.changes.iter_mut();
@@ -78,6 +88,9 @@ impl HostMonitor {
         let troubled = std::mem::take(&mut self.troubled);
         let mut sample = self.sampler.sample(now_boot_ns)?;
         sample.sockets = self.sampler.sample_sockets(&troubled);
+        if let Some(walks) = self.walks.take() {
+            walks.put(&mut sample);
+        }
         Some(sample)
     }
 }

@@ -21,7 +21,7 @@ fn text_has_one_line_per_event() {
 03:14:15.123 device        4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     NETDEV_TX_BUSY requeued eth0
 03:14:15.123 reset         4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     RST received
 03:14:15.123 connection    4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     SYN_SENT→CLOSE ECONNREFUSED
-03:14:15.123 waiting       4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     peer window 0 for 12.4s
+03:14:15.123 waiting       4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     peer window 0 12.4s 92160 B
 03:14:15.123 blocked       4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     blocked 1.2s 512 B
 03:14:15.123 send          4242   batchd      10.0.0.1:43210 → 10.0.0.12:443     100/512 B
 03:14:15.123 lost                             -                                  17 drop events at ring

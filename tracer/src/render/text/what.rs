@@ -109,16 +109,17 @@ fn waiting(w: &Waiting, tcp: Option<&Tcp>) -> WhatColumn {
         (WaitReason::BufferFull, _) => "buffer full".to_owned(),
         (WaitReason::Unread, _) => "peer closed".to_owned(),
     };
-    let ended = if w.ended { "ended after" } else { "for" };
-    first.push_str(&format!(" {ended} {}", tenths(w.for_us)));
+    if w.ended {
+        first.push_str(" ended");
+    }
+    first.push_str(&format!(" {}", tenths(w.for_us)));
     let mut more = Vec::new();
+    match (w.why, w.queued_bytes) {
+        (WaitReason::AcceptQueue, Some(queued)) => more.push(format!("{queued} queued")),
+        (_, queued) => more.extend(queued.map(size)),
+    }
     if w.why != WaitReason::WriterBlocked && w.blocked_writers.is_some_and(|writers| writers > 0) {
         more.push("writer blocked".to_owned());
-    }
-    match (w.why, w.queued_bytes) {
-        (WaitReason::AcceptQueue, Some(queued)) => more.push(format!("{queued} connections")),
-        (_, Some(queued)) => more.push(format!("{queued} B queued")),
-        (_, None) => {}
     }
     if let Some(errno) = w.soft_errno.filter(|errno| *errno != 0) {
         more.push(errno::display(errno).into_owned());

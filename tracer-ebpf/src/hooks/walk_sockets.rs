@@ -1,0 +1,403 @@
+//! Walks the open files of all tasks (`iter/task_file`) and tells of sockets that wait, and of what the others
+//! have sent since the walk before. A socket that is idle and well costs a look at its counters.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    helpers::generated::{
+        bpf_jiffies64, bpf_ktime_get_ns, bpf_seq_write, bpf_sk_storage_get, bpf_sock_from_file,
+    },
+};
+use tracer_common::{
+    EndRow, NO_U32, NO_U64, RowHead, TrafficRow, WaitingRow, WalkState, Walked, ability, grade,
+    row, timer, wait,
+};
+
+use super::open_sockets::TaskFile;
+use crate::{
+    emit,
+    kernel::{self, Arg, Ptr, Words, arg, can, clear, load, load_bits, load_ptr, non_null, put},
+    maps::{WAITING_PLACE, WALK, WALKED},
+    owner,
+    socket::{
+        self, AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, SOCK_STREAM, TCP_CLOSE, TCP_CLOSE_WAIT,
+        TCP_LISTEN, TCP_SYN_SENT,
+    },
+};
+
+/// One open file of one task.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub extern "C" fn walk_sockets(ctx: *mut c_void) -> i32 {
+    let ctx = TaskFile(ctx);
+    // struct bpf_iter_meta *meta, struct task_struct *task, u32 fd, struct file *file
+    walked(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2), arg(&ctx, 3))
+}
+
+#[inline(never)]
+fn walked(meta: Arg, task: Arg, fd: u32, file: Arg) -> i32 {
+    let Some(meta) = meta.get() else {
+        return 0;
+    };
+    // SAFETY: `struct bpf_iter_meta` starts with the sequence file, which the helper wants as it was loaded.
+    let Some(seq) = non_null(unsafe { kernel::read::<u64>(meta, 0) } as Ptr) else {
+        return 0;
+    };
+    let Some(state) = WALK.get_ptr_mut(0) else {
+        return 0;
+    };
+    // At the end of the walk there is neither a task nor a file.
+    let (Some(task), Some(file)) = (task.get(), file.get()) else {
+        // SAFETY: an element of the map, which nobody else writes during a walk.
+        let state = unsafe { *state };
+        let end = EndRow {
+            row: row_head::<EndRow>(row::END),
+            state,
+        };
+        write(seq, &end);
+        return 0;
+    };
+    if !can(ability::SOCKET_FROM_FILE | ability::SOCKET_STORAGE) {
+        return 0;
+    }
+    // SAFETY: the helper tells sockets from other files.
+    let socket = unsafe { bpf_sock_from_file(file as *mut _) } as Ptr;
+    if socket.is_null() {
+        return 0;
+    }
+    let Some(sk) = load_ptr!(socket, socket_sk) else {
+        return 0;
+    };
+    let tcp = socket::tcp_sock(sk);
+    let found = if tcp.is_null() {
+        reason_of_datagrams(sk)
+    } else {
+        reason_of_tcp(sk, tcp)
+    };
+    // What did not fit is written again, by another run for the same file: nothing is noted before that.
+    if found.why != wait::NOTHING && !waiting(seq, task, fd, sk, tcp, &found) {
+        return 0;
+    }
+    if !tcp.is_null() && !traffic(seq, task, sk, tcp, state) {
+        return 0;
+    }
+    // SAFETY: as above.
+    unsafe { (*state).descriptors += 1 };
+    0
+}
+
+/// What a socket waits for, and how much of it.
+struct Found {
+    why: u32,
+    queued: u32,
+}
+
+const WELL: Found = Found {
+    why: wait::NOTHING,
+    queued: 0,
+};
+
+#[inline(always)]
+fn reason_of_tcp(sk: Ptr, tcp: Ptr) -> Found {
+    let state = socket::state(sk);
+    if state == TCP_CLOSE {
+        return WELL;
+    }
+    if state == TCP_LISTEN {
+        let backlog = load!(sk, sk_ack_backlog: u32).unwrap_or(0);
+        let most = load!(sk, sk_max_ack_backlog: u32).unwrap_or(NO_U32);
+        return if backlog > most {
+            Found {
+                why: wait::ACCEPT_QUEUE,
+                queued: backlog,
+            }
+        } else {
+            WELL
+        };
+    }
+    let retransmits = load_bits!(tcp, tcp_retransmits).unwrap_or(0);
+    let (Some(end), Some(acked), Some(next)) = (
+        load!(tcp, tcp_write_seq: u32),
+        load!(tcp, tcp_snd_una: u32),
+        load!(tcp, tcp_snd_nxt: u32),
+    ) else {
+        return WELL;
+    };
+    let queued = end.wrapping_sub(acked);
+    let because = |why| Found { why, queued };
+    if state == TCP_SYN_SENT {
+        return if retransmits > 0 {
+            because(wait::SYN_SENT)
+        } else {
+            WELL
+        };
+    }
+    if queued != 0 {
+        let in_flight = load!(tcp, tcp_packets_out: u32).unwrap_or(0);
+        let unsent = end.wrapping_sub(next);
+        let window = load!(tcp, tcp_snd_wnd: u32).unwrap_or(NO_U32);
+        let room = acked.wrapping_add(window).wrapping_sub(next) as i32;
+        let segment = load!(tcp, tcp_mss: u32).unwrap_or(0).min(unsent);
+        if in_flight == 0 && unsent != 0 && room < segment as i32 {
+            return because(wait::PEER_WINDOW);
+        }
+        if in_flight != 0 && retransmits != 0 {
+            return because(wait::UNACKNOWLEDGED);
+        }
+        if load!(sk, sk_write_pending: u32).unwrap_or(0) != 0 {
+            return because(wait::WRITER_BLOCKED);
+        }
+    }
+    if state == TCP_CLOSE_WAIT {
+        // The FIN has a sequence number too, which is read with the end of the stream.
+        let unread = match (
+            load!(tcp, tcp_rcv_nxt: u32),
+            load!(tcp, tcp_copied_seq: u32),
+        ) {
+            (Some(next), Some(read)) => next.wrapping_sub(read).saturating_sub(1),
+            _ => 0,
+        };
+        if unread != 0 || queued != 0 {
+            return Found {
+                why: wait::UNREAD,
+                queued: if unread != 0 { unread } else { queued },
+            };
+        }
+    }
+    WELL
+}
+
+#[inline(always)]
+fn reason_of_datagrams(sk: Ptr) -> Found {
+    let family = socket::family(sk);
+    let sock_type = load!(sk, sk_type: u16).unwrap_or(0);
+    let full = |queued| Found {
+        why: wait::BUFFER_FULL,
+        queued,
+    };
+    if family == AF_UNIX {
+        // `unix_recvq_full`
+        let length = load!(sk, sk_receive_qlen: u32).unwrap_or(0);
+        let most = load!(sk, sk_max_ack_backlog: u32).unwrap_or(NO_U32);
+        if socket::state(sk) == TCP_LISTEN {
+            return if length > most {
+                Found {
+                    why: wait::ACCEPT_QUEUE,
+                    queued: length,
+                }
+            } else {
+                WELL
+            };
+        }
+        if sock_type != SOCK_STREAM && length > most {
+            // What it holds is charged to those who sent it.
+            return full(NO_U32);
+        }
+    } else if sock_type == SOCK_STREAM {
+        return WELL;
+    }
+    let sent = load!(sk, sk_wmem_alloc: u32).unwrap_or(0);
+    // One is the socket's own.
+    let sent = sent.saturating_sub(1);
+    let most = load!(sk, sk_sndbuf: u32).unwrap_or(NO_U32);
+    if sent >= most && sent != 0 {
+        return full(sent);
+    }
+    let received = load!(sk, sk_rmem_alloc: u32).unwrap_or(0);
+    let most = load!(sk, sk_rcvbuf: u32).unwrap_or(NO_U32);
+    if received >= most && received != 0 {
+        return full(received);
+    }
+    WELL
+}
+
+/// Writes a row; false when there was no room for it.
+#[inline(always)]
+fn waiting(seq: Ptr, task: Ptr, fd: u32, sk: Ptr, tcp: Ptr, found: &Found) -> bool {
+    let Some(place) = WAITING_PLACE.get_ptr_mut(0) else {
+        return true;
+    };
+    // SAFETY: an element of the map, which only a walk writes.
+    let to = unsafe { &mut *place };
+    clear(to);
+    owner::describe(task, grade::SEEDED, &mut to.holder);
+    if to.holder.grade != grade::SEEDED {
+        return true;
+    }
+    to.row = row_head::<WaitingRow>(row::WAITING);
+    to.head.boot_ns = emit::now();
+    socket::describe(sk, &mut to.head);
+    // The walk has a reference of its own.
+    if to.head.file_refs != NO_U32 {
+        to.head.file_refs -= 1;
+    }
+    if socket::is_ip(socket::family(sk)) {
+        owner::stored(sk, &mut to.head.owner);
+    }
+    to.fd = fd;
+    to.why = found.why;
+    to.queued = found.queued;
+    to.errno = load!(sk, sk_err: u32).unwrap_or(NO_U32);
+    to.soft_errno = load!(sk, sk_err_soft: u32).unwrap_or(NO_U32);
+    if !tcp.is_null() {
+        socket::tcp_state(sk, tcp, &mut to.head, &mut to.tcp);
+        of_tcp(sk, tcp, to);
+    }
+    write(seq, to)
+}
+
+#[inline(always)]
+fn of_tcp(sk: Ptr, tcp: Ptr, to: &mut WaitingRow) {
+    let pending = load_bits!(tcp, tcp_pending).unwrap_or(NO_U32);
+    let keepalive = match load!(sk, sk_timer_pprev: u64) {
+        Some(pprev) if pprev != 0 => timer::KEEPALIVE,
+        _ => 0,
+    };
+    to.timer = if pending == NO_U32 {
+        NO_U32
+    } else {
+        pending | keepalive
+    };
+    to.blocked_writers = load!(sk, sk_write_pending: u32).unwrap_or(NO_U32);
+    to.sent_segments = load!(tcp, tcp_segs_out: u32).unwrap_or(NO_U32);
+    to.retransmitted_segments = load!(tcp, tcp_total_retrans: u32).unwrap_or(NO_U32);
+    to.reordering_segments = load!(tcp, tcp_reordering: u32).unwrap_or(NO_U32);
+    to.chrono_jiffies = load!(tcp, tcp_chrono_stat: [u32; 3]).unwrap_or([NO_U32; 3]);
+    to.chrono_type = load_bits!(tcp, tcp_chrono_type).unwrap_or(NO_U32);
+    // SAFETY: no arguments, cannot fail; the low half is what the kernel calls tcp_jiffies32.
+    let now = unsafe { bpf_jiffies64() } as u32;
+    to.chrono_jiffies_ago = match load!(tcp, tcp_chrono_start: u32) {
+        Some(start) => now.wrapping_sub(start),
+        None => NO_U32,
+    };
+    // SAFETY: no arguments, cannot fail.
+    let us = unsafe { bpf_ktime_get_ns() } / 1_000;
+    to.retrans_ms_ago = match load!(tcp, tcp_retrans_stamp: u32) {
+        Some(stamp) if stamp != 0 => {
+            if load_bits!(tcp, tcp_usec_ts) == Some(1) {
+                (us as u32).wrapping_sub(stamp) / 1_000
+            } else {
+                ((us / 1_000) as u32).wrapping_sub(stamp)
+            }
+        }
+        _ => NO_U32,
+    };
+    to.acked_bytes = load!(tcp, tcp_bytes_acked: u64).unwrap_or(NO_U64);
+    if let Some(ops) = load_ptr!(tcp, tcp_ca_ops) {
+        put(
+            &mut to.congestion_control,
+            load!(ops, ca_name: Words).unwrap_or([0; 4]),
+        );
+    }
+}
+
+/// Notes what a TCP socket has sent in all, and writes what it has sent since the last walk; false when there was
+/// no room for it.
+#[inline(always)]
+fn traffic(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, state: *mut WalkState) -> bool {
+    if socket::protocol(sk) != Some(IPPROTO_TCP) {
+        return true;
+    }
+    // SAFETY: an element of the map.
+    let number = unsafe { (*state).number };
+    let first = Walked::default();
+    // SAFETY: the verifier checks the socket and the initial value.
+    let slot: *mut Walked = unsafe {
+        bpf_sk_storage_get(
+            (&raw const WALKED) as *mut _,
+            sk as *mut _,
+            core::ptr::from_ref(&first) as *mut _,
+            BPF_SK_STORAGE_GET_F_CREATE as u64,
+        )
+    }
+    .cast();
+    if slot.is_null() {
+        return true;
+    }
+    // SAFETY: the slot lives as long as the program runs, and only walks use it.
+    let walked = unsafe { &mut *slot };
+    let before = walked.number;
+    if before == number {
+        // By another descriptor.
+        return true;
+    }
+    let segments = load!(tcp, tcp_segs_out: u32).unwrap_or(0);
+    // The first walk cannot know what is new; a socket that a later one meets for the first time is new.
+    if (before != 0 || number > 1) && segments != walked.sent_segments {
+        let mut place = MaybeUninit::<TrafficRow>::uninit();
+        // SAFETY: `clear` writes every byte, and all zeroes are valid.
+        let to = unsafe { &mut *place.as_mut_ptr() };
+        clear(to);
+        to.row = row_head::<TrafficRow>(row::TRAFFIC);
+        owner::describe(task, grade::SEEDED, &mut to.owner);
+        let family = socket::family(sk);
+        to.family = family as u32;
+        if family == AF_INET {
+            put(
+                &mut to.remote,
+                socket::v4(load!(sk, sk_daddr: u32).unwrap_or(0)),
+            );
+        } else if family == AF_INET6 {
+            put(
+                &mut to.remote,
+                load!(sk, sk_v6_daddr: Words).unwrap_or([0; 4]),
+            );
+        }
+        to.netns = socket::netns(sk);
+        let retransmitted = load!(tcp, tcp_total_retrans: u32).unwrap_or(0);
+        let sent = load!(tcp, tcp_bytes_sent: u64).unwrap_or(0);
+        let acked = load!(tcp, tcp_bytes_acked: u64).unwrap_or(0);
+        to.sent_segments = segments.wrapping_sub(walked.sent_segments);
+        to.retransmitted_segments = retransmitted.wrapping_sub(walked.retransmitted_segments);
+        to.sent_bytes = sent.wrapping_sub(walked.sent_bytes);
+        to.acked_bytes = acked.wrapping_sub(walked.acked_bytes);
+        to.srtt_us8 = load!(tcp, tcp_srtt: u32).unwrap_or(0);
+        if !write(seq, to) {
+            return false;
+        }
+        note(walked, segments, retransmitted, sent, acked);
+    } else if before == 0 {
+        note(
+            walked,
+            segments,
+            load!(tcp, tcp_total_retrans: u32).unwrap_or(0),
+            load!(tcp, tcp_bytes_sent: u64).unwrap_or(0),
+            load!(tcp, tcp_bytes_acked: u64).unwrap_or(0),
+        );
+    }
+    walked.number = number;
+    // SAFETY: an element of the map.
+    unsafe { (*state).tcp_sockets += 1 };
+    true
+}
+
+#[inline(always)]
+fn note(walked: &mut Walked, segments: u32, retransmitted: u32, sent: u64, acked: u64) {
+    walked.sent_segments = segments;
+    walked.retransmitted_segments = retransmitted;
+    walked.sent_bytes = sent;
+    walked.acked_bytes = acked;
+}
+
+#[inline(always)]
+const fn row_head<T>(kind: u32) -> RowHead {
+    RowHead {
+        kind,
+        bytes: size_of::<T>() as u32,
+    }
+}
+
+/// Appends a row; false when the buffer has no room for it.
+#[inline(always)]
+fn write<T>(seq: Ptr, row: &T) -> bool {
+    // SAFETY: the sequence file comes from the context; the row is this program's.
+    let result = unsafe {
+        bpf_seq_write(
+            seq as *mut _,
+            core::ptr::from_ref(row).cast_mut().cast(),
+            size_of::<T>() as u32,
+        )
+    };
+    result == 0
+}
