@@ -1,7 +1,7 @@
 //! Walks the open files of all tasks (`iter/task_file`) and tells of sockets that wait, and of what the others
 //! have sent since the walk before. A socket that is idle and well costs a look at its counters.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{ffi::c_void, mem::MaybeUninit, ptr::null_mut};
 
 use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
@@ -58,7 +58,7 @@ fn walked(meta: Arg, task: Arg, fd: u32, file: Arg) -> i32 {
         write(seq, &end);
         return 0;
     };
-    if !can(ability::SOCKET_FROM_FILE | ability::SOCKET_STORAGE) {
+    if !can(ability::SOCKET_FROM_FILE) {
         return 0;
     }
     // SAFETY: the helper tells sockets from other files.
@@ -296,18 +296,17 @@ fn of_tcp(sk: Ptr, tcp: Ptr, to: &mut WaitingRow) {
 /// no room for it.
 #[inline(always)]
 fn traffic(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, state: *mut WalkState) -> bool {
-    if socket::protocol(sk) != Some(IPPROTO_TCP) {
+    if !can(ability::SOCKET_STORAGE) || socket::protocol(sk) != Some(IPPROTO_TCP) {
         return true;
     }
     // SAFETY: an element of the map.
     let number = unsafe { (*state).number };
-    let first = Walked::default();
-    // SAFETY: the verifier checks the socket and the initial value.
+    // SAFETY: the verifier checks the socket; what is made is all zeroes.
     let slot: *mut Walked = unsafe {
         bpf_sk_storage_get(
             (&raw const WALKED) as *mut _,
             sk as *mut _,
-            core::ptr::from_ref(&first) as *mut _,
+            null_mut(),
             BPF_SK_STORAGE_GET_F_CREATE as u64,
         )
     }

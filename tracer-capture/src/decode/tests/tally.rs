@@ -165,11 +165,11 @@ fn counts_without_a_flow_are_named_by_their_code() {
         assert_eq!((counted.code.as_deref(), counted.count), (Some(name), 3));
     }
     let key = CodeKey {
-        event_kind: 7,
+        event_kind: 99,
         code: 0,
     };
     assert_eq!(
         counted_by_code(&key, 3, CountedKind::Benign, &Host),
-        Err(DecodeError::UnknownEventKind(7))
+        Err(DecodeError::UnknownEventKind(99))
     );
 }

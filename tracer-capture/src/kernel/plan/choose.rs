@@ -1,7 +1,7 @@
 //! One purpose, one hook: the best candidate that fits the host.
 
-use super::null;
 use super::{Choice, Group, Hook, Kind, Loss, Need, PassedOver, Variant, fields};
+use super::{groups, null};
 use crate::kernel::facts::{BtfFacts, Facts, Feature, ProgramVerdict};
 
 /// The first candidate of a group that can run here.
@@ -86,6 +86,9 @@ fn obstacle(group: &Group, variant: &Variant, facts: &Facts, btf: &BtfFacts) -> 
             "{attach} has {count} arguments here, this form needs {}",
             variant.args
         ));
+    }
+    if variant.program == groups::WALK && !btf.features.contains(&Feature::SocketFromFile) {
+        return absent(format!("lacks {}", Feature::SocketFromFile.name()));
     }
     let missing: Vec<&str> = fields::needed_by(variant.program)
         .filter(|name| is_unresolved(btf, name))

@@ -39,6 +39,9 @@ const NEWER_KERNEL: &str =
 const POLICY: &str =
     "none needed for the rest; a kernel or policy that allows fexit programs gives it";
 
+/// The program that reads every open socket.
+pub(super) const WALK: &str = "walk_sockets";
+
 /// Every purpose, in the order of `doctor`.
 pub static GROUPS: &[Group] = &[
     Group {
@@ -235,7 +238,7 @@ pub static GROUPS: &[Group] = &[
         attach: "task_file",
         need: Need::Required,
         variants: &[Variant {
-            program: "walk_sockets",
+            program: WALK,
             args: 0,
             short_of_best: "",
         }],

@@ -72,7 +72,6 @@ fn what_is_found_in_another_way_costs_the_user_nothing() {
             ability::CURRENT_TASK | ability::TASK_REGISTERS,
         ),
         (Feature::TaskRegisters, ability::TASK_REGISTERS),
-        (Feature::SocketFromFile, ability::SOCKET_FROM_FILE),
     ] {
         let facts = without(&[feature]);
         assert_eq!(difference(&facts), (vec![], vec![], vec![]), "{feature:?}");
@@ -81,6 +80,16 @@ fn what_is_found_in_another_way_costs_the_user_nothing() {
         let looked_for = bits & ability::TASK_REGISTERS != 0;
         assert_eq!(plan.registers_offset != 0, looked_for, "{feature:?}");
     }
+}
+
+#[test]
+fn without_sockets_of_files_nobody_is_seen_waiting() {
+    let facts = without(&[Feature::SocketFromFile]);
+    let (gone, new, losses) = difference(&facts);
+    assert_eq!((gone, new, losses.len()), (vec!["walk_sockets"], vec![], 1));
+    assert_eq!(losses[0].serves.name(), "waiting");
+    let plan = plan(&facts, EVERYTHING).unwrap();
+    assert_eq!(plan.abilities, ALL & !ability::SOCKET_FROM_FILE);
 }
 
 #[test]
