@@ -204,6 +204,11 @@ pub fn boot_clock_ns() -> u64 {
     u64::try_from(clock_ns(ClockId::CLOCK_BOOTTIME)).unwrap_or(0)
 }
 
+/// CLOCK_THREAD_CPUTIME_ID, nanoseconds: for how long this thread has run.
+pub fn thread_cpu_ns() -> u64 {
+    u64::try_from(clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID)).unwrap_or(0)
+}
+
 /// What to add to CLOCK_BOOTTIME for the wall clock (CLOCK_REALTIME), nanoseconds.
 ///
 /// The wall clock is read between two reads of the other; of several tries the tightest counts, so a

@@ -36,7 +36,7 @@ pub struct Settings {
     pub every: Duration,
     /// Waits are told from here on.
     pub waiting: Duration,
-    /// Walks may take this share of the time, in hundredths, 1 to 100.
+    /// Walks may take this share of a processor's time, in hundredths, 1 to 100.
     pub share: u8,
 }
 
@@ -72,16 +72,19 @@ impl Walker {
         }
     }
 
-    /// Walks if it is time to. `now` reads CLOCK_BOOTTIME, `walk` hands out the rows.
+    /// Walks if it is time to. `now` reads CLOCK_BOOTTIME, `cpu` the time that this thread has run, `walk` hands out
+    /// the rows.
     pub fn poll(
         &mut self,
         now: &dyn Fn() -> u64,
+        cpu: &dyn Fn() -> u64,
         walk: &mut dyn FnMut(&mut dyn FnMut(Row)) -> Result<WalkState>,
     ) -> Option<Walked> {
         let begun = now();
         if begun < self.next_ns {
             return None;
         }
+        let cpu_before = cpu();
         let mut rows = Vec::new();
         let mut left_out = 0;
         let mut traffic = Traffic::default();
@@ -91,7 +94,7 @@ impl Walker {
             Row::Traffic(row) => traffic.add(&row),
         });
         let done = now();
-        let took = done.saturating_sub(begun);
+        let took = cpu().saturating_sub(cpu_before);
         let share = u64::from(self.settings.share.clamp(1, 100));
         let every = u64::try_from(self.settings.every.as_nanos()).unwrap_or(u64::MAX);
         // A tenth early is nearer than a turn of the loop late.

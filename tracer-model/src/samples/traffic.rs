@@ -40,7 +40,7 @@ pub struct PeerTraffic {
 pub struct SocketWalk {
     /// How many there were. What follows is of the last, but for `took_us`.
     pub walks: u64,
-    /// How long they took.
+    /// How much of a processor's time they took, all together.
     pub took_us: u64,
     /// Descriptors that were sockets.
     pub descriptors: u64,
