@@ -130,7 +130,9 @@ fn full_blocks(from: &Path) -> Result<(Sealed, Vec<Sealed>)> {
             begin.header.sealed_boot_ns = header.sealed_boot_ns;
             begin.header.first_boot_ns = header.sealed_boot_ns;
             begin.header.last_boot_ns = header.sealed_boot_ns;
-            begin.bytes[..HEADER_BYTES].copy_from_slice(&begin.header.encode());
+            let mut bytes = Vec::from(begin.bytes);
+            bytes[..HEADER_BYTES].copy_from_slice(&begin.header.encode());
+            begin.bytes = bytes.into();
             start = Some(begin);
         }
         let mut events = block.events()?;

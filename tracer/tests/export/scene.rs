@@ -123,7 +123,7 @@ impl Scene {
                 wall_minus_boot_ns: WALL_NS,
                 clock_steps: 0,
             };
-            builder.seal(&seal).bytes
+            builder.seal(&seal).bytes.into()
         };
         let facts = json!({
             "host": "db1", "kernel_release": "6.18.44", "architecture": "x86_64", "tool_version": "0.1.0",
@@ -195,5 +195,5 @@ pub fn later(seq: u64, note: &Note) -> Vec<u8> {
         wall_minus_boot_ns: WALL_NS,
         ..Seal::default()
     };
-    builder.seal(&seal).bytes
+    builder.seal(&seal).bytes.into()
 }
