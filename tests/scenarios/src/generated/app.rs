@@ -72,6 +72,7 @@ pub const ALL: &[Kind] = &[
         "accept_queue_overflow",
         |play| accept_queue_full(play, false),
     )
+    .also("synchronised_retries")
     .everybody()
     .at(At::Host),
     fault(
@@ -81,6 +82,7 @@ pub const ALL: &[Kind] = &[
         "accept_queue_overflow",
         |play| accept_queue_full(play, true),
     )
+    .also("synchronised_retries")
     .everybody()
     .at(At::Host),
     fault(

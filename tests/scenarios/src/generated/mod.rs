@@ -245,6 +245,28 @@ impl Plan {
         )
     }
 
+    /// What is true of an earlier recording of it: what was measured then, in the words of its kind as they are now.
+    pub fn truth_of(&self, recorded: Truth) -> Truth {
+        let Truth {
+            kind,
+            symptoms,
+            layers,
+            causes,
+            also,
+            everybody,
+            ..
+        } = self.kind.truth();
+        Truth {
+            kind,
+            symptoms,
+            layers,
+            causes,
+            also,
+            everybody,
+            ..recorded
+        }
+    }
+
     /// Plays it, and records it into this trace. Panics when the fault could not be made.
     pub fn play(&self, trace: &Path) -> Truth {
         let mut play = Play::new(self, trace);

@@ -96,7 +96,8 @@ pub const ALL: &[Kind] = &[
         "peer",
         "syn_dropped_at_peer",
         accepts_nobody,
-    ),
+    )
+    .also("synchronised_retries"),
     fault(
         "rejects_by_icmp",
         "refused|stall|disconnect",

@@ -103,7 +103,7 @@ impl Round<'_> {
         let truth = match self.recorded {
             true => {
                 let truth = fs::read_to_string(self.truth(plan.seed)).map_err(|e| e.to_string())?;
-                serde_json::from_str(&truth).map_err(|e| e.to_string())?
+                plan.truth_of(serde_json::from_str(&truth).map_err(|e| e.to_string())?)
             }
             false => {
                 // A recorder overwrites nothing.
