@@ -4,6 +4,8 @@
 //! process 1 must not be traced: its thread was at work when a softirq fired the tracepoint, the trace buffer had it,
 //! no BPF program and no perf record of ours did, and nothing counted it). What such a host withholds no test can see.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
