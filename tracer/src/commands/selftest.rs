@@ -125,15 +125,15 @@ fn verdicts(test: impl Fn() -> Result<Vec<Verdict>>) -> Result<Vec<Verdict>> {
         let these = test()?;
         match number {
             0 => verdicts = these,
-            _ => witness::replace_failed(&mut verdicts, these),
+            _ => witness::replace_doubtful(&mut verdicts, these),
         }
         let withheld = witness.is_some_and(|witness| witness.was_withheld());
-        if !withheld || !witness::any_failed(&verdicts) {
+        if !withheld || !witness::is_in_doubt(&verdicts) {
             return Ok(verdicts);
         }
         progress("this host withheld events: once more");
     }
-    witness::excuse_failed(&mut verdicts);
+    witness::excuse_doubtful(&mut verdicts);
     Ok(verdicts)
 }
 

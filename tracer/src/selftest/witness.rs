@@ -5,6 +5,7 @@ use trace_instance::{TRACEPOINTS, TraceInstance};
 use tracer_capture::withholding::Withholding;
 
 use super::check::{Outcome, Verdict};
+use super::closing::SURE;
 
 /// Watches until it is dropped.
 pub struct Witness {
@@ -27,27 +28,34 @@ impl Witness {
     }
 }
 
-/// Whether some check failed.
-pub fn any_failed(verdicts: &[Verdict]) -> bool {
-    let failed = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Fail(_));
-    verdicts.iter().any(failed)
+/// Whether the check failed, and an event that was withheld may be why.
+fn may_be_withheld(verdict: &Verdict) -> bool {
+    matches!(verdict.outcome, Outcome::Fail(_)) && !SURE.contains(&verdict.name.as_str())
 }
 
-/// What a check that failed says the second time counts.
-pub fn replace_failed(verdicts: &mut [Verdict], again: Vec<Verdict>) {
+/// Whether it is worth while to look again.
+pub fn is_in_doubt(verdicts: &[Verdict]) -> bool {
+    verdicts.iter().any(may_be_withheld)
+}
+
+/// What a check in doubt says the second time counts.
+pub fn replace_doubtful(verdicts: &mut [Verdict], again: Vec<Verdict>) {
     for later in again {
-        let mut failed = verdicts
+        let mut doubtful = verdicts
             .iter_mut()
-            .filter(|verdict| matches!(verdict.outcome, Outcome::Fail(_)));
-        if let Some(verdict) = failed.find(|verdict| verdict.name == later.name) {
+            .filter(|verdict| may_be_withheld(verdict));
+        if let Some(verdict) = doubtful.find(|verdict| verdict.name == later.name) {
             *verdict = later;
         }
     }
 }
 
 /// Nothing is known of what still fails where events were withheld every time.
-pub fn excuse_failed(verdicts: &mut [Verdict]) {
-    for verdict in verdicts {
+pub fn excuse_doubtful(verdicts: &mut [Verdict]) {
+    for verdict in verdicts
+        .iter_mut()
+        .filter(|verdict| may_be_withheld(verdict))
+    {
         if let Outcome::Fail(problem) = &verdict.outcome {
             verdict.outcome = Outcome::Withheld(problem.clone());
         }
@@ -58,31 +66,27 @@ pub fn excuse_failed(verdicts: &mut [Verdict]) {
 mod tests {
     use super::*;
 
-    fn verdicts(outcomes: [Outcome; 3]) -> Vec<Verdict> {
+    fn verdicts(outcomes: [Outcome; 4]) -> Vec<Verdict> {
+        let names = ["a", "b", "c", "nothing else"].into_iter();
         let verdict = |(name, outcome): (&str, Outcome)| Verdict {
             name: name.to_owned(),
             outcome,
         };
-        ["a", "b", "c"]
-            .into_iter()
-            .zip(outcomes)
-            .map(verdict)
-            .collect()
+        names.zip(outcomes).map(verdict).collect()
     }
 
     #[test]
-    fn only_what_failed_is_judged_again() {
-        let (good, bad) = (
-            || Outcome::Pass(String::new()),
-            || Outcome::Fail("none came".to_owned()),
-        );
-        let mut first = verdicts([good(), bad(), bad()]);
-        replace_failed(&mut first, verdicts([bad(), good(), bad()]));
-        assert_eq!(first, verdicts([good(), good(), bad()]));
-        assert!(any_failed(&first));
-        excuse_failed(&mut first);
+    fn only_what_an_event_withheld_may_explain_is_judged_again_and_excused() {
+        let good = || Outcome::Pass(String::new());
+        let bad = || Outcome::Fail("none came".to_owned());
+        let mut first = verdicts([good(), bad(), bad(), bad()]);
+        assert!(is_in_doubt(&first));
+        replace_doubtful(&mut first, verdicts([bad(), good(), bad(), good()]));
+        assert_eq!(first, verdicts([good(), good(), bad(), bad()]));
+        excuse_doubtful(&mut first);
         let withheld = Outcome::Withheld("none came".to_owned());
-        assert_eq!(first, verdicts([good(), good(), withheld]));
-        assert!(!any_failed(&first));
+        // One event too many was not withheld.
+        assert_eq!(first, verdicts([good(), good(), withheld, bad()]));
+        assert!(!is_in_doubt(&first));
     }
 }
