@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::column::{Column, Columns, Writer};
-use super::events::{Codes, Decoder, Encoder, Rows, code_name, kind_number};
+use super::events::{Codes, Decoder, Encoder, Rows, Shared, code_name, kind_number};
 use super::layout::{HEADER_BYTES, Header};
-use super::note::{CountedRow, Note};
+use super::note::{self, CountedRow, Note};
 use super::tables::{self, Interner, Texts};
 use super::wire::{Cursor, Malformed, put_varint};
+use std::sync::Arc;
 use tracer_model::event::{Counted, Event, EventKind, Flow, Owner};
 
 /// A block is closed when its columns are this long, bytes.
@@ -77,7 +78,10 @@ impl Builder {
     /// Adds a note, which stands behind the events that came before it.
     pub fn note(&mut self, note: &Note) {
         // Strings and numbers in memory always make JSON.
-        let json = serde_json::to_vec(note).unwrap_or_default();
+        let mut json = serde_json::to_vec(note).unwrap_or_default();
+        if json.len() > note::MOST_BYTES {
+            json = note::left_out(json.len());
+        }
         let mut head = Vec::new();
         put_varint(&mut head, self.events.into());
         put_varint(&mut head, json.len() as u64);
@@ -163,10 +167,10 @@ pub struct Block {
     /// Notes, each with the number of events that come before it.
     pub notes: Vec<(u32, Note)>,
     /// Owners of its events.
-    pub owners: Vec<Owner>,
+    pub owners: Arc<Vec<Owner>>,
     /// Flows of its events.
-    pub flows: Vec<Flow>,
-    texts: Texts,
+    pub flows: Arc<Vec<Flow>>,
+    texts: Arc<Texts>,
     payload: Vec<u8>,
 }
 
@@ -180,13 +184,13 @@ impl Block {
         let texts = Texts::read(&columns)?;
         let owners = tables::owners(&columns, &texts)?;
         let flows = tables::flows(&columns, &texts)?;
-        let notes = notes(&columns)?;
+        let notes = notes(&columns, &texts)?;
         Ok(Self {
             header,
             notes,
-            owners,
-            flows,
-            texts,
+            owners: Arc::new(owners),
+            flows: Arc::new(flows),
+            texts: Arc::new(texts),
             payload,
         })
     }
@@ -196,14 +200,17 @@ impl Block {
         &self.payload
     }
 
-    /// Its events, in the order in which they were recorded.
+    /// Its events, in the order in which they were recorded. They need the block no longer.
     ///
     /// # Errors
     /// When a column does not unpack.
-    pub fn events(&self) -> Result<Decoder<'_>, Malformed> {
-        let columns = self.columns()?;
-        let count = self.header.events;
-        Decoder::new(&columns, count, &self.texts, &self.owners, &self.flows)
+    pub fn events(&self) -> Result<Decoder, Malformed> {
+        let shared = Shared {
+            texts: Arc::clone(&self.texts),
+            owners: Arc::clone(&self.owners),
+            flows: Arc::clone(&self.flows),
+        };
+        Decoder::new(&self.columns()?, &self.header, shared)
     }
 
     /// Who, whom and when of its events: much less work than [`Self::events`].
@@ -285,7 +292,7 @@ impl Block {
     }
 }
 
-fn notes(columns: &Columns) -> Result<Vec<(u32, Note)>, Malformed> {
+fn notes(columns: &Columns, texts: &Texts) -> Result<Vec<(u32, Note)>, Malformed> {
     let mut column = columns.unpack(Column::Notes)?;
     let all = column.len();
     let mut cursor = Cursor::new(column.take(all)?);
@@ -294,6 +301,8 @@ fn notes(columns: &Columns) -> Result<Vec<(u32, Note)>, Malformed> {
         let after = super::column::small(cursor.varint()?)?;
         let length = cursor.length()?;
         let json = cursor.take(length)?;
+        // A growing list takes up to twice what is in it.
+        texts.take(2 * size_of::<(u32, Note)>() + note::memory(json)?)?;
         let note = serde_json::from_slice(json).map_err(|_| Malformed("a note is not JSON"))?;
         notes.push((after, note));
     }

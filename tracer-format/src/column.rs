@@ -163,6 +163,9 @@ columns! {
 /// One more than the largest number of a column.
 const NUMBERS: usize = 160;
 
+/// No payload has more sections than this: room for those of newer tools, and so few that looking for one is cheap.
+const MOST_SECTIONS: usize = 512;
+
 /// Columns being written.
 pub struct Writer {
     columns: Vec<Vec<u8>>,
@@ -279,6 +282,9 @@ impl<'a> Columns<'a> {
             sum = sum.saturating_add(raw);
             if sum > u64::from(raw_bytes) {
                 return Err(Malformed("sections are longer than the block says"));
+            }
+            if sections.len() >= MOST_SECTIONS {
+                return Err(Malformed("a block has too many sections"));
             }
             if sections.iter().any(|(known, _)| *known == number) {
                 return Err(Malformed("a section comes twice"));
@@ -481,6 +487,19 @@ mod tests {
             columns.unpack(Column::Count).expect("whole").number(),
             Ok(5)
         );
+    }
+
+    #[test]
+    fn more_sections_than_any_tool_writes_are_refused_at_once() {
+        let mut bytes = Vec::new();
+        for number in 1000..1_000_000 {
+            for number in [number, codec::RAW, 0, 0] {
+                put_varint(&mut bytes, number);
+            }
+        }
+        let begun = std::time::Instant::now();
+        assert!(Columns::find(&bytes, 0).is_err());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(1));
     }
 
     #[test]

@@ -8,9 +8,11 @@ pub use detail::code_name;
 mod tcp;
 
 use super::column::{Column, Columns, Unpacked, Writer};
+use super::layout::Header;
 use super::tables::{Interner, Texts};
 use super::wire::Malformed;
-use tracer_model::event::{Event, EventKind, Flow, Owner};
+use std::sync::Arc;
+use tracer_model::event::{Endpoint, Event, EventKind, Flow, Holder, Owner, RawName};
 
 /// Which columns hold the detail of an event: the number of its event kind in the format.
 pub const fn kind_number(event_kind: EventKind) -> u64 {
@@ -241,58 +243,93 @@ impl Rows {
     }
 }
 
-/// Reads whole events.
-pub struct Decoder<'a> {
+/// What the events of a block share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub texts: Arc<Texts>,
+    pub owners: Arc<Vec<Owner>>,
+    pub flows: Arc<Vec<Flow>>,
+}
+
+/// What the owners, flows and texts of a block's events may take together, bytes for each unpacked byte of the block:
+/// far more than a recorder writes, and no more than can be printed at the speed of a disk. A few bytes of a hostile
+/// file could name the same long row in every event.
+const MOST_PER_BYTE: usize = 1024;
+
+/// Reads whole events, one at a time.
+pub struct Decoder {
     rows: Rows,
-    texts: &'a Texts,
-    owners: &'a [Owner],
-    flows: &'a [Flow],
+    shared: Shared,
     detail: detail::Reader,
     tcp: tcp::Reader,
     last_tcp: Vec<tcp::Fields>,
+    /// What owners, flows and texts may still take, bytes.
+    room: usize,
 }
 
-impl<'a> Decoder<'a> {
+impl Decoder {
     /// # Errors
     /// When a column does not unpack.
-    pub fn new(
-        columns: &Columns,
-        events: u32,
-        texts: &'a Texts,
-        owners: &'a [Owner],
-        flows: &'a [Flow],
-    ) -> Result<Self, Malformed> {
+    pub fn new(columns: &Columns, header: &Header, shared: Shared) -> Result<Self, Malformed> {
+        let (owners, flows) = (shared.owners.len(), shared.flows.len());
         Ok(Self {
-            rows: Rows::new(columns, events, owners.len(), flows.len())?,
-            texts,
-            owners,
-            flows,
+            rows: Rows::new(columns, header.events, owners, flows)?,
             detail: detail::Reader::new(columns)?,
             tcp: tcp::Reader::new(columns)?,
-            last_tcp: vec![tcp::Fields::default(); flows.len() + 1],
+            last_tcp: vec![tcp::Fields::default(); flows + 1],
+            room: (header.raw_bytes as usize).saturating_mul(MOST_PER_BYTE),
+            shared,
         })
     }
 
     /// The next event; `None` after the last.
     ///
     /// # Errors
-    /// When a column ends too early or holds what cannot be.
+    /// When a column ends too early or holds what cannot be; when the events repeat more than any recorder writes.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Option<Event>, Malformed> {
         let Some(row) = self.rows.next()? else {
             return Ok(None);
         };
-        let detail = self.detail.next(row.event_kind, self.texts)?;
+        let owner = &self.shared.owners[row.owner];
+        let flow = row.flow.map(|flow| &self.shared.flows[flow]);
+        let detail = self.detail.next(row.event_kind, &self.shared.texts)?;
+        let bytes = bytes_of_owner(owner) + flow.map_or(0, bytes_of_flow) + detail::bytes(&detail);
+        let room = self.room.checked_sub(bytes);
+        self.room = room.ok_or(Malformed("the events of a block repeat too much"))?;
         let last = &mut self.last_tcp[row.flow.map_or(0, |flow| flow + 1)];
         Ok(Some(Event {
             boot_ns: row.boot_ns,
             count: row.count,
-            owner: self.owners[row.owner].clone(),
-            flow: row.flow.map(|flow| self.flows[flow].clone()),
+            owner: owner.clone(),
+            flow: flow.cloned(),
             detail,
             tcp: self.tcp.next(last)?,
         }))
     }
+}
+
+/// What a copy of an owner takes beyond its own size.
+fn bytes_of_owner(owner: &Owner) -> usize {
+    let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.as_bytes().len());
+    let holders = owner.holders.iter();
+    let holders = holders.map(|holder| size_of::<Holder>() + of_name(&holder.comm));
+    of_name(&owner.comm) + of_text(&owner.cgroup) + of_text(&owner.why) + holders.sum::<usize>()
+}
+
+/// As [`bytes_of_owner`].
+fn bytes_of_flow(flow: &Flow) -> usize {
+    let of_end = |end: &Option<Endpoint>| match end {
+        Some(
+            Endpoint::Unix(name)
+            | Endpoint::Interface {
+                name: Some(name), ..
+            },
+        ) => name.as_bytes().len(),
+        _ => 0,
+    };
+    flow.proto.len() + of_end(&flow.local) + of_end(&flow.remote)
 }
 
 #[cfg(test)]

@@ -6,8 +6,61 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::events::{kind_number, kind_of};
+use super::wire::Malformed;
 use tracer_model::event::{CountedKind, EventKind, Totals};
 use tracer_model::samples::{Change, Sample};
+
+/// No note is longer than this as JSON, bytes.
+pub const MOST_BYTES: usize = 1 << 20;
+/// Lists and objects of a note are nested no deeper.
+pub const MOST_DEPTH: usize = 64;
+
+/// What a list or an object takes in memory at most, and each of its values, bytes: with the copy that is made of
+/// both before it is known which note it is.
+const CONTAINER: usize = 1024;
+const VALUE: usize = 256;
+
+/// What a note takes in memory at most once it is read, bytes.
+///
+/// # Errors
+/// When it is longer than [`MOST_BYTES`], or deeper than [`MOST_DEPTH`].
+pub(crate) fn memory(json: &[u8]) -> Result<usize, Malformed> {
+    if json.len() > MOST_BYTES {
+        return Err(Malformed("a note is too long"));
+    }
+    let (mut depth, mut memory) = (0_usize, 2 * json.len());
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                memory += CONTAINER;
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => memory += VALUE,
+            b'"' => {
+                // To the end of the string: what stands in it is no structure.
+                while let Some(byte) = bytes.next()
+                    && *byte != b'"'
+                {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            _ => {}
+        }
+        if depth > MOST_DEPTH {
+            return Err(Malformed("a note is nested too deeply"));
+        }
+    }
+    Ok(memory)
+}
+
+/// Stands for a note that was too long to be written.
+pub(crate) fn left_out(bytes: usize) -> Vec<u8> {
+    format!(r#"{{"note":"left_out","bytes":{bytes}}}"#).into_bytes()
+}
 
 /// A note. `note` in the JSON says which.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,10 +2,10 @@
 //! itself. Rows are numbered from 0 in the order of their first use.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 
@@ -221,8 +221,8 @@ fn grade_number(grade: Attribution) -> u64 {
         .map_or(0, |number| number as u64)
 }
 
-/// What the tables of one block may take in memory, bytes. A few bytes of a hostile file could name the same
-/// long text in every row.
+/// What the tables and notes of one block may take in memory, bytes. A few bytes of a hostile file could name the
+/// same long text in every row.
 const MOST_MEMORY: usize = 16 << 20;
 
 /// The texts of a block that was read.
@@ -231,8 +231,8 @@ pub struct Texts {
     bytes: Vec<u8>,
     /// Where each one ends.
     ends: Vec<usize>,
-    /// Of [`MOST_MEMORY`].
-    taken: Cell<usize>,
+    /// Of [`MOST_MEMORY`]; an atomic so that a block can go to another thread.
+    taken: AtomicUsize,
 }
 
 impl Texts {
@@ -242,29 +242,35 @@ impl Texts {
         let mut lengths = columns.unpack(Column::TextLengths)?;
         let mut all = columns.unpack(Column::TextBytes)?;
         let bytes = all.take(all.len())?.to_vec();
-        let mut ends = Vec::new();
+        let mut texts = Self {
+            bytes,
+            ..Self::default()
+        };
+        // Each length takes a byte at least.
+        texts.take(lengths.len() * size_of::<usize>())?;
+        texts.ends.reserve_exact(lengths.len());
         let mut end = 0_usize;
         while !lengths.is_empty() {
             let length = usize::try_from(lengths.number()?).unwrap_or(usize::MAX);
             end = end.saturating_add(length);
-            ends.push(end);
+            texts.ends.push(end);
         }
-        if end != bytes.len() {
+        if end != texts.bytes.len() {
             return Err(Malformed("texts have not the length that they say"));
         }
-        let taken = Cell::new(0);
-        Ok(Self { bytes, ends, taken })
+        Ok(texts)
     }
 
-    /// Counts memory that a row takes.
+    /// Counts memory that a row or note takes.
     ///
     /// # Errors
-    /// When the tables take more than any block that was written here.
+    /// When tables and notes take more than any block that was written here.
     pub fn take(&self, bytes: usize) -> Result<(), Malformed> {
-        let taken = self.taken.get().saturating_add(bytes);
-        self.taken.set(taken);
-        if taken > MOST_MEMORY {
-            return Err(Malformed("the tables of a block are too large"));
+        let before = self
+            .taken
+            .fetch_add(bytes.min(MOST_MEMORY), Ordering::Relaxed);
+        if before.saturating_add(bytes) > MOST_MEMORY {
+            return Err(Malformed("the tables or notes of a block are too large"));
         }
         Ok(())
     }

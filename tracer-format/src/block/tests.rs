@@ -140,3 +140,93 @@ fn a_payload_that_was_altered_behind_its_checksum_never_panics() {
         }
     }
 }
+
+/// A block whose columns hold anything.
+fn forged(events: u32, fill: impl FnOnce(&mut Writer)) -> Result<Block, Malformed> {
+    let mut columns = Writer::new().expect("memory");
+    fill(&mut columns);
+    let header = Header {
+        events,
+        raw_bytes: columns.raw_bytes() as u32,
+        ..Header::default()
+    };
+    let mut payload = Vec::new();
+    columns.seal(&mut payload);
+    Block::decode(header, payload)
+}
+
+fn with_notes(notes: &[&[u8]]) -> Result<Block, Malformed> {
+    forged(0, |columns| {
+        for json in notes {
+            columns.number(Column::Notes, 0);
+            columns.number(Column::Notes, json.len() as u64);
+            columns.bytes(Column::Notes, json);
+        }
+    })
+}
+
+#[test]
+fn notes_that_would_fill_the_memory_are_refused_before_they_are_read() {
+    let too_long = [b"{\"note\":\"", &vec![b'a'; 1 << 20][..], b"\"}"].concat();
+    let objects = format!("{{\"list\":[{}0]}}", "{\"\":0},".repeat(100_000));
+    let numbers = format!("{{\"list\":[{}0]}}", "0,".repeat(400_000));
+    let deep = format!("{{\"list\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    for json in [
+        &too_long,
+        objects.as_bytes(),
+        numbers.as_bytes(),
+        deep.as_bytes(),
+    ] {
+        assert!(with_notes(&[json]).is_err());
+    }
+    assert!(with_notes(&vec![&b"{}"[..]; 1_000_000]).is_err());
+    // What stands in a string is no structure.
+    let text = format!("{{\"text\":\"\\\"{}\"}}", "[{,".repeat(100_000));
+    assert!(with_notes(&[text.as_bytes()]).is_ok());
+}
+
+#[test]
+fn a_note_that_is_too_long_to_be_read_is_left_out_and_said() {
+    let mut builder = Builder::new().expect("memory");
+    let facts = [("text".to_owned(), "a".repeat(2 << 20).into())];
+    builder.note(&Note::Header(facts.into_iter().collect()));
+    let block = opened(&builder.seal(&seal()).bytes);
+    let [(0, Note::Unknown(note))] = &block.notes[..] else {
+        panic!("{:?}", block.notes);
+    };
+    assert_eq!(note["note"], "left_out");
+}
+
+#[test]
+fn events_that_name_the_same_long_rows_again_and_again_are_refused() {
+    let events = 100_000;
+    let block = forged(events, |columns| {
+        let name = [b'a'; 100_000];
+        columns.number(Column::TextLengths, name.len() as u64);
+        columns.bytes(Column::TextBytes, &name);
+        columns.number(Column::OwnerGrade, 0);
+        columns.number(Column::OwnerPid, 0);
+        columns.number(Column::OwnerTid, 0);
+        columns.number(Column::OwnerComm, 1);
+        columns.number(Column::OwnerUid, 0);
+        columns.number(Column::OwnerCgroup, 1);
+        columns.number(Column::OwnerStarted, 0);
+        columns.number(Column::OwnerWhy, 0);
+        columns.number(Column::OwnerHolders, 0);
+        for _ in 0..events {
+            columns.number(Column::EventKind, kind_number(EventKind::Send));
+            for column in [Column::Time, Column::Count, Column::Flow, Column::Owner] {
+                columns.number(column, 0);
+            }
+            for column in [Column::SendRequested, Column::SendSent, Column::TcpThere] {
+                columns.number(column, 0);
+            }
+        }
+    });
+    let mut decoder = block.expect("a block").events().expect("columns");
+    let mut count = 0;
+    while let Ok(Some(_)) = decoder.next() {
+        count += 1;
+    }
+    assert!((1..20_000).contains(&count), "{count}");
+}
