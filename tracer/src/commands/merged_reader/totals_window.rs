@@ -45,13 +45,14 @@ impl TotalsWindow {
         let (single, aggregated) = self.removed.entry(event_kind).or_default();
         match count {
             1 => *single += 1,
-            more => *aggregated += more,
+            more => *aggregated = aggregated.saturating_add(more),
         }
     }
 
     /// Events that were recorded and could not be written.
     pub fn lose(&mut self, event_kind: EventKind, count: u64) {
-        *self.lost.entry(event_kind).or_default() += count;
+        let lost = self.lost.entry(event_kind).or_default();
+        *lost = lost.saturating_add(count);
     }
 
     /// The totals, of the wanted event kinds.
@@ -63,11 +64,16 @@ impl TotalsWindow {
             let (single, aggregated) = self.removed.get(event_kind).copied().unwrap_or_default();
             // An aggregated event may stand for one.
             let emitted = single.min(sums.delivered);
-            let aggregated = (aggregated + single - emitted).min(sums.aggregated);
+            let aggregated = aggregated
+                .saturating_add(single - emitted)
+                .min(sums.aggregated);
             sums.emitted = sums.emitted.saturating_sub(emitted);
             sums.delivered -= emitted;
             sums.aggregated -= aggregated;
-            sums.filtered += emitted + aggregated;
+            sums.filtered = sums
+                .filtered
+                .saturating_add(emitted)
+                .saturating_add(aggregated);
             let lost = self
                 .lost
                 .get(event_kind)
@@ -75,7 +81,7 @@ impl TotalsWindow {
                 .unwrap_or_default()
                 .min(sums.delivered);
             sums.delivered -= lost;
-            sums.lost += lost;
+            sums.lost = sums.lost.saturating_add(lost);
         }
         totals
     }

@@ -1,6 +1,6 @@
 //! Reads one trace: block after block, event after event.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
@@ -10,10 +10,11 @@ use super::totals_window::TotalsWindow;
 use super::{Item, report_notice};
 use crate::render::Clock;
 use crate::sink::HostEnd;
-use tracer_format::Block;
+use tracer_format::events::Decoder;
 use tracer_format::note::{AnchorWhy, Gap, Note};
 use tracer_format::reader::recording::ReadStep;
 use tracer_format::reader::{ReadItem, Recording};
+use tracer_format::{Block, Malformed};
 use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
 use tracer_model::filter::FilterSpec;
 use tracer_model::samples::Zone;
@@ -37,6 +38,8 @@ pub struct TraceReader {
     pub facts: Map<String, Value>,
     since: Option<i128>,
     until: Option<i128>,
+    /// The block that is being read.
+    open: Option<OpenBlock>,
     queue: VecDeque<(i128, Item)>,
     totals: TotalsWindow,
     counted: Vec<Counted>,
@@ -44,6 +47,31 @@ pub struct TraceReader {
     covered: Option<(i128, i128)>,
     /// The first of what is missing or damaged in it; a torn end is neither.
     damage: Vec<String>,
+}
+
+/// A block that is being read, event by event.
+struct OpenBlock {
+    /// For what its notes refer to; they are in `notes`.
+    block: Block,
+    notes: VecDeque<(u32, Note)>,
+    events: Decoder,
+    /// Events that have been read.
+    done: u32,
+    /// Only notes are left.
+    at_end: bool,
+}
+
+impl OpenBlock {
+    fn new(mut block: Block) -> Result<Self, Malformed> {
+        let events = block.events()?;
+        Ok(Self {
+            notes: std::mem::take(&mut block.notes).into(),
+            block,
+            events,
+            done: 0,
+            at_end: false,
+        })
+    }
 }
 
 impl TraceReader {
@@ -66,6 +94,7 @@ impl TraceReader {
             facts: Map::new(),
             since,
             until,
+            open: None,
             queue: VecDeque::new(),
             totals: TotalsWindow::default(),
             counted: Vec::new(),
@@ -91,8 +120,15 @@ impl TraceReader {
     /// When reading fails, or at damage when `strict`.
     pub fn peek(&mut self, strict: bool) -> Result<ReadStep<i128>> {
         while self.queue.is_empty() {
+            if let Some(open) = self.open.take() {
+                self.step(open, strict)?;
+                continue;
+            }
             match self.block(strict)? {
-                ReadStep::Item(block) => self.fill(&block, strict)?,
+                ReadStep::Item(block) => match OpenBlock::new(*block) {
+                    Ok(open) => self.open = Some(open),
+                    Err(malformed) => self.malformed(&malformed.to_string(), strict)?,
+                },
                 ReadStep::Wait => return Ok(ReadStep::Wait),
                 ReadStep::End => return Ok(ReadStep::End),
             }
@@ -174,7 +210,7 @@ impl TraceReader {
 
     /// Must a block be read for what comes next?
     pub fn reads_next(&self) -> bool {
-        self.queue.is_empty() && !self.ended
+        self.queue.is_empty() && self.open.is_none() && !self.ended
     }
 
     /// From when to when blocks have been read, nanoseconds of the wall clock, within what was asked for.
@@ -222,23 +258,24 @@ impl TraceReader {
         self.since.is_none() && self.until.is_none()
     }
 
-    fn fill(&mut self, block: &Block, strict: bool) -> Result<()> {
-        let mut notes = block.notes.iter().peekable();
-        let mut done = 0;
-        let mut events = match block.events() {
-            Ok(events) => events,
-            Err(malformed) => return self.malformed(&malformed.to_string(), strict),
-        };
-        loop {
-            while let Some((_, note)) = notes.next_if(|(after, _)| *after <= done) {
-                self.note(block, note);
-            }
-            match events.next() {
-                Ok(None) => break,
+    /// Puts what comes next in a block into the queue: one event, or the notes before it. An event at a time, so that
+    /// memory does not grow with what a block says that is in it.
+    fn step(&mut self, mut open: OpenBlock, strict: bool) -> Result<()> {
+        let done = open.done;
+        if let Some((_, note)) = open
+            .notes
+            .pop_front_if(|(after, _)| *after <= done || open.at_end)
+        {
+            self.note(&open.block, note);
+        } else if open.at_end {
+            return Ok(());
+        } else {
+            match open.events.next() {
+                Ok(None) => open.at_end = true,
                 Ok(Some(event)) => {
-                    done += 1;
+                    open.done += 1;
                     if self.wants(&event) {
-                        let wall_ns = block.header.wall_ns(event.boot_ns);
+                        let wall_ns = open.block.header.wall_ns(event.boot_ns);
                         self.queue
                             .push_back((wall_ns, Item::Event(Box::new(event))));
                     }
@@ -246,7 +283,7 @@ impl TraceReader {
                 Err(malformed) => return self.malformed(&malformed.to_string(), strict),
             }
         }
-        notes.for_each(|(_, note)| self.note(block, note));
+        self.open = Some(open);
         Ok(())
     }
 
@@ -263,36 +300,39 @@ impl TraceReader {
         Ok(())
     }
 
-    fn note(&mut self, block: &Block, note: &Note) {
-        let (boot_ns, item) = match note {
+    fn note(&mut self, block: &Block, note: Note) {
+        match &note {
             Note::Counted(row) => {
                 let counted = block.counted(row).filter(|_| self.is_whole());
                 return self.counted.extend(counted);
             }
             Note::Gap(gap) => return self.gap(block, gap),
-            Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {
-                let boot_ns = note.boot_ns().unwrap_or(block.header.sealed_boot_ns);
-                (boot_ns, Item::Note(boot_ns, Box::new(note.clone())))
-            }
+            Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {}
             _ => return,
-        };
+        }
+        let boot_ns = note.boot_ns().unwrap_or(block.header.sealed_boot_ns);
         let wall_ns = block.header.wall_ns(boot_ns);
         if self.in_time(wall_ns) {
-            self.queue.push_back((wall_ns, item));
+            self.queue
+                .push_back((wall_ns, Item::Note(boot_ns, Box::new(note))));
         }
     }
 
     /// What the disk did not take is lost, and shown as such.
     fn gap(&mut self, block: &Block, gap: &Gap) {
+        let mut sums = BTreeMap::<EventKind, u64>::new();
         for (name, count) in &gap.events {
-            let Ok(event_kind) = name.parse() else {
-                continue;
-            };
-            self.totals.lose(event_kind, *count);
+            if let Ok(event_kind) = name.parse() {
+                let sum = sums.entry(event_kind).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        for (event_kind, count) in sums {
+            self.totals.lose(event_kind, count);
             let lost = Lost {
                 at: LostAt::Disk,
                 event_kind: Some(event_kind),
-                count: *count,
+                count,
             };
             let wall_ns = block.header.wall_ns(gap.last_boot_ns);
             if self.in_time(wall_ns) {
