@@ -21,8 +21,11 @@ pub mod flag {
     pub const START: u16 = 1;
     /// Ends a recording that ended cleanly: carries the totals.
     pub const END: u16 = 2;
+    /// With [`START`]: begins a window of the flight recorder. It may begin with blocks of the window before; and what
+    /// lies between two windows was not wanted. Its file got its name when it was complete.
+    pub const WINDOW: u16 = 4;
     /// All that are known; others are ignored.
-    pub const ALL: u16 = START | END;
+    pub const ALL: u16 = START | END | WINDOW;
 }
 
 /// The header of a block.
@@ -136,6 +139,11 @@ impl Header {
     /// Is this the first block of a file or segment?
     pub const fn starts(&self) -> bool {
         self.flags & flag::START != 0
+    }
+
+    /// Is this the first block of a window of the flight recorder?
+    pub const fn begins_window(&self) -> bool {
+        self.starts() && self.flags & flag::WINDOW != 0
     }
 
     /// Is this the last block of a recording that ended cleanly?

@@ -19,16 +19,21 @@ pub struct Start {
 
 impl Start {
     /// The block that stands before `next`. It has the number of the block before, so that numbers go on over
-    /// segments; `counters` are as they stood before `next`.
+    /// segments; `counters` are as they stood before `next`. `is_window`: of the flight recorder.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn before(&self, next: &Header, counters: &Counters) -> io::Result<Sealed> {
+    pub fn before(
+        &self,
+        next: &Header,
+        counters: &Counters,
+        is_window: bool,
+    ) -> io::Result<Sealed> {
         let mut builder = Builder::new()?;
         builder.note(&Note::Header(self.facts.clone()));
         builder.note(&Note::Counters(counters.clone()));
         Ok(builder.seal(&Seal {
-            flags: flag::START,
+            flags: flag::START | if is_window { flag::WINDOW } else { 0 },
             trace_id: self.trace_id,
             seq: next.seq.saturating_sub(1),
             // The time of what follows, so that a search by time finds it.

@@ -215,6 +215,9 @@ impl Recording {
                         return Ok(ReadStep::Wait);
                     }
                     self.ended = true;
+                    let mut items = Vec::new();
+                    self.chain.finish(None, &mut items);
+                    self.ready.extend(items);
                 }
                 continue;
             };
@@ -275,7 +278,7 @@ impl Recording {
                 self.name
             );
         }
-        self.chain.finish(rest, &mut items);
+        self.chain.end_segment(rest);
         self.ready.extend(items);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What a reader makes of files that were cut, flipped, smeared, doubled and mixed.
 
-use super::chain::{Chain, Notice, NoticeKind, ReadItem};
+use super::chain::{Chain, Notice, ReadItem};
 use super::scan::Scanner;
 use crate::block::{Builder, Seal};
 use crate::layout::flag;
@@ -151,7 +151,8 @@ fn a_block_that_comes_twice_counts_once() {
     assert!(matches!(
         read.notices[..],
         [Notice {
-            what: NoticeKind::Foreign(_),
+            foreign: Some(_),
+            missing: 0,
             ..
         }]
     ));
@@ -166,7 +167,8 @@ fn a_lost_block_is_missed_by_its_number() {
     assert!(matches!(
         read.notices[..],
         [Notice {
-            what: NoticeKind::Missing(2),
+            missing: 2,
+            damaged: None,
             ..
         }]
     ));
@@ -188,7 +190,7 @@ fn zeros_at_the_end_are_a_torn_tail_but_in_the_middle_damage() {
     let made = made(3, 5, 1);
     let behind = [&made.bytes[..], &[0; 5000]].concat();
     assert!(
-        matches!(read(&behind).notices[..], [Notice { what: NoticeKind::Torn(span), .. }] if span.bytes == 5000)
+        matches!(read(&behind).notices[..], [Notice { torn: Some(span), .. }] if span.bytes == 5000)
     );
     let between = [
         &made.bytes[..made.ends[0]],
@@ -197,7 +199,7 @@ fn zeros_at_the_end_are_a_torn_tail_but_in_the_middle_damage() {
     ]
     .concat();
     assert!(
-        matches!(read(&between).notices[..], [Notice { what: NoticeKind::Damage(span), .. }] if span.bytes == 5000)
+        matches!(read(&between).notices[..], [Notice { damaged: Some(span), .. }] if span.bytes == 5000)
     );
     assert_eq!(read(&between).blocks, 3);
 }
@@ -239,4 +241,47 @@ fn a_growing_file_gives_each_block_once_it_is_whole() {
         );
     }
     assert_eq!(scanner.rest(), None);
+}
+
+#[test]
+fn one_hole_gives_one_notice() {
+    let made = made(5, 5, 1);
+    let mut spoiled = made.bytes.clone();
+    spoiled[made.ends[0] + 200..made.ends[1] + 200].fill(7);
+    let text = match &read(&spoiled).notices[..] {
+        [notice] => notice.to_string(),
+        notices => panic!("{notices:?}"),
+    };
+    assert!(
+        text.contains("damaged bytes") && text.contains("2 blocks are missing"),
+        "{text}"
+    );
+}
+
+#[test]
+fn windows_of_the_flight_recorder_that_overlap_or_lie_apart_are_whole() {
+    let made = made(10, 3, 1);
+    let start = |seq| {
+        let mut builder = Builder::new().expect("memory");
+        let flags = flag::START | flag::WINDOW;
+        builder
+            .seal(&Seal {
+                flags,
+                trace_id: [1; 16],
+                seq,
+                ..Seal::default()
+            })
+            .bytes
+    };
+    let blocks = |from: usize, to: usize| made.bytes[made.ends[from - 1]..made.ends[to]].to_vec();
+    let overlap = [start(0), blocks(1, 5), start(2), blocks(3, 7)].concat();
+    let read_back = read(&overlap);
+    assert_eq!(read_back.events, made.events[1..=7].concat());
+    assert!(read_back.is_clean(), "{:?}", read_back.notices);
+    let apart = [start(0), blocks(1, 2), start(6), blocks(7, 9)].concat();
+    assert!(read(&apart).is_clean());
+    assert_eq!(read(&apart).events.len(), 5 * 3);
+    // A hole within a window is one.
+    let holed = [start(0), blocks(1, 2), blocks(5, 6)].concat();
+    assert_eq!(read(&holed).notices.len(), 1);
 }

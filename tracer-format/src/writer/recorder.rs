@@ -198,7 +198,8 @@ impl Recorder {
                 Some(_) => &self.before,
                 None => &self.latest,
             };
-            let start = self.start.before(&first, counters);
+            let is_window = matches!(self.shape, Shape::Windows);
+            let start = self.start.before(&first, counters, is_window);
             Some(start.map_err(|error| words(&error))?)
         };
         let blocks = [start.as_ref(), gap.as_ref(), block];

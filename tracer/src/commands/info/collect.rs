@@ -6,7 +6,6 @@ use crate::render::info::{Ended, TraceInfo};
 use tracer_format::layout::HEADER_BYTES;
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
-use tracer_format::reader::chain::NoticeKind;
 use tracer_format::{Block, Malformed};
 
 /// Goes through the blocks of a path.
@@ -103,18 +102,13 @@ impl Collect {
     /// Takes what is wrong with the trace.
     pub fn notice(&mut self, notice: &Notice) {
         let found = &mut self.found;
-        match &notice.what {
-            NoticeKind::Torn(span) => {
-                found.torn_bytes += span.bytes;
-                return;
-            }
-            NoticeKind::Damage(span) => found.damaged_bytes += span.bytes,
-            NoticeKind::Missing(blocks) => {
-                found.missing_blocks = found.missing_blocks.saturating_add(*blocks);
-            }
-            NoticeKind::Malformed(..) => found.malformed += 1,
-            NoticeKind::Foreign(_) => {}
+        found.torn_bytes += notice.torn.map_or(0, |span| span.bytes);
+        if notice.is_torn_tail() {
+            return;
         }
+        found.damaged_bytes += notice.damaged.map_or(0, |span| span.bytes);
+        found.missing_blocks = found.missing_blocks.saturating_add(notice.missing);
+        found.malformed += notice.malformed.map_or(0, |malformed| malformed.blocks);
         found.damage.add(notice.to_string());
     }
 
