@@ -34,6 +34,14 @@ pub trait Disk: Send {
     /// Of fsync(2).
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Which file has a name; `None` when that cannot be told.
+    ///
+    /// # Errors
+    /// Of fstatat(2): ENOENT when none has.
+    fn identity(&mut self, _name: &str) -> io::Result<Option<Identity>> {
+        Ok(None)
+    }
+
     /// Bytes of the file system that this process may still use.
     ///
     /// # Errors
@@ -49,6 +57,14 @@ pub trait Sink: Send {
     /// Of pwrite(2).
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Which file it is; `None` for a pipe.
+    ///
+    /// # Errors
+    /// Of fstat(2).
+    fn identity(&mut self) -> io::Result<Option<Identity>> {
+        Ok(None)
+    }
+
     /// Cuts the file off.
     ///
     /// # Errors
@@ -63,12 +79,21 @@ pub trait Sink: Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// Which file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub device: u64,
+    pub inode: u64,
+    /// Names that it has; 0: it is gone when it is closed.
+    pub links: u64,
+}
+
 /// A file in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
-    /// A regular file: neither a link, nor a device.
-    pub regular: bool,
+    /// A regular file that we, or whom we give files to, made: neither a link, nor a device, nor planted by others.
+    pub ours: bool,
     /// Length, bytes.
     pub bytes: u64,
     /// When it was last written, nanoseconds since 1970.

@@ -11,11 +11,11 @@ use anyhow::{Context, anyhow, bail};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, openat, renameat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fdatasync, fsync, linkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fdatasync, fsync, geteuid, linkat, unlinkat};
 
-use super::disk::{Disk, Entry, Sink};
+use super::disk::{Disk, Entry, Identity, Sink};
 
 /// A folder, held open: it stays reachable when privileges are dropped, and when it is moved.
 pub struct Folder {
@@ -188,9 +188,12 @@ impl Disk for Folder {
             let Ok(stat) = self.stat(OsStr::new(name)) else {
                 continue;
             };
+            let regular = stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
+            let own = stat.st_uid == geteuid().as_raw()
+                || self.owner.is_some_and(|owner| owner.uid == stat.st_uid);
             entries.push(Entry {
                 name: name.to_owned(),
-                regular: stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits(),
+                ours: regular && own,
                 bytes: u64::try_from(stat.st_size).unwrap_or(0),
                 modified_wall_ns: i128::from(stat.st_mtime) * 1_000_000_000
                     + i128::from(stat.st_mtime_nsec),
@@ -222,10 +225,26 @@ impl Disk for Folder {
         Ok(fsync(&self.fd)?)
     }
 
+    fn identity(&mut self, name: &str) -> io::Result<Option<Identity>> {
+        Ok(Some(identity(&self.stat(OsStr::new(name))?)))
+    }
+
     fn free(&mut self) -> io::Result<u64> {
         let stat = fstatvfs(&self.fd)?;
         // What is kept for root does not count: privileges are gone.
         Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+    }
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the types differ between architectures"
+)]
+fn identity(stat: &FileStat) -> Identity {
+    Identity {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        links: stat.st_nlink as u64,
     }
 }
 
@@ -234,6 +253,10 @@ struct OnDisk(File);
 impl Sink for OnDisk {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         FileExt::write_at(&self.0, bytes, offset)
+    }
+
+    fn identity(&mut self) -> io::Result<Option<Identity>> {
+        Ok(Some(identity(&fstat(&self.0)?)))
     }
 
     fn truncate(&mut self, bytes: u64) -> io::Result<()> {

@@ -19,6 +19,9 @@ use crate::layout::Header;
 use crate::note::Counters;
 use crate::start::Start;
 
+/// Why blocks are missing that were written.
+const DELETED: &str = "the file was deleted while it was written";
+
 /// How blocks are spread over files.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
@@ -46,6 +49,8 @@ pub struct Recorder {
     retention: Retention,
     segment: Option<Segment>,
     name: Option<Name>,
+    /// Of the one file.
+    file: String,
     /// The next block begins a new segment.
     rotate: bool,
     /// Of the flight recorder.
@@ -79,6 +84,7 @@ impl Recorder {
             status.path = Some(place.folder.join(&segment.name));
         }
         status.files = place.segment.is_some().into();
+        let file = place.segment.as_ref().map(|segment| segment.name.clone());
         Self {
             shape: place.shape,
             disk: place.disk,
@@ -88,6 +94,7 @@ impl Recorder {
             retention: place.retention,
             segment: place.segment,
             name: None,
+            file: file.unwrap_or_default(),
             rotate: false,
             in_window: false,
             gap: None,
@@ -103,6 +110,7 @@ impl Recorder {
         if self.status.reader_gone {
             return;
         }
+        self.look_after_file(now_boot_ns);
         if let Some(loss) = &entry.lost_before {
             self.miss(Loss::clone(loss));
         }
@@ -160,6 +168,7 @@ impl Recorder {
         if self.status.reader_gone {
             return;
         }
+        self.look_after_file(now_boot_ns);
         if self.gap.is_some()
             && let Err(why) = self.write(None, now_boot_ns)
         {
@@ -213,6 +222,16 @@ impl Recorder {
         self.status.bytes += segment.bytes().saturating_sub(old);
         let fresh = start.is_some() && whole > 0;
         segment.started |= fresh;
+        if fresh {
+            segment.before.clone_from(match &self.gap {
+                Some(_) => &self.before,
+                None => &self.latest,
+            });
+        }
+        if let (Ok(()), Some(block)) = (&answer, block) {
+            let loss = Loss::of(block.header, block.events, DELETED);
+            Loss::add(&mut segment.holds, loss);
+        }
         if gap.is_some() && whole > usize::from(start.is_some()) {
             self.tell_gap(now_boot_ns);
         }

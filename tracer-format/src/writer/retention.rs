@@ -61,13 +61,17 @@ impl Retention {
     pub fn new(disk: &mut dyn Disk, keep: RetentionLimits) -> io::Result<Self> {
         let mut closed = Vec::new();
         let mut numbers = Vec::new();
-        for entry in disk.list()? {
+        // What others planted neither counts nor goes; a name that is taken is passed over when it comes.
+        for entry in disk.list()?.into_iter().filter(|entry| entry.ours) {
             let whole = entry.name.strip_suffix(PART).unwrap_or(&entry.name);
             let Some(name) = Name::parse(whole) else {
                 continue;
             };
-            numbers.push(name.clone());
-            if entry.regular && whole == entry.name {
+            // Nobody gets so far by counting, and behind the last number there is none.
+            if name.number < u64::MAX / 2 {
+                numbers.push(name.clone());
+            }
+            if whole == entry.name {
                 closed.push(Closed {
                     name,
                     bytes: entry.bytes,

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::disk::Sink;
+use super::disk::{Identity, Sink};
+use super::gap::Loss;
+use crate::note::Counters;
 
 /// A file that is being written.
 pub struct Segment {
@@ -19,6 +21,12 @@ pub struct Segment {
     pub started: bool,
     /// When its first block was sealed, nanoseconds of CLOCK_BOOTTIME.
     pub began_boot_ns: u64,
+    /// What is nowhere if the file is deleted.
+    pub holds: Option<Loss>,
+    /// As they stood before its first block.
+    pub before: Counters,
+    /// It has not the name any more that it was given, which has been said.
+    pub renamed: bool,
 }
 
 /// Blocks that could not be written, or not all.
@@ -39,7 +47,15 @@ impl Segment {
             unsynced_since: None,
             started: false,
             began_boot_ns,
+            holds: None,
+            before: Counters::default(),
+            renamed: false,
         }
+    }
+
+    /// See [`Sink::identity`]; `None` when it cannot be told.
+    pub fn identity(&mut self) -> Option<Identity> {
+        self.sink.identity().ok().flatten()
     }
 
     /// Length, bytes.

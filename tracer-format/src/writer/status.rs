@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::gap::Loss;
 use tracer_model::event::EventKind;
 
 /// The same warning is not repeated within this time, nanoseconds.
@@ -25,6 +26,8 @@ pub struct Status {
     pub lost_blocks: u64,
     /// Events that were dropped with them, in the order of [`EventKind::ALL`].
     pub lost_events: [u64; EventKind::ALL.len()],
+    /// Blocks that were written into a file that was deleted meanwhile; they are among those dropped.
+    pub deleted_blocks: u64,
     /// The file that is being written, or was last. `None` for standard output, and before the first.
     pub path: Option<PathBuf>,
     /// Why nothing is written at the moment.
@@ -42,6 +45,17 @@ impl Status {
     /// Events of all kinds that were dropped.
     pub fn all_lost_events(&self) -> u64 {
         self.lost_events.iter().sum()
+    }
+
+    /// What was written is nowhere.
+    pub(super) fn unwrite(&mut self, loss: &Loss) {
+        self.blocks = self.blocks.saturating_sub(loss.blocks);
+        self.lost_blocks += loss.blocks;
+        self.deleted_blocks += loss.blocks;
+        for (sum, events) in self.events.iter_mut().zip(loss.events) {
+            *sum = sum.saturating_sub(events);
+        }
+        add(&mut self.lost_events, &loss.events);
     }
 
     /// Counts a block that was dropped.

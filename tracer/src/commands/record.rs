@@ -259,6 +259,13 @@ fn recorded(summary: &WriterSummary) -> Result<(), Failure> {
             status.lost_blocks
         ));
     }
+    if status.deleted_blocks > 0 {
+        return Err(anyhow!(
+            "{} blocks are nowhere: the file that they were in was deleted while it was written",
+            status.deleted_blocks
+        )
+        .into());
+    }
     if let Some(problem) = &status.problem {
         return Err(anyhow!("the end of the trace is missing: {problem}").into());
     }

@@ -5,10 +5,13 @@ use std::io;
 use super::{Recorder, Shape};
 use crate::layout::Header;
 use crate::writer::folder::shown;
-use crate::writer::gap::words;
+use crate::writer::gap::{Loss, words};
 use crate::writer::names::{Name, PART};
 use crate::writer::segment::Segment;
 use crate::writer::status::Notice;
+
+/// So many names are tried when others have taken them.
+const MOST_FILES: u32 = 9;
 
 impl Recorder {
     pub(super) fn rotate_if_due(
@@ -37,7 +40,7 @@ impl Recorder {
                 self.status.path = Some(self.folder.join(&segment.name));
                 self.status.files += 1;
                 self.segment = Some(segment);
-                self.name = Some(name);
+                self.name = name;
                 self.rotate = false;
                 Ok(())
             }
@@ -54,25 +57,93 @@ impl Recorder {
         }
     }
 
-    fn open(&mut self, first: &Header) -> Result<(Segment, Name), String> {
+    fn open(&mut self, first: &Header) -> Result<(Segment, Option<Name>), String> {
         let disk = self.disk.as_mut().ok_or("standard output is closed")?;
-        let name = self.retention.next_name(first.wall_ns(first.first_boot_ns));
+        if let Shape::One = self.shape {
+            // The one that was there was deleted. Somebody may have made another one of its name.
+            let mut number = 1;
+            loop {
+                let file = match number {
+                    1 => self.file.clone(),
+                    _ => format!("{}.{number}", self.file),
+                };
+                match disk.create(&file) {
+                    Ok(sink) => return Ok((Segment::new(sink, file, first.sealed_boot_ns), None)),
+                    Err(error)
+                        if error.kind() != io::ErrorKind::AlreadyExists || number == MOST_FILES =>
+                    {
+                        return Err(words(&error));
+                    }
+                    Err(_) => number += 1,
+                }
+            }
+        }
         let part = match self.shape {
             Shape::Windows => PART,
             _ => "",
         };
-        let file = format!("{name}{part}");
-        match disk.create(&file) {
-            Ok(sink) => {
-                self.retention.taken(name.clone());
-                let segment = Segment::new(sink, file, first.sealed_boot_ns);
-                Ok((segment, name))
-            }
-            Err(error) => {
-                if error.kind() == io::ErrorKind::AlreadyExists {
-                    self.retention.taken(name);
+        let mut left = MOST_FILES;
+        loop {
+            let name = self.retention.next_name(first.wall_ns(first.first_boot_ns));
+            let file = format!("{name}{part}");
+            let answer = disk.create(&file);
+            left -= 1;
+            match answer {
+                Ok(sink) => {
+                    self.retention.taken(name.clone());
+                    let segment = Segment::new(sink, file, first.sealed_boot_ns);
+                    return Ok((segment, Some(name)));
                 }
-                Err(words(&error))
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    self.retention.taken(name);
+                    if left == 0 {
+                        return Err(words(&error));
+                    }
+                }
+                Err(error) => return Err(words(&error)),
+            }
+        }
+    }
+
+    /// Is what is written still to be found? A file that was deleted goes on taking blocks, and is gone at the end: a
+    /// new one is begun, which says what is missing.
+    pub(super) fn look_after_file(&mut self, now_boot_ns: u64) {
+        let (Some(segment), Some(disk)) = (&mut self.segment, &mut self.disk) else {
+            return;
+        };
+        let Some(ours) = segment.identity() else {
+            return;
+        };
+        if ours.links > 0 {
+            let there = match disk.identity(&segment.name) {
+                Ok(Some(there)) => (there.device, there.inode) == (ours.device, ours.inode),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                // Not to be known is no reason to warn.
+                Ok(None) | Err(_) => true,
+            };
+            if !there && !std::mem::replace(&mut segment.renamed, true) {
+                let text = "it was renamed: recording goes on in the same file";
+                let text = format!("{}: {text}", self.shown());
+                self.notices.warn("renamed", text, now_boot_ns);
+            }
+            return;
+        }
+        let Some(segment) = self.segment.take() else {
+            return;
+        };
+        self.name = None;
+        let text = format!(
+            "{}: it was deleted while it was written, and what was in it is nowhere: recording goes on in a new file",
+            self.shown()
+        );
+        self.notices.tell(Notice::Warning(text));
+        if let Some(loss) = segment.holds {
+            self.status.unwrite(&loss);
+            let gap = self.gap.take();
+            self.before = segment.before;
+            self.gap = Some(loss);
+            if let Some(gap) = gap {
+                Loss::add(&mut self.gap, gap);
             }
         }
     }

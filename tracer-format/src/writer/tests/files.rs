@@ -242,3 +242,56 @@ fn memory_that_waits_is_bounded_and_given_back() {
     drop((first, second));
     assert_eq!(budget.used(), 0);
 }
+
+#[test]
+fn a_file_that_is_deleted_is_missed_at_the_next_block_and_a_new_one_says_what_is_gone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("night.trace");
+    let mut writer = open(&Target::File(path.clone()), &Options::default()).expect("a file");
+    let recorder = &mut writer.recorder;
+    let mut maker = Maker::default();
+    for _ in 0..3 {
+        recorder.block(&maker.entry(), 0);
+    }
+    fs::remove_file(&path).expect("a file");
+    for _ in 0..2 {
+        recorder.block(&maker.entry(), 0);
+    }
+    recorder.finish(0);
+    let status = &recorder.status;
+    assert_eq!(
+        (status.deleted_blocks, status.lost_blocks, status.blocks),
+        (3, 3, 2)
+    );
+    let notices = recorder.notices.take();
+    assert!(
+        format!("{notices:?}").contains("deleted while it was written"),
+        "{notices:?}"
+    );
+    let bytes = fs::read(&path).expect("a new file of the same name");
+    let account = kit::account([&*bytes]);
+    assert_eq!((account.gaps, account.damaged, account.torn), (1, 0, 0));
+    let told: u64 = account.before + account.told().iter().sum::<u64>();
+    assert_eq!(told, maker.submitted.iter().sum::<u64>());
+}
+
+#[test]
+fn a_file_that_is_renamed_goes_on_and_is_said_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("night.trace");
+    let mut writer = open(&Target::File(path.clone()), &Options::default()).expect("a file");
+    let recorder = &mut writer.recorder;
+    let mut maker = Maker::default();
+    recorder.block(&maker.entry(), 0);
+    fs::rename(&path, dir.path().join("kept.trace")).expect("a file");
+    for _ in 0..3 {
+        recorder.block(&maker.entry(), 0);
+    }
+    recorder.finish(0);
+    assert_eq!(recorder.status.deleted_blocks, 0);
+    let notices = recorder.notices.take();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(!path.exists());
+    let bytes = fs::read(dir.path().join("kept.trace")).expect("all of it");
+    assert_eq!(kit::account([&*bytes]).written, maker.submitted);
+}

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::kit::{self, BEGIN, Maker, SECOND};
-use super::memory::Memory;
+use super::memory::{Memory, PLANTED};
+use crate::writer::names::Name;
 use crate::writer::recorder::Shape;
 use crate::writer::retention::RetentionLimits;
 use crate::writer::status::Notice;
@@ -93,6 +94,38 @@ fn the_size_that_is_kept_is_never_exceeded_and_strangers_stay() {
     }
     let first = state.removed.first().expect("some went");
     assert!(first.ends_with("-000008.trace"), "numbers go on: {first}");
+}
+
+#[test]
+fn files_that_others_planted_neither_stop_a_recording_nor_count_nor_go() {
+    let memory = Memory::default();
+    let first = Maker::default().block().0.header;
+    let planted = [
+        "sendtrace-20991231T235959Z-18446744073709551615.trace".to_owned(),
+        // A name that comes.
+        Name::next(None, first.wall_ns(first.first_boot_ns)).to_string(),
+    ];
+    for name in &planted {
+        memory.state().files.insert(name.clone(), PLANTED.to_vec());
+    }
+    let keep = RetentionLimits {
+        size: Some(PLANTED.len() as u64),
+        ..RetentionLimits::default()
+    };
+    let mut recorder = kit::recorder(Box::new(memory.clone()), of(1 << 20), keep);
+    let mut maker = Maker::default();
+    for second in 0..3 {
+        recorder.block(&maker.entry(), second * SECOND);
+    }
+    recorder.finish(3 * SECOND);
+    assert_eq!(memory.state().removed, Vec::<String>::new());
+    for name in planted {
+        assert!(memory.state().files.contains_key(&name), "{name}");
+    }
+    assert_eq!(
+        (recorder.status.blocks, recorder.status.lost_blocks),
+        (3, 0)
+    );
 }
 
 #[test]
