@@ -12,7 +12,7 @@ use super::layout::Header;
 use super::tables::{Interner, Texts};
 use super::wire::Malformed;
 use std::sync::Arc;
-use tracer_model::event::{Endpoint, Event, EventKind, Flow, Holder, Owner, RawName};
+use tracer_model::event::{Event, EventKind, Flow, Owner};
 
 /// Which columns hold the detail of an event: the number of its event kind in the format.
 pub const fn kind_number(event_kind: EventKind) -> u64 {
@@ -294,7 +294,7 @@ impl Decoder {
         let owner = &self.shared.owners[row.owner];
         let flow = row.flow.map(|flow| &self.shared.flows[flow]);
         let detail = self.detail.next(row.event_kind, &self.shared.texts)?;
-        let bytes = bytes_of_owner(owner) + flow.map_or(0, bytes_of_flow) + detail::bytes(&detail);
+        let bytes = owner.heap_bytes() + flow.map_or(0, Flow::heap_bytes) + detail::bytes(&detail);
         let room = self.room.checked_sub(bytes);
         self.room = room.ok_or(Malformed("the events of a block repeat too much"))?;
         let last = &mut self.last_tcp[row.flow.map_or(0, |flow| flow + 1)];
@@ -307,29 +307,6 @@ impl Decoder {
             tcp: self.tcp.next(last)?,
         }))
     }
-}
-
-/// What a copy of an owner takes beyond its own size.
-fn bytes_of_owner(owner: &Owner) -> usize {
-    let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.as_bytes().len());
-    let holders = owner.holders.iter();
-    let holders = holders.map(|holder| size_of::<Holder>() + of_name(&holder.comm));
-    of_name(&owner.comm) + of_text(&owner.cgroup) + of_text(&owner.why) + holders.sum::<usize>()
-}
-
-/// As [`bytes_of_owner`].
-fn bytes_of_flow(flow: &Flow) -> usize {
-    let of_end = |end: &Option<Endpoint>| match end {
-        Some(
-            Endpoint::Unix(name)
-            | Endpoint::Interface {
-                name: Some(name), ..
-            },
-        ) => name.as_bytes().len(),
-        _ => 0,
-    };
-    flow.proto.len() + of_end(&flow.local) + of_end(&flow.remote)
 }
 
 #[cfg(test)]

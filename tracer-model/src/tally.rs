@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use tracer_common::{Counters, event_kind};
 
-use crate::event::{Counted, CountedKind, Endpoint, EventKind, EventTotals, Totals};
+use crate::event::{Counted, CountedKind, Endpoint, EventKind, EventTotals, Flow, Owner, Totals};
 
 /// No more rows than this are kept apart; what comes after is added to a row without owner and flow.
 const MOST_ROWS: usize = 10_000;
+/// Nor rows whose texts take more than this together, bytes.
+const MOST_BYTES: usize = 16 << 20;
 
 /// What user space adds to the kernel's counters.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub struct Tally {
     /// The same among the aggregated.
     filtered_aggregated: [u64; event_kind::COUNT],
     rows: HashMap<Row, Counted>,
+    /// What the texts of the rows take, about.
+    row_bytes: usize,
 }
 
 /// Would-block and partial sends are counted per owner and destination.
@@ -76,30 +80,43 @@ impl Tally {
         };
         if let Some(known) = self.rows.get_mut(&row) {
             merge(known, &counted);
-        } else if self.rows.len() < MOST_ROWS {
+            return;
+        }
+        let code_bytes = counted.code.as_ref().map_or(0, String::len);
+        let bytes = 2 * code_bytes
+            + counted.owner.as_ref().map_or(0, Owner::heap_bytes)
+            + 2 * counted.flow.as_ref().map_or(0, Flow::heap_bytes);
+        if self.rows.len() < MOST_ROWS && self.row_bytes.saturating_add(bytes) <= MOST_BYTES {
+            self.row_bytes += bytes;
             self.rows.insert(row, counted);
-        } else {
-            let rest = Row {
-                process: None,
-                proto: None,
-                remote: None,
-                ..row
-            };
-            let counted = Counted {
-                owner: None,
-                flow: None,
-                ..counted
-            };
-            match self.rows.get_mut(&rest) {
-                Some(known) => merge(known, &counted),
-                None => drop(self.rows.insert(rest, counted)),
-            }
+            return;
+        }
+        // There are few codes, unless somebody made them up.
+        let few = self.rows.len() < MOST_ROWS + MOST_ROWS / 10 && code_bytes < 100;
+        let code = counted.code.filter(|_| few);
+        let rest = Row {
+            process: None,
+            proto: None,
+            remote: None,
+            code: code.clone(),
+            ..row
+        };
+        let counted = Counted {
+            owner: None,
+            flow: None,
+            code,
+            ..counted
+        };
+        match self.rows.get_mut(&rest) {
+            Some(known) => merge(known, &counted),
+            None => drop(self.rows.insert(rest, counted)),
         }
     }
 
     /// Everything that was counted instead of listed, largest first; equals in the order of time, so that the
     /// same trace always gives the same rows.
     pub fn counted(&mut self) -> Vec<Counted> {
+        self.row_bytes = 0;
         let mut rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
         let pid = |row: &Counted| row.owner.as_ref().and_then(|owner| owner.pid);
         rows.sort_by(|a, b| {
@@ -146,9 +163,9 @@ impl Tally {
 }
 
 fn merge(known: &mut Counted, more: &Counted) {
-    known.count += more.count;
+    known.count = known.count.saturating_add(more.count);
     known.bytes = match (known.bytes, more.bytes) {
-        (Some(a), Some(b)) => Some(a + b),
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
         (a, b) => a.or(b),
     };
     known.first_boot_ns = known

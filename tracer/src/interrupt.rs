@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -42,6 +43,14 @@ impl Signals {
     }
 }
 
+/// Has a signal come that was caught?
+static HAS_COME: AtomicBool = AtomicBool::new(false);
+
+/// Has a signal come that was caught? For loops that are far from whoever catches it.
+pub fn has_come() -> bool {
+    HAS_COME.load(Ordering::Relaxed)
+}
+
 /// Knows whether SIGINT, SIGTERM or SIGHUP has come.
 pub struct Interrupt(Arc<(Mutex<bool>, Condvar)>);
 
@@ -64,6 +73,7 @@ impl Interrupt {
             .name("signals".to_owned())
             .spawn(move || {
                 runtime.block_on(signals.come());
+                HAS_COME.store(true, Ordering::Relaxed);
                 *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
                 theirs.1.notify_all();
                 drop(closed_then);

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::chain::{Chain, ReadItem};
 use super::scan::Scanner;
@@ -25,7 +25,7 @@ pub struct Recording {
     segments: VecDeque<PathBuf>,
     /// Of the segments, the one that was opened last.
     latest: Option<PathBuf>,
-    scanner: Option<Scanner<Box<dyn Read>>>,
+    scanner: Option<Scanner<Input>>,
     chain: Chain,
     ready: VecDeque<ReadItem>,
     follow: bool,
@@ -34,6 +34,33 @@ pub struct Recording {
     any: bool,
     /// Bytes of the segments that have been read or passed over.
     done: u64,
+    /// Asked at each block and each read: says that nothing more is wanted. The recording ends then, without a word
+    /// of what was not read.
+    pub stop: fn() -> bool,
+}
+
+/// What is read, until nothing more is wanted.
+struct Input {
+    reader: Box<dyn Read>,
+    stop: fn() -> bool,
+}
+
+impl Input {
+    fn new(reader: Box<dyn Read>) -> Self {
+        Self {
+            reader,
+            stop: || false,
+        }
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.stop)() {
+            return Ok(0);
+        }
+        self.reader.read(buffer)
+    }
 }
 
 /// What a reader found.
@@ -60,13 +87,14 @@ impl Recording {
             ended: false,
             any: false,
             done: 0,
+            stop: || false,
         }
     }
 
     /// Reads what comes, from standard input for example.
     pub fn from_reader(name: &str, input: Box<dyn Read>) -> Self {
         let mut recording = Self::new(name, false);
-        recording.scanner = Some(Scanner::new(input, 0));
+        recording.scanner = Some(Scanner::new(Input::new(input), 0));
         recording
     }
 
@@ -137,7 +165,7 @@ impl Recording {
         self.take_first()?;
         self.chain.jump();
         let input = FileInput::new(file, before).with_context(|| name_of(&current))?;
-        self.scanner = Some(Scanner::new(Box::new(input), before));
+        self.scanner = Some(Scanner::new(Input::new(Box::new(input)), before));
         Ok(())
     }
 
@@ -206,7 +234,7 @@ impl Recording {
             if let Some(item) = self.ready.pop_front() {
                 return Ok(ReadStep::Item(item));
             }
-            if self.ended {
+            if self.ended || (self.stop)() {
                 return Ok(ReadStep::End);
             }
             let Some(scanner) = &mut self.scanner else {
@@ -221,11 +249,15 @@ impl Recording {
                 }
                 continue;
             };
+            scanner.input().stop = self.stop;
             let found = scanner.next().with_context(|| self.name.clone())?;
             if let Some(found) = found {
                 self.any = true;
                 self.add(found);
                 continue;
+            }
+            if (self.stop)() {
+                return Ok(ReadStep::End);
             }
             if self.follow && !self.has_next_segment()? && self.is_being_written()? {
                 return Ok(ReadStep::Wait);
@@ -300,7 +332,7 @@ impl Recording {
                 Err(_) if self.is_folder && is_gone() => continue,
                 file => {
                     let input = FileInput::new(file?, 0).with_context(|| name_of(&path))?;
-                    self.scanner = Some(Scanner::new(Box::new(input), 0));
+                    self.scanner = Some(Scanner::new(Input::new(Box::new(input)), 0));
                     self.latest = Some(path);
                     return Ok(true);
                 }
@@ -338,6 +370,8 @@ fn segments(folder: &Path, after: Option<&Path>) -> Result<Vec<PathBuf>> {
         let is_trace = path
             .extension()
             .is_some_and(|extension| extension == EXTENSION);
+        // Opening a FIFO would wait for whoever writes it, and reading a device may never end.
+        let is_trace = is_trace && fs::metadata(&path).is_ok_and(|kind| kind.is_file());
         if is_trace && after.is_none_or(|after| path.file_name() > after.file_name()) {
             segments.push(path);
         }
@@ -352,10 +386,21 @@ fn length(path: &Path) -> u64 {
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+    let mut options = File::options();
+    // A FIFO would wait for whoever writes it. Regular files do not know the flag.
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options
+        .open(path)
+        .map_err(|error| cannot_read(path, &error))?;
     let kind = file.metadata().with_context(|| name_of(path))?.file_type();
+    let name = name_of(path);
     if kind.is_char_device() || kind.is_block_device() {
-        bail!("{}: a device is no trace", path.display());
+        bail!("{name}: a device is no trace");
+    }
+    if kind.is_fifo() {
+        bail!(
+            "{name}: a pipe can be read only once, from front to back: name - and give it as standard input (- < {name})"
+        );
     }
     Ok(file)
 }

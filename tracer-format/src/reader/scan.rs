@@ -117,6 +117,11 @@ impl<R: Read> Scanner<R> {
         Some((span, damage.cut || zeros))
     }
 
+    /// What is read from.
+    pub fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// How far the input has been dealt with, bytes.
     pub fn position(&self) -> u64 {
         self.offset + self.done as u64

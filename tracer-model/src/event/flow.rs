@@ -69,6 +69,22 @@ pub struct Flow {
     pub socket: Option<u64>,
 }
 
+impl Flow {
+    /// What it takes in memory beyond its own size, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let of_end = |end: &Option<Endpoint>| match end {
+            Some(
+                Endpoint::Unix(name)
+                | Endpoint::Interface {
+                    name: Some(name), ..
+                },
+            ) => name.as_bytes().len(),
+            _ => 0,
+        };
+        self.proto.len() + of_end(&self.local) + of_end(&self.remote)
+    }
+}
+
 /// A socket's cookie alone tells flows apart nearly always, and is hashed for every event.
 impl Hash for Flow {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -161,4 +161,13 @@ impl Owner {
             ..Self::default()
         }
     }
+
+    /// What it takes in memory beyond its own size, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.0.len());
+        let holders = self.holders.iter();
+        let holders = holders.map(|holder| size_of::<Holder>() + of_name(&holder.comm));
+        of_name(&self.comm) + of_text(&self.cgroup) + of_text(&self.why) + holders.sum::<usize>()
+    }
 }

@@ -58,6 +58,9 @@ fn of_path(name: &str, args: &Info, interrupt: &Interrupt) -> anyhow::Result<()>
         }
     }
     let mut last = collect.finish();
+    if last.ended == Ended::Window && name.ends_with(".part") {
+        last.ended = Ended::CutOff;
+    }
     if written && last.ended != Ended::Cleanly {
         last.ended = Ended::NotYet;
     }

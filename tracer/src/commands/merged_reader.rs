@@ -154,9 +154,12 @@ impl MergedReader {
         most: u64,
     ) -> Result<()> {
         let mut left = most;
+        let mut given: u64 = 0;
         while left > 0 && !interrupt.came() {
-            // To read takes longer than to write what has been read.
-            if self.traces.iter().any(TraceReader::reads_next)
+            // To read takes longer than to write what has been read; and what a block says that is in it must not wait in
+            // memory.
+            given += 1;
+            if (given.is_multiple_of(FLUSH) || self.traces.iter().any(TraceReader::reads_next))
                 && !flush(sink, interrupt, Duration::ZERO)
             {
                 break;
@@ -324,6 +327,9 @@ fn report_notice(name: &str, notice: &Notice, strict: bool) -> Result<()> {
     warn(&format!("{name}: {notice}"));
     Ok(())
 }
+
+/// After so many items what has come of them is handed on.
+const FLUSH: u64 = 256;
 
 /// How long to wait before looking again at a trace that is still being written.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -40,7 +40,9 @@ use tracer_format::reader::Recording;
 /// Opens a trace, or standard input for `-`.
 fn open_trace(name: &str, follow: bool) -> anyhow::Result<Recording> {
     if name != "-" {
-        return Recording::open(name, follow);
+        let mut recording = Recording::open(name, follow)?;
+        recording.stop = crate::interrupt::has_come;
+        return Ok(recording);
     }
     if io::stdin().is_terminal() {
         anyhow::bail!("standard input is a terminal: pipe a trace into it, or name a file");

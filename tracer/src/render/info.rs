@@ -67,6 +67,7 @@ fn text(found: &TraceInfo) -> String {
         match found.ended {
             Ended::Cleanly => "clean: the totals are final",
             Ended::CutOff => "cut off: the recorder was killed, or the end is missing",
+            Ended::Window => "whole: a window of the flight recorder",
             Ended::NotYet => "still being written",
         },
     );

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, RenameFlags, fcntl, renameat2};
 
 use crate::commands::merged_reader::LOOK_AGAIN;
 use crate::interrupt::Interrupt;
@@ -19,8 +19,14 @@ use tracer_model::escape;
 pub struct Output {
     file: File,
     name: String,
-    made: Option<PathBuf>,
+    made: Option<Made>,
     reader_is_gone: bool,
+}
+
+/// A file that was made for it: it gets its name when it is complete.
+struct Made {
+    part: PathBuf,
+    path: PathBuf,
 }
 
 impl Output {
@@ -45,15 +51,22 @@ impl Output {
     /// When there is a file already, or none can be made; the text says what to do.
     pub fn create(path: &Path, interrupt: &Interrupt) -> Result<Self> {
         let name = escape::name(path.as_os_str().as_encoded_bytes());
-        let new = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        let (file, made) = match new {
-            Ok(file) => (file, Some(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let exists = || anyhow!("{name} exists already: remove it, or choose another name");
+        let exists = || anyhow!("{name} exists already: remove it, or choose another name");
+        let (file, made) = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut part = path.as_os_str().to_owned();
+                part.push(format!(".{}.part", std::process::id()));
+                let part = PathBuf::from(part);
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&part)
+                    .with_context(|| format!("{name} cannot be made"))?;
+                let path = path.to_owned();
+                (file, Some(Made { part, path }))
+            }
+            Ok(_) => {
                 let kind = fs::metadata(path).map_err(|_| exists())?.file_type();
                 if kind.is_file() || kind.is_dir() {
                     return Err(exists());
@@ -94,12 +107,31 @@ impl Output {
     /// # Errors
     /// When the disk does not take it.
     pub fn keep(&mut self) -> Result<()> {
-        if self.made.is_some() {
+        if let Some(Made { part, path }) = &self.made {
             // Some file systems say only now that they are full.
             self.file.sync_all().with_context(|| self.name.clone())?;
+            name_it(part, path).with_context(|| format!("{} cannot be made", self.name))?;
         }
         self.made = None;
         Ok(())
+    }
+}
+
+/// Gives a file the name that it is to have, which must not be taken.
+fn name_it(part: &Path, path: &Path) -> io::Result<()> {
+    match renameat2(
+        AT_FDCWD,
+        part,
+        AT_FDCWD,
+        path,
+        RenameFlags::RENAME_NOREPLACE,
+    ) {
+        // Not every file system knows the flag.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            fs::hard_link(part, path)?;
+            fs::remove_file(part)
+        }
+        answer => Ok(answer?),
     }
 }
 
@@ -144,7 +176,9 @@ impl Write for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        let Some(path) = &self.made else { return };
+        let Some(Made { part: path, .. }) = &self.made else {
+            return;
+        };
         // Somebody may have put another file in its place.
         let same = |one: &fs::Metadata, other: &fs::Metadata| {
             (one.dev(), one.ino()) == (other.dev(), other.ino())
@@ -186,14 +220,16 @@ mod tests {
         let path = folder.path().join("out.csv");
         let mut output = create(&path).expect("new");
         output.write_all(b"half").expect("room");
-        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        assert!(!path.exists(), "it has no name before it is complete");
         drop(output);
-        assert!(!path.exists());
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
         let mut output = create(&path).expect("new");
         output.write_all(b"whole").expect("room");
         output.keep().expect("room");
         drop(output);
         assert_eq!(fs::read_to_string(&path).expect("kept"), "whole");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub struct Collect {
     found: TraceInfo,
     totals: TotalsWindow,
     first_steps: Option<u32>,
+    in_window: bool,
 }
 
 impl Collect {
@@ -40,9 +41,13 @@ impl Collect {
         found.segments += u64::from(header.starts());
         let first_steps = *self.first_steps.get_or_insert(header.clock_steps);
         found.clock_steps = header.clock_steps.saturating_sub(first_steps);
-        found.ended = match header.ends() {
-            true => Ended::Cleanly,
-            false => Ended::CutOff,
+        if header.starts() {
+            self.in_window = header.begins_window();
+        }
+        found.ended = match (header.ends(), self.in_window) {
+            (true, _) => Ended::Cleanly,
+            (false, true) => Ended::Window,
+            (false, false) => Ended::CutOff,
         };
         let first = (header.first_boot_ns, header.wall_ns(header.first_boot_ns));
         // Events that were aggregated may be older than the block before.
@@ -102,7 +107,10 @@ impl Collect {
     /// Takes what is wrong with the trace.
     pub fn notice(&mut self, notice: &Notice) {
         let found = &mut self.found;
-        found.torn_bytes += notice.torn.map_or(0, |span| span.bytes);
+        if let Some(span) = notice.torn {
+            found.torn_bytes += span.bytes;
+            found.ended = Ended::CutOff;
+        }
         if notice.is_torn_tail() {
             return;
         }

@@ -9,8 +9,8 @@ use tracer_model::event::{EventKind, Totals};
 /// Adds up the totals of one trace, which may hold several recordings.
 #[derive(Default)]
 pub struct TotalsWindow {
-    /// Of recordings that are over.
-    done: Vec<Totals>,
+    /// Of recordings that are over, and of windows of the flight recorder.
+    done: Totals,
     trace_id: Option<[u8; 16]>,
     /// Before the first block that is wanted.
     base: Counters,
@@ -23,9 +23,9 @@ pub struct TotalsWindow {
 impl TotalsWindow {
     /// Takes the counters of a block; `early`: it lies before what is wanted.
     pub fn block(&mut self, block: &Block, early: bool) {
-        if self.trace_id.replace(block.header.trace_id) != Some(block.header.trace_id) {
-            self.done
-                .push(self.last.totals.clone() - self.base.totals.clone());
+        let other = self.trace_id.replace(block.header.trace_id) != Some(block.header.trace_id);
+        if other || block.header.begins_window() {
+            self.done = std::mem::take(&mut self.done) + self.current();
             (self.base, self.last) = Default::default();
             // A window of the flight recorder begins in the middle.
             if let Some(counters) = counters(block) {
@@ -38,6 +38,11 @@ impl TotalsWindow {
                 self.base = counters.clone();
             }
         }
+    }
+
+    /// Of what is being read.
+    fn current(&self) -> Totals {
+        self.last.totals.clone() - self.base.totals.clone()
     }
 
     /// An event was read that is not wanted.
@@ -57,8 +62,7 @@ impl TotalsWindow {
 
     /// The totals, of the wanted event kinds.
     pub fn totals(&self, wanted: impl Fn(EventKind) -> bool) -> Totals {
-        let last = self.last.totals.clone() - self.base.totals.clone();
-        let mut totals: Totals = self.done.iter().cloned().chain([last]).sum();
+        let mut totals = self.done.clone() + self.current();
         totals.events.retain(|(event_kind, _)| wanted(*event_kind));
         for (event_kind, sums) in &mut totals.events {
             let (single, aggregated) = self.removed.get(event_kind).copied().unwrap_or_default();

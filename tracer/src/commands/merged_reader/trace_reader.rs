@@ -15,9 +15,10 @@ use tracer_format::note::{AnchorWhy, Gap, Note};
 use tracer_format::reader::recording::ReadStep;
 use tracer_format::reader::{ReadItem, Recording};
 use tracer_format::{Block, Malformed};
-use tracer_model::event::{Counted, Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
+use tracer_model::event::{Event, EventKind, Flow, Lost, LostAt, Owner, Totals};
 use tracer_model::filter::FilterSpec;
 use tracer_model::samples::Zone;
+use tracer_model::tally::Tally;
 
 /// No event can be in a block that was begun so long after it, nanoseconds: aggregated ones come a second late.
 const LATE_NS: i128 = 5_000_000_000;
@@ -42,7 +43,7 @@ pub struct TraceReader {
     open: Option<OpenBlock>,
     queue: VecDeque<(i128, Item)>,
     totals: TotalsWindow,
-    counted: Vec<Counted>,
+    counted: Tally,
     ended: bool,
     covered: Option<(i128, i128)>,
     /// The first of what is missing or damaged in it; a torn end is neither.
@@ -97,7 +98,7 @@ impl TraceReader {
             open: None,
             queue: VecDeque::new(),
             totals: TotalsWindow::default(),
-            counted: Vec::new(),
+            counted: Tally::default(),
             ended: false,
             covered: None,
             damage: Vec::new(),
@@ -120,6 +121,10 @@ impl TraceReader {
     /// When reading fails, or at damage when `strict`.
     pub fn peek(&mut self, strict: bool) -> Result<ReadStep<i128>> {
         while self.queue.is_empty() {
+            // A filter may leave nothing of a whole night.
+            if crate::interrupt::has_come() {
+                return Ok(ReadStep::End);
+            }
             if let Some(open) = self.open.take() {
                 self.step(open, strict)?;
                 continue;
@@ -150,7 +155,7 @@ impl TraceReader {
     /// As [`Self::peek`].
     pub fn block(&mut self, strict: bool) -> Result<ReadStep<Box<Block>>> {
         loop {
-            if self.ended {
+            if self.ended || crate::interrupt::has_come() {
                 return Ok(ReadStep::End);
             }
             match self.recording.next()? {
@@ -304,7 +309,10 @@ impl TraceReader {
         match &note {
             Note::Counted(row) => {
                 let counted = block.counted(row).filter(|_| self.is_whole());
-                return self.counted.extend(counted);
+                if let Some(row) = counted.filter(|row| self.filter.matches_counted(row)) {
+                    self.counted.count(row);
+                }
+                return;
             }
             Note::Gap(gap) => return self.gap(block, gap),
             Note::Sample(_) | Note::Change(_) | Note::Trigger(_) => {}
@@ -345,11 +353,9 @@ impl TraceReader {
 
     /// The end of what is read: what was counted instead of listed is filtered like events.
     pub fn host_end(&mut self) -> HostEnd {
-        let filter = &self.filter;
-        let counted = std::mem::take(&mut self.counted).into_iter();
         let narrow = |ns: i128| i64::try_from(ns).unwrap_or(i64::MAX);
         HostEnd {
-            counted: counted.filter(|row| filter.matches_counted(row)).collect(),
+            counted: self.counted.counted(),
             covered: self
                 .covered()
                 .map(|(first, last)| (narrow(first), narrow(last))),

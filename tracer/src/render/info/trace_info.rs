@@ -18,6 +18,8 @@ pub enum Ended {
     /// Without: the recorder was killed, or the end is missing.
     #[default]
     CutOff,
+    /// A window of the flight recorder: it got its name when it was complete.
+    Window,
     /// Somebody is writing it.
     NotYet,
 }
@@ -28,6 +30,7 @@ impl Ended {
         match self {
             Self::Cleanly => "cleanly",
             Self::CutOff => "cut_off",
+            Self::Window => "window",
             Self::NotYet => "not_yet",
         }
     }
