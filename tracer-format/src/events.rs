@@ -254,7 +254,7 @@ pub struct Shared {
 /// What the owners, flows and texts of a block's events may take together, bytes for each unpacked byte of the block:
 /// far more than a recorder writes, and no more than can be printed at the speed of a disk. A few bytes of a hostile
 /// file could name the same long row in every event.
-const MOST_PER_BYTE: usize = 1024;
+const MOST_PER_BYTE: usize = 512;
 
 /// Reads whole events, one at a time.
 pub struct Decoder {
