@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -46,6 +47,21 @@ impl Signals {
 /// Has a signal come that was caught?
 static HAS_COME: AtomicBool = AtomicBool::new(false);
 
+/// Can signals be caught? To be asked before anything is made that would be left behind: the library that catches them
+/// passes them on through a pair of sockets, and panics when it cannot have one.
+///
+/// # Errors
+/// In one line what to allow.
+pub fn check() -> anyhow::Result<()> {
+    match UnixStream::pair() {
+        Ok(_) => Ok(()),
+        Err(error) => anyhow::bail!(
+            "signals cannot be caught: socketpair(AF_UNIX): {error}: where systemd starts this, allow AF_UNIX in \
+             RestrictAddressFamilies="
+        ),
+    }
+}
+
 /// Has a signal come that was caught? For loops that are far from whoever catches it.
 pub fn has_come() -> bool {
     HAS_COME.load(Ordering::Relaxed)
@@ -59,7 +75,8 @@ impl Interrupt {
     ///
     /// # Errors
     /// When there can be no more threads or descriptors.
-    pub fn catch() -> io::Result<Self> {
+    pub fn catch() -> anyhow::Result<Self> {
+        check()?;
         let shared = Arc::<(Mutex<bool>, Condvar)>::default();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -20,7 +20,7 @@ const SLOWER: u32 = if cfg!(debug_assertions) { 10 } else { 1 };
 const COMMANDS: [&[&str]; 10] = [
     &["replay"],
     &["replay", "--format", "json", "--samples"],
-    &["replay", "--aggregate", "1s"],
+    &["replay", "--aggregate=1s"],
     &["report"],
     &["report", "--format", "json"],
     &["info"],

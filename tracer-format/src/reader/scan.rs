@@ -8,8 +8,8 @@ use memchr::memmem;
 
 use crate::layout::{HEADER_BYTES, Header, MARKER, NoHeader, VERSION};
 
-/// How much is read at once, bytes.
-const CHUNK: usize = 256 << 10;
+/// How much is read at once, bytes: little, for as many traces may be read side by side as files can be open.
+const CHUNK: usize = 64 << 10;
 
 /// A block whose checksums are right, not yet taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,6 +88,13 @@ pub struct Identity {
     pub links: u64,
 }
 
+impl Identity {
+    /// Are they of the same file, whatever it is called?
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
 /// A file in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -311,6 +311,25 @@ impl Recorder {
     }
 }
 
+/// A file in which nothing is must not be in the way of another attempt.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let (Some(segment), Some(disk)) = (&mut self.segment, &mut self.disk) else {
+            return;
+        };
+        if segment.started || segment.bytes() > 0 {
+            return;
+        }
+        if let Some(ours) = segment.identity()
+            && let Ok(Some(there)) = disk.identity(&segment.name)
+            && there.is_same(&ours)
+        {
+            // What cannot be removed is said when it is in the way.
+            let _ = disk.remove(&segment.name);
+        }
+    }
+}
+
 fn is_broken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }

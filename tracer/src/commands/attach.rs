@@ -37,6 +37,7 @@ pub struct Attached {
 /// # Errors
 /// When arguments contradict each other or the host, or nothing can be attached; the text says what to do.
 pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, Failure> {
+    crate::interrupt::check()?;
     let root = Path::new("/");
     let mut facts = Facts::probe(root);
     facts.verdicts.withhold(&capture.without_program);

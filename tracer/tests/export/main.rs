@@ -176,7 +176,8 @@ fn an_interrupted_export_leaves_no_file() {
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(&Scene::blocks()[0]).expect("it reads");
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !out.exists() {
+    let part = scene.path(&format!("half.parquet.{}.part", child.id()));
+    while !part.exists() {
         assert!(Instant::now() < deadline, "no file is made");
         thread::sleep(Duration::from_millis(5));
     }
@@ -191,5 +192,5 @@ fn an_interrupted_export_leaves_no_file() {
     let output = child.wait_with_output().expect("our child");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("interrupted"), "{output:?}");
-    assert!(!out.exists());
+    assert!(!out.exists() && !part.exists());
 }

@@ -116,7 +116,7 @@ impl Recorder {
         };
         if ours.links > 0 {
             let there = match disk.identity(&segment.name) {
-                Ok(Some(there)) => (there.device, there.inode) == (ours.device, ours.inode),
+                Ok(Some(there)) => there.is_same(&ours),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 // Not to be known is no reason to warn.
                 Ok(None) | Err(_) => true,

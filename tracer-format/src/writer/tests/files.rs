@@ -295,3 +295,16 @@ fn a_file_that_is_renamed_goes_on_and_is_said_once() {
     let bytes = fs::read(dir.path().join("kept.trace")).expect("all of it");
     assert_eq!(kit::account([&*bytes]).written, maker.submitted);
 }
+
+#[test]
+fn a_file_in_which_nothing_was_written_is_not_in_the_way_of_another_attempt() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("night.trace");
+    drop(open(&Target::File(path.clone()), &Options::default()).expect("a file"));
+    assert!(!path.exists());
+    let writer = open(&Target::File(path.clone()), &Options::default()).expect("a file");
+    fs::rename(&path, dir.path().join("mine")).expect("a file");
+    fs::write(&path, "precious").expect("a file");
+    drop(writer);
+    assert_eq!(fs::read_to_string(&path).expect("stays"), "precious");
+}
