@@ -36,7 +36,7 @@ pub struct At<'a> {
 /// What a source has to say of one host when nothing more comes.
 #[derive(Clone, Debug, Default)]
 pub struct HostEnd {
-    /// What was counted instead of listed.
+    /// What was counted instead of listed, from the beginning on.
     pub counted: Vec<Counted>,
     /// From when to when it was observed, nanoseconds since 1970; `None`: never.
     pub covered: Option<(i64, i64)>,
@@ -64,6 +64,9 @@ pub trait Sink {
 
     /// A trigger of the flight recorder fired.
     fn trigger(&mut self, _: &At<'_>, _expression: &str) {}
+
+    /// What was counted instead of listed since the last time: every few seconds, and before the end.
+    fn counted(&mut self, _: &At<'_>, _: &[Counted]) {}
 
     /// About once a second.
     fn tick(&mut self, _: &At<'_>) {}
@@ -103,6 +106,10 @@ impl Sink for Vec<&mut dyn Sink> {
     fn trigger(&mut self, at: &At<'_>, expression: &str) {
         self.iter_mut()
             .for_each(|sink| sink.trigger(at, expression));
+    }
+
+    fn counted(&mut self, at: &At<'_>, rows: &[Counted]) {
+        self.iter_mut().for_each(|sink| sink.counted(at, rows));
     }
 
     fn tick(&mut self, at: &At<'_>) {

@@ -10,11 +10,12 @@ mod walks;
 pub use host_monitor::HostMonitor;
 use owner_cache::OwnerCache;
 
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracer_common::{AggregateKey, AggregateValue, Head, event_kind, filter as bit};
+use tracer_common::{AggregateKey, AggregateValue, CodeKey, Head, event_kind, filter as bit};
 
 use super::attach::Attached;
 use crate::render::Clock;
@@ -32,6 +33,9 @@ use tracer_model::trigger::Triggers;
 
 /// Records taken from each ring before they are printed: bounds the memory of a batch to a few MiB.
 const BATCH_RECORDS: usize = 1024;
+
+/// How often the sinks are told what was counted instead of listed, nanoseconds.
+const TELL_NS: u64 = 5_000_000_000;
 
 /// A difference between wall clock and boot clock beyond this is a step, not noise or slewing.
 const CLOCK_STEP_NS: u128 = 10_000_000;
@@ -62,6 +66,12 @@ pub struct Capture {
     walker: Option<Walker>,
     triggers: Triggers,
     tally: Tally,
+    /// What was counted instead of listed since the sinks were told.
+    recent: Tally,
+    /// When they were told, nanoseconds of CLOCK_BOOTTIME.
+    told_boot_ns: u64,
+    /// What of the kernel's counts by code has been taken.
+    codes: HashMap<CodeKey, u64>,
     /// Loss that was said already, per event kind.
     reported_lost: [u64; event_kind::COUNT],
     /// Consecutive polls that found every ring empty.
@@ -102,6 +112,9 @@ impl Capture {
             walker: None,
             triggers: Triggers::default(),
             tally: Tally::default(),
+            recent: Tally::default(),
+            told_boot_ns: now_boot_ns,
+            codes: HashMap::new(),
             reported_lost: [0; event_kind::COUNT],
             empty_polls: 0,
             left: count,
@@ -246,6 +259,10 @@ impl Capture {
         self.aggregates(&taken, sink)?;
         self.walk(sink);
         self.monitor(sink, false);
+        // A run that is killed has told most of it.
+        if self.now_boot_ns.saturating_sub(self.told_boot_ns) >= TELL_NS {
+            self.tell_counted(sink)?;
+        }
         self.at(|at| sink.tick(at));
         sink.flush(Duration::ZERO);
         Ok(if self.left == Some(0) {
@@ -326,7 +343,7 @@ impl Capture {
                     {
                         host_monitor.sample_socket(flow);
                     }
-                    self.tally.count(*counted);
+                    self.recent.count(*counted);
                 }
                 Err(error) => log::warn!("{error}"),
             }
@@ -410,7 +427,8 @@ impl Capture {
         self.now_boot_ns = sys::boot_clock_ns();
         self.aggregates(&last, sink)?;
         self.monitor(sink, true);
-        let counted = self.counted()?;
+        self.tell_counted(sink)?;
+        let counted = self.tally.counted();
         let totals = self.totals(&missed)?;
         let host = HostEnd {
             counted,

@@ -21,7 +21,7 @@ pub use trace_reader::{TraceReader, zone};
 use tracer_format::note::Note;
 use tracer_format::reader::Notice;
 use tracer_format::reader::recording::ReadStep;
-use tracer_model::event::{Event, Totals};
+use tracer_model::event::{Event, Flow, Totals};
 use tracer_model::filter::{self, FilterSpec};
 use tracer_model::when::{self, When};
 
@@ -154,12 +154,11 @@ impl MergedReader {
         most: u64,
     ) -> Result<()> {
         let mut left = most;
-        let mut given: u64 = 0;
+        let mut held = 0;
         while left > 0 && !interrupt.came() {
             // To read takes longer than to write what has been read; and what a block says that is in it must not wait in
             // memory.
-            given += 1;
-            if (given.is_multiple_of(FLUSH) || self.traces.iter().any(TraceReader::reads_next))
+            if (held >= FLUSH || self.traces.iter().any(TraceReader::reads_next))
                 && !flush(sink, interrupt, Duration::ZERO)
             {
                 break;
@@ -168,6 +167,7 @@ impl MergedReader {
                 ReadStep::End => break,
                 ReadStep::Wait => interrupt.wait(LOOK_AGAIN),
                 ReadStep::Item((trace, item)) => {
+                    held = if held >= FLUSH { 0 } else { held } + bytes_of(&item);
                     if let Item::Event(event) = &item {
                         left -= 1;
                         let wall_ns = self.clock(trace).wall_ns(event.boot_ns);
@@ -220,6 +220,9 @@ impl MergedReader {
     pub fn finish(&mut self, sink: &mut dyn Sink) {
         let hosts: Vec<_> = self.traces.iter_mut().map(TraceReader::host_end).collect();
         let totals = self.totals();
+        for (trace, host) in hosts.iter().enumerate() {
+            self.at(trace, |at| sink.counted(at, &host.counted));
+        }
         self.at(0, |at| {
             sink.finish(&End {
                 at: At { name: None, ..*at },
@@ -328,8 +331,20 @@ fn report_notice(name: &str, notice: &Notice, strict: bool) -> Result<()> {
     Ok(())
 }
 
-/// After so many items what has come of them is handed on.
-const FLUSH: u64 = 256;
+/// When items of so many bytes were given, what has come of them is handed on.
+const FLUSH: usize = 256 << 10;
+
+/// What an item takes in memory, bytes, about.
+fn bytes_of(item: &Item) -> usize {
+    match item {
+        Item::Event(event) => {
+            let flow = event.flow.as_ref().map_or(0, Flow::heap_bytes);
+            1024 + event.owner.heap_bytes() + flow + event.detail.heap_bytes()
+        }
+        // A sample may have thousands of interfaces.
+        Item::Note(..) => FLUSH / 8,
+    }
+}
 
 /// How long to wait before looking again at a trace that is still being written.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -85,14 +85,25 @@ fn minute(sink: &mut dyn Sink) {
         owner: Some(Owner::default()),
         flow: None,
     };
+    let at_end = At {
+        host: 0,
+        name: None,
+        clock: &clock,
+        boot_ns: end,
+        totals: &|| Some(totals.clone()),
+    };
+    // Told in parts, it is the same as in one.
+    for (count, first, last) in [(1, 2 * SECOND, 3 * SECOND), (2, 4 * SECOND, end)] {
+        let part = Counted {
+            count,
+            first_boot_ns: Some(first),
+            last_boot_ns: Some(last),
+            ..counted.clone()
+        };
+        sink.counted(&at_end, &[part]);
+    }
     sink.finish(&End {
-        at: At {
-            host: 0,
-            name: None,
-            clock: &clock,
-            boot_ns: end,
-            totals: &|| Some(totals.clone()),
-        },
+        at: at_end,
         hosts: &[HostEnd {
             counted: vec![counted],
             covered: Some((begun, clock.wall_ns(end))),

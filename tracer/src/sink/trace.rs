@@ -8,7 +8,7 @@ use tracer_format::layout::flag;
 use tracer_format::note::{Anchor, AnchorWhy, Counters, Fired, Note};
 use tracer_format::writer::{Handle, Watcher, WriterSummary};
 use tracer_format::{Builder, Seal};
-use tracer_model::event::Event;
+use tracer_model::event::{Counted, Event};
 use tracer_model::samples::{Change, Sample};
 
 /// How often the wall clock is noted, nanoseconds.
@@ -36,6 +36,8 @@ pub struct TraceSink {
     counters: Counters,
     sealed_boot_ns: u64,
     anchored_boot_ns: u64,
+    /// The block at hand says already that a trigger fired.
+    says_trigger: bool,
 }
 
 impl TraceSink {
@@ -57,6 +59,7 @@ impl TraceSink {
             counters: Counters::default(),
             sealed_boot_ns: now_boot_ns,
             anchored_boot_ns: now_boot_ns,
+            says_trigger: false,
         };
         trace_sink.anchor(now_boot_ns, AnchorWhy::Start);
         Ok(trace_sink)
@@ -98,6 +101,7 @@ impl TraceSink {
     }
 
     fn seal(&mut self, flags: u16, now_boot_ns: u64) {
+        self.says_trigger = false;
         self.builder.note(&Note::Counters(self.counters.clone()));
         self.seq += 1;
         self.sealed_boot_ns = now_boot_ns.max(self.sealed_boot_ns);
@@ -133,16 +137,33 @@ impl Sink for TraceSink {
         self.builder.note(&Note::Change(Box::new(change.clone())));
     }
 
-    /// What led to the trigger is in the block that is closed now.
+    /// What led to the trigger is in the block that is closed now. While a window is open the block goes on: a storm
+    /// of triggers makes the window longer, and costs no more than its events.
     fn trigger(&mut self, at: &At<'_>, expression: &str) {
-        self.count(at);
-        self.builder.note(&Note::Trigger(Fired {
-            boot_ns: at.boot_ns,
-            expression: expression.to_owned(),
-        }));
-        self.seal(0, at.boot_ns);
+        if !std::mem::replace(&mut self.says_trigger, true) {
+            self.builder.note(&Note::Trigger(Fired {
+                boot_ns: at.boot_ns,
+                expression: expression.to_owned(),
+            }));
+        }
+        let TraceTarget::Flight(flight) = &self.target else {
+            return;
+        };
+        if flight.due_boot_ns().is_none() {
+            self.count(at);
+            self.seal(0, at.boot_ns);
+        }
         if let TraceTarget::Flight(flight) = &mut self.target {
             flight.trigger(at.boot_ns);
+        }
+    }
+
+    fn counted(&mut self, at: &At<'_>, rows: &[Counted]) {
+        for row in rows {
+            self.builder.counted(row);
+            if self.builder.is_full() {
+                self.seal(0, at.boot_ns);
+            }
         }
     }
 
@@ -172,18 +193,11 @@ impl Sink for TraceSink {
         self.anchor(at.boot_ns, AnchorWhy::Step);
     }
 
-    /// The rows of what was counted instead of listed, and the totals.
     fn finish(&mut self, end: &End<'_>) {
         self.counters = Counters {
             boot_ns: end.at.boot_ns,
             totals: end.totals.clone(),
         };
-        for row in end.hosts.iter().flat_map(|host| &host.counted) {
-            self.builder.counted(row);
-            if self.builder.is_full() {
-                self.seal(0, end.at.boot_ns);
-            }
-        }
         self.builder.note(&Note::Totals(self.counters.clone()));
         self.seal(flag::END, end.at.boot_ns);
     }

@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result};
 use tracer_common::{BEYOND_MAP, CodeKey, Counters, event_kind};
 
 use super::Capture;
+use crate::sink::Sink;
 use tracer_capture::decode;
-use tracer_model::event::{Counted, CountedKind, Totals};
+use tracer_model::event::{CountedKind, Totals};
 
 impl Capture {
     pub(super) fn totals(&self, missed: &[Option<u64>; event_kind::COUNT]) -> Result<Totals> {
@@ -26,13 +27,32 @@ impl Capture {
         self.loaded.counters().context("cannot read the counters")
     }
 
-    /// Rows that were counted instead of listed.
-    pub(super) fn counted(&mut self) -> Result<Vec<Counted>> {
+    /// Tells the sinks what was counted instead of listed since the last time.
+    pub(super) fn tell_counted(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        self.take_codes()?;
+        self.told_boot_ns = self.now_boot_ns;
+        let rows = self.recent.counted();
+        if !rows.is_empty() {
+            self.at(|at| sink.counted(at, &rows));
+        }
+        for row in rows {
+            self.tally.count(row);
+        }
+        Ok(())
+    }
+
+    /// What the kernel counted by code since the last time.
+    fn take_codes(&mut self) -> Result<()> {
         for (key, count) in self
             .loaded
             .codes()
             .context("cannot read what was counted by code")?
         {
+            let known = self.codes.insert(key, count).unwrap_or(0);
+            let count = count.saturating_sub(known);
+            if count == 0 {
+                continue;
+            }
             let kind = if key.event_kind & BEYOND_MAP != 0 {
                 CountedKind::BeyondMap
             } else if key.event_kind == event_kind::DROP && self.benign.contains(&key.code) {
@@ -45,11 +65,11 @@ impl Capture {
                 ..key
             };
             match decode::counted_by_code(&key, count, kind, &self.names) {
-                Ok(counted) => self.tally.count(counted),
+                Ok(counted) => self.recent.count(counted),
                 Err(error) => log::warn!("{error}"),
             }
         }
-        Ok(self.tally.counted())
+        Ok(())
     }
 
     /// Runs that the kernel skipped, per event kind.

@@ -3,6 +3,7 @@ use crate::render::Clock;
 use crate::sink::HostEnd;
 use jiff::tz::TimeZone;
 use tracer_format::Block;
+use tracer_format::flight::Settings;
 use tracer_format::reader::recording::ReadStep;
 use tracer_format::reader::{ReadItem, Recording};
 use tracer_format::start::Start;
@@ -137,4 +138,34 @@ fn every_block_says_what_had_been_counted() {
             _ => None,
         });
     assert_eq!(seen.collect::<Vec<_>>(), [2, 3, 4]);
+}
+
+#[test]
+fn a_storm_of_triggers_is_one_window_and_costs_no_blocks() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let target = Target::Windows(dir.path().to_owned());
+    let writer = Writer::open(&target, Start::default(), &Options::default()).expect("a folder");
+    let settings = Settings {
+        memory: 32 << 20,
+        before: Duration::from_secs(10),
+        after: Duration::from_secs(2),
+    };
+    let flight = Flight::start(writer, &settings).expect("a thread");
+    let target = TraceTarget::Flight(Box::new(flight));
+    let mut trace_sink = TraceSink::new(target, [0; 16], 1000, SECOND).expect("memory");
+    for event in 0..1000 {
+        let boot_ns = 2 * SECOND + event * 1_000_000;
+        take(&mut trace_sink, boot_ns);
+        at(boot_ns, 1000, None, |at| trace_sink.trigger(at, "send"));
+    }
+    at(4 * SECOND, 1000, None, |at| {
+        trace_sink.finish(&End {
+            at: *at,
+            hosts: &[HostEnd::default()],
+            totals: &Totals::default(),
+        });
+    });
+    let status = trace_sink.end().status;
+    assert_eq!((status.files, status.all_events()), (1, 1000));
+    assert!(status.blocks <= 4, "{} blocks", status.blocks);
 }
