@@ -1,5 +1,6 @@
 //! Sums up a recording as it is read, in bounded memory.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -14,8 +15,10 @@ use tracer_model::event::{
 };
 use tracer_model::samples::{Change, Found, Sample, SocketSample};
 
-/// Sockets that are kept apart; what comes beyond is counted.
+/// Sockets that are kept apart. When one more comes the half with less trouble is let go, and its events are counted.
 const SOCKETS: usize = 20_000;
+/// Ways to find a socket by its ends: one socket may have several.
+const ENDS: usize = 4 * SOCKETS;
 /// Events that are kept as they are, over all sockets: about 50 MiB.
 const EVENTS: usize = 100_000;
 /// Quarters of an hour that are counted: more than two years.
@@ -32,6 +35,8 @@ pub struct Observer {
     /// By host, protocol, network namespace, local port and remote end: a packet does not name its socket, and a socket
     /// that is bound to no address does not know its packets' source.
     by_ends: HashMap<(usize, String, Option<u32>, Endpoint, Endpoint), usize>,
+    /// Events of each socket, kept or not.
+    events_of: Vec<u64>,
     events: usize,
     hours: Hours,
 }
@@ -77,10 +82,8 @@ impl Observer {
             return;
         };
         let by_interface = interface_of(flow, &event.detail);
-        let Some(index) = self.socket(host, by_interface.as_ref().unwrap_or(flow)) else {
-            self.observed.coverage.sockets_left_out += 1;
-            return;
-        };
+        let index = self.socket(host, by_interface.as_ref().unwrap_or(flow));
+        self.events_of[index] += 1;
         let keep = self.events < EVENTS;
         self.events += usize::from(keep);
         self.observed.sockets[index].add(wall_ns, event, keep);
@@ -113,9 +116,8 @@ impl Observer {
 
     /// A row of what was counted instead of listed.
     pub fn counted(&mut self, host: usize, counted: Counted) {
-        if let (Some(flow), Some(owner)) = (&counted.flow, &counted.owner)
-            && let Some(index) = self.socket(host, flow)
-        {
+        if let (Some(flow), Some(owner)) = (&counted.flow, &counted.owner) {
+            let index = self.socket(host, flow);
             self.observed.sockets[index].belongs_to(owner);
         }
         self.observed.counted.push((host, counted));
@@ -168,8 +170,43 @@ impl Observer {
         self.observed.span = Some((first.min(wall_ns), last.max(wall_ns)));
     }
 
-    /// The socket of a flow; `None` when there are too many.
-    fn socket(&mut self, host: usize, flow: &Flow) -> Option<usize> {
+    /// Lets the half of the sockets go that has less trouble; of equals, those that came later. Whoever has much trouble
+    /// stays, whenever it came.
+    fn make_room(&mut self) {
+        let sockets = std::mem::take(&mut self.observed.sockets);
+        let mut order: Vec<_> = (0..sockets.len()).collect();
+        order.sort_by_cached_key(|index| Reverse(sockets[*index].trouble()));
+        order.truncate(SOCKETS / 2);
+        order.sort_unstable();
+        let mut places = vec![None; sockets.len()];
+        for (place, index) in order.iter().enumerate() {
+            places[*index] = Some(place);
+        }
+        let events_of = std::mem::take(&mut self.events_of);
+        for ((socket, events), place) in sockets.into_iter().zip(events_of).zip(&places) {
+            if place.is_some() {
+                self.observed.sockets.push(socket);
+                self.events_of.push(events);
+            } else {
+                self.observed.coverage.sockets_left_out += events;
+                self.events = self.events.saturating_sub(socket.events.len());
+            }
+        }
+        self.by_cookie.retain(|_, known| {
+            *known = known.iter().filter_map(|index| places[*index]).collect();
+            !known.is_empty()
+        });
+        self.by_ends.retain(|_, found| match places[*found] {
+            Some(place) => {
+                *found = place;
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// The socket of a flow.
+    fn socket(&mut self, host: usize, flow: &Flow) -> usize {
         let sockets = &self.observed.sockets;
         let remote = flow.remote.as_ref().filter(|remote| has_port(remote));
         let ends = match (&flow.local, remote) {
@@ -183,7 +220,8 @@ impl Observer {
             _ => None,
         };
         if let Some(cookie) = flow.socket {
-            let known = self.by_cookie.entry((host, cookie)).or_default();
+            let known = self.by_cookie.get(&(host, cookie));
+            let known = known.map_or(&[][..], Vec::as_slice);
             // After its end a socket has no remote end any more.
             let found = known.iter().rev().find(|index| {
                 let socket = &sockets[**index];
@@ -200,10 +238,10 @@ impl Observer {
                 if socket.local_port().unwrap_or(0) == 0 && flow.local.is_some() {
                     socket.local = flow.local.clone();
                 }
-                if let Some(ends) = ends {
+                if let Some(ends) = ends.filter(|_| self.by_ends.len() < ENDS) {
                     self.by_ends.insert(ends, found);
                 }
-                return Some(found);
+                return found;
             }
             // Its first packet was dropped within the call that first tells of the socket.
             let packets = ends
@@ -215,26 +253,27 @@ impl Observer {
                     .entry((host, cookie))
                     .or_default()
                     .push(found);
-                return Some(found);
+                return found;
             }
         } else if let Some(found) = ends.as_ref().and_then(|ends| self.by_ends.get(ends)) {
-            return Some(*found);
+            return *found;
         }
-        let index = sockets.len();
-        if index >= SOCKETS {
-            return None;
+        if sockets.len() >= SOCKETS {
+            self.make_room();
         }
+        let index = self.observed.sockets.len();
         if let Some(cookie) = flow.socket {
             self.by_cookie
                 .entry((host, cookie))
                 .or_default()
                 .push(index);
         }
-        if let Some(ends) = ends {
+        if let Some(ends) = ends.filter(|_| self.by_ends.len() < ENDS) {
             self.by_ends.insert(ends, index);
         }
         self.observed.sockets.push(Socket::new(host, flow));
-        Some(index)
+        self.events_of.push(0);
+        index
     }
 
     /// The socket of a sample: one that had events, or whose sends were only counted.
@@ -251,7 +290,7 @@ impl Observer {
             socket: sample.socket,
         };
         if sample.socket.is_some() {
-            return self.socket(host, &flow);
+            return Some(self.socket(host, &flow));
         }
         // Without a cookie the network namespace would be needed.
         self.observed.sockets.iter().rposition(|socket| {

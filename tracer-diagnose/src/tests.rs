@@ -157,19 +157,41 @@ fn what_no_rule_explains_is_unknown_and_would_block_is_no_failure() {
 }
 
 #[test]
-fn sockets_beyond_the_bound_are_counted_and_nothing_is_kept_of_them() {
+fn of_too_many_sockets_those_with_trouble_are_kept_whenever_they_came_and_the_rest_is_counted() {
     let mut observer = Observer::default();
     let header = header();
     let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, &header);
     let host = observer.host(facts, &header);
-    for n in 0..20_010u64 {
-        for event in refused(SECOND + n, "storm", 7, "10.0.0.2:443", n) {
+    let mut events = 0;
+    for n in 0..60_000u64 {
+        let heavy = n > 50_000 && n.is_multiple_of(10);
+        let socket = if heavy { 1_000_000 } else { n };
+        for mut event in refused(SECOND + n, "storm", 7, "10.0.0.2:443", 0) {
+            event.flow.as_mut().expect("a flow").socket = Some(socket);
+            if heavy {
+                event.detail = Detail::SendError(SendError {
+                    errno: linux::EIO.unsigned_abs(),
+                    requested_bytes: None,
+                    sent_bytes: None,
+                    blocked_us: None,
+                });
+            }
+            events += 1;
             observer.event(host, WALL_NS + event.boot_ns as i64, &event);
         }
     }
     let (observed, _) = observer.finish(Totals::default());
-    assert_eq!(observed.sockets.len(), 20_000);
-    assert_eq!(observed.coverage.sockets_left_out, 20);
+    assert!(observed.sockets.len() <= 20_000);
+    let heaviest = observed
+        .sockets
+        .iter()
+        .max_by_key(|socket| socket.trouble());
+    assert_eq!(heaviest.and_then(|socket| socket.cookie), Some(1_000_000));
+    let left_out = observed.coverage.sockets_left_out;
+    assert!(
+        (80_000..events).contains(&left_out),
+        "{left_out} of {events}"
+    );
 }
 
 #[test]
