@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::column::{Column, Columns, Writer};
-use super::events::{Codes, Decoder, Encoder, Rows, Shared, code_name, kind_number};
+use super::events::{Codes, Decoder, Encoder, MOST_COUNT, Rows, Shared, code_name, kind_number};
 use super::layout::{HEADER_BYTES, Header};
 use super::note::{self, CountedRow, Note};
 use super::tables::{self, Interner, Texts};
@@ -272,9 +272,12 @@ impl Block {
         Columns::find(&self.payload, self.header.raw_bytes)
     }
 
-    /// What a note says that was counted; `None` when this tool does not know it.
+    /// What a note says that was counted; `None` when this tool does not know it, or it cannot be.
     pub fn counted(&self, row: &CountedRow) -> Option<Counted> {
         let (event_kind, kind) = row.what()?;
+        if row.count > MOST_COUNT {
+            return None;
+        }
         let index = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
         Some(Counted {
             event_kind,

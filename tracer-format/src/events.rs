@@ -167,9 +167,15 @@ impl Codes {
     }
 }
 
+/// The events of a block, which is about a second, stand for no more than this. So sums over all blocks of a trace that
+/// fits on a disk are below 64 bits.
+pub const MOST_COUNT: u64 = 1 << 44;
+
 /// Reads rows without unpacking the columns of details.
 pub struct Rows {
     left: u32,
+    /// The sum of their counts so far.
+    stands_for: u64,
     owners: usize,
     flows: usize,
     time: u64,
@@ -192,6 +198,7 @@ impl Rows {
     ) -> Result<Self, Malformed> {
         Ok(Self {
             left: events,
+            stands_for: 0,
             owners,
             flows,
             time: 0,
@@ -223,6 +230,10 @@ impl Rows {
         let event_kind = kind_of(self.event_kinds.number()?)?;
         self.time = self.time.wrapping_add(self.times.signed()? as u64);
         let count = self.counts.number()?.wrapping_add(1);
+        self.stands_for = self.stands_for.saturating_add(count);
+        if self.stands_for > MOST_COUNT {
+            return Err(Malformed("events stand for more than any host can have"));
+        }
         let flow = usize::try_from(self.flow.number()?).unwrap_or(usize::MAX);
         if flow > self.flows {
             return Err(Malformed("an event has a flow that is not there"));
@@ -294,7 +305,7 @@ impl Decoder {
         let owner = &self.shared.owners[row.owner];
         let flow = row.flow.map(|flow| &self.shared.flows[flow]);
         let detail = self.detail.next(row.event_kind, &self.shared.texts)?;
-        let bytes = owner.heap_bytes() + flow.map_or(0, Flow::heap_bytes) + detail::bytes(&detail);
+        let bytes = owner.heap_bytes() + flow.map_or(0, Flow::heap_bytes) + detail.heap_bytes();
         let room = self.room.checked_sub(bytes);
         self.room = room.ok_or(Malformed("the events of a block repeat too much"))?;
         let last = &mut self.last_tcp[row.flow.map_or(0, |flow| flow + 1)];

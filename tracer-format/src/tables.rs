@@ -70,6 +70,7 @@ impl Interner {
 
     /// The number of a text.
     pub fn text(&mut self, out: &mut Writer, bytes: &[u8]) -> u64 {
+        let bytes = cut(bytes);
         if let Some(number) = self.texts.0.get(bytes) {
             return u64::from(*number);
         }
@@ -225,6 +226,21 @@ fn grade_number(grade: Attribution) -> u64 {
 /// same long text in every row.
 const MOST_MEMORY: usize = 16 << 20;
 
+/// No text is longer than this, bytes: paths of Linux have 4096.
+pub const MOST_TEXT: usize = 64 << 10;
+
+/// As much of a text as may be written; what is UTF-8 stays so.
+fn cut(bytes: &[u8]) -> &[u8] {
+    let Some(mut end) = Some(MOST_TEXT).filter(|most| *most < bytes.len()) else {
+        return bytes;
+    };
+    // No character has more than three bytes that go on with it.
+    for _ in 0..3 {
+        end -= usize::from(bytes[end] & 0xc0 == 0x80);
+    }
+    &bytes[..end]
+}
+
 /// The texts of a block that was read.
 #[derive(Debug, Default)]
 pub struct Texts {
@@ -252,6 +268,9 @@ impl Texts {
         let mut end = 0_usize;
         while !lengths.is_empty() {
             let length = usize::try_from(lengths.number()?).unwrap_or(usize::MAX);
+            if length > MOST_TEXT {
+                return Err(Malformed("a text is too long"));
+            }
             end = end.saturating_add(length);
             texts.ends.push(end);
         }

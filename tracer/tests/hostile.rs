@@ -189,10 +189,10 @@ fn forge_all(each: &mut dyn FnMut(&str, &Forged)) {
         });
     });
     forge("the same long names in every event", &|trace| {
-        trace.block(flag::START, 100_000, |columns| {
-            put_text(columns, &[b'a'; 100_000]);
+        trace.block(flag::START, 20_000, |columns| {
+            put_text(columns, &[b'a'; 60_000]);
             put_owner(columns, 1, 1, 0);
-            (0..100_000).for_each(|_| put_send(columns, 0, 0, 0));
+            (0..20_000).for_each(|_| put_send(columns, 0, 0, 0));
         });
     });
     forge("an owner with a hundred thousand holders", &|trace| {
@@ -256,7 +256,7 @@ fn forge_all(each: &mut dyn FnMut(&str, &Forged)) {
         for block in 0..50 {
             let flags = if block == 0 { flag::START } else { 0 };
             trace.block(flags, 0, |columns| {
-                put_text(columns, &[b'a'; 3 << 20]);
+                put_text(columns, &[b'a'; 60_000]);
                 put_owner(columns, 1, 1, 0);
                 put_notes(columns, &vec![row.to_owned(); 100]);
             });

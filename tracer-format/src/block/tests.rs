@@ -201,7 +201,7 @@ fn a_note_that_is_too_long_to_be_read_is_left_out_and_said() {
 fn events_that_name_the_same_long_rows_again_and_again_are_refused() {
     let events = 100_000;
     let block = forged(events, |columns| {
-        let name = [b'a'; 100_000];
+        let name = [b'a'; 60_000];
         columns.number(Column::TextLengths, name.len() as u64);
         columns.bytes(Column::TextBytes, &name);
         columns.number(Column::OwnerGrade, 0);
@@ -229,4 +229,22 @@ fn events_that_name_the_same_long_rows_again_and_again_are_refused() {
         count += 1;
     }
     assert!((1..20_000).contains(&count), "{count}");
+}
+
+#[test]
+fn a_text_that_is_too_long_to_be_read_is_cut_between_two_characters() {
+    let mut builder = Builder::new().expect("memory");
+    let mut event = testing::event(&mut Rng::new(1));
+    event.owner.cgroup = Some(format!("x{}", "é".repeat(100_000)));
+    builder.event(&event);
+    let block = opened(&builder.seal(&seal()).bytes);
+    let read = &events(&block)[0].owner.cgroup;
+    let read = read.as_deref().expect("a cgroup");
+    assert_eq!(read.len(), tables::MOST_TEXT - 1);
+    assert!(
+        event
+            .owner
+            .cgroup
+            .is_some_and(|whole| whole.starts_with(read))
+    );
 }

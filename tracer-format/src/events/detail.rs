@@ -361,20 +361,6 @@ pub fn code_name(
     })
 }
 
-/// What the texts of a detail take, bytes.
-pub fn bytes(detail: &Detail) -> usize {
-    let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.as_bytes().len());
-    match detail {
-        Detail::Drop(drop) => {
-            of_text(&drop.reason) + of_text(&drop.location) + of_name(&drop.interface)
-        }
-        Detail::Device(device) => of_name(&device.interface),
-        Detail::Reset(reset) => of_text(&reset.reason),
-        _ => 0,
-    }
-}
-
 const TOO_LARGE: Malformed = Malformed("a code is too large");
 
 fn pick<T: Copy>(all: &[T], number: u64) -> Result<T, Malformed> {

@@ -22,6 +22,21 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// What it takes in memory beyond its own size, bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let of_name =
+            |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.as_bytes().len());
+        match self {
+            Self::Drop(drop) => {
+                of_text(&drop.reason) + of_text(&drop.location) + of_name(&drop.interface)
+            }
+            Self::Device(device) => of_name(&device.interface),
+            Self::Reset(reset) => of_text(&reset.reason),
+            _ => 0,
+        }
+    }
+
     /// The kind of event that has these fields.
     pub const fn kind(&self) -> EventKind {
         match self {

@@ -177,3 +177,17 @@ fn what_is_no_trace_is_said_to_be_none() {
             .ends_with("no such file or folder")
     );
 }
+
+#[test]
+fn what_is_no_file_is_not_read_in_a_folder_and_named_when_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let fifo = dir.path().join("a.trace");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    fs::create_dir(dir.path().join("b.trace")).expect("room");
+    let opened = |path: &Path| {
+        let opened = Recording::open(path.to_str().expect("UTF-8"), false);
+        opened.err().expect("no trace").to_string()
+    };
+    assert!(opened(dir.path()).contains("no trace in this folder"));
+    assert!(opened(&fifo).contains("give it as standard input"));
+}
