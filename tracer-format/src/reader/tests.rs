@@ -272,6 +272,7 @@ fn windows_of_the_flight_recorder_that_overlap_or_lie_apart_are_whole() {
                 ..Seal::default()
             })
             .bytes
+            .to_vec()
     };
     let blocks = |from: usize, to: usize| made.bytes[made.ends[from - 1]..made.ends[to]].to_vec();
     let overlap = [start(0), blocks(1, 5), start(2), blocks(3, 7)].concat();
