@@ -66,6 +66,19 @@ impl Record {
             Self::Send(record) => &record.head,
         }
     }
+
+    /// The same, to complete its owner.
+    pub const fn head_mut(&mut self) -> &mut Head {
+        match self {
+            Self::Retransmit(record) => &mut record.head,
+            Self::SendError(record) => &mut record.head,
+            Self::Drop(record) => &mut record.head,
+            Self::Device(record) => &mut record.head,
+            Self::Reset(record) => &mut record.head,
+            Self::Connection(record) => &mut record.head,
+            Self::Send(record) => &mut record.head,
+        }
+    }
 }
 
 /// Bytes that make no record.

@@ -4,13 +4,17 @@
 //! truth (several descriptors, a process that has ended, nobody stored) the open files of all tasks are
 //! asked ([`Holders`]). What then stays open is `unknown`, with the reason: wrong is worse.
 
+mod callers;
 mod cgroups;
 mod holders;
+mod names;
 mod processes;
 mod systemd;
 
+pub use callers::Callers;
 pub use cgroups::Cgroups;
-pub use holders::{Holders, Lookup, NOT_IN_TIME, NOT_POSSIBLE};
+pub use holders::{Held, Holders, Lookup, NOT_IN_TIME, NOT_POSSIBLE};
+pub use names::Names;
 pub use processes::Processes;
 pub use systemd::SystemdCgroups;
 
@@ -23,17 +27,19 @@ pub struct Owners {
     holders: Holders,
     processes: Processes,
     cgroups: Cgroups,
+    names: Names,
     /// Where cgroups are those of systemd's v1 hierarchy.
     systemd: Option<SystemdCgroups>,
 }
 
 impl Owners {
     /// Puts the parts together.
-    pub fn new(holders: Holders, processes: Processes, cgroups: Cgroups) -> Self {
+    pub fn new(holders: Holders, processes: Processes, cgroups: Cgroups, names: Names) -> Self {
         Self {
             holders,
             processes,
             cgroups,
+            names,
             systemd: None,
         }
     }
@@ -77,7 +83,7 @@ impl Owners {
     /// The owner of an event.
     pub fn resolve(&mut self, head: &Head) -> Owner {
         let lookup = if self.needs_holders(head) {
-            self.holders.of(&head.flow)
+            self.holders.of(head)
         } else {
             Lookup::NotNeeded
         };
@@ -90,6 +96,7 @@ impl Owners {
             owner.comm = now.or(owner.comm);
         }
         owner.cgroup = self.cgroup(head, &owner);
+        self.names.complete(&mut owner);
         owner
     }
 
@@ -116,7 +123,7 @@ impl Owners {
             Some(pid) if (pid, owner.started_boot_ns) == (stored.pid, Some(stored.start_ns)) => {
                 Some(stored.cgroup)
             }
-            Some(pid) => self.holders.cgroup_of(&head.flow, pid),
+            Some(pid) => self.holders.cgroup_of(head, pid),
             None => None,
         };
         self.cgroups.path(id?)
@@ -154,8 +161,11 @@ fn certain(head: &Head) -> Certain {
 
 /// No file at all, though not an orphan: the kernel made the socket for itself.
 fn is_kernel(head: &Head) -> bool {
+    // A process that is stored all the same: a packet of an MPTCP subflow.
     head.owner.grade == grade::KERNEL
-        || (head.file_refs == 0 && head.flags & (head_flag::ORPHAN | head_flag::NO_SOCKET) == 0)
+        || (head.owner.grade == grade::NONE
+            && head.file_refs == 0
+            && head.flags & (head_flag::ORPHAN | head_flag::NO_SOCKET) == 0)
 }
 
 /// The owner, from what is stored and what the open files say. Pure.
@@ -169,7 +179,7 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
         };
     }
     if head.flags & head_flag::CURRENT != 0 {
-        return process(stored, Attribution::AtSend);
+        return process(stored, stored_grade(stored));
     }
     if head.flags & head_flag::ORPHAN != 0 {
         if nobody {
@@ -195,16 +205,47 @@ fn decide(head: &Head, lookup: Lookup<'_>) -> Owner {
             owner.why = Some(why.to_owned());
             owner
         }
-        Lookup::Found(holders) => among(stored, nobody, holders),
+        Lookup::Found(held) => among(head, held),
     }
 }
 
-fn among(stored: &Stored, nobody: bool, holders: &[Holder]) -> Owner {
-    let is_stored = |holder: &&Holder| same(&holder.owner, stored);
-    match holders {
-        [] if nobody => Owner::unknown("the socket was closed before its owner could be looked up"),
-        // Closed since. Even a single descriptor may have been another's by then: inherited, or passed on.
-        [] => process(stored, Attribution::LastKnown),
+/// The owner, from what is stored and who holds the socket now. Whoever started later than the event, or may have
+/// been given the socket since, is not blamed for it.
+fn among(head: &Head, held: &[Held]) -> Owner {
+    let stored = &head.owner;
+    let nobody = stored.grade == grade::NONE;
+    let started = held
+        .iter()
+        .filter(|held| held.holder.owner.start_ns <= head.boot_ns);
+    let mut several: Vec<&Holder> = started
+        .clone()
+        .filter(|held| nobody || held.since_ns <= head.boot_ns)
+        .map(|held| &held.holder)
+        .collect();
+    if let Some(stays) = started
+        .clone()
+        .find(|held| same(&held.holder.owner, stored))
+    {
+        // With a single descriptor it was alone; the others may all have been there.
+        several = if head.file_refs == 1 {
+            vec![&stays.holder]
+        } else {
+            started.map(|held| &held.holder).collect()
+        };
+    }
+    match several[..] {
+        [] => {
+            let mut owner = if nobody {
+                Owner::unknown("the socket was closed before its owner could be looked up")
+            } else {
+                // Even a single descriptor may have been another's by then: inherited, or passed on.
+                process(stored, Attribution::LastKnown)
+            };
+            if let [first, ..] = held {
+                owner.why = Some(later(&first.holder, head));
+            }
+            owner
+        }
         [only] if same(&only.owner, stored) => {
             process(&as_it_is(only, stored), stored_grade(stored))
         }
@@ -218,16 +259,26 @@ fn among(stored: &Stored, nobody: bool, holders: &[Holder]) -> Owner {
             }
             owner
         }
-        several => {
+        _ => {
             let main = several
                 .iter()
-                .find(is_stored)
+                .find(|holder| same(&holder.owner, stored))
                 .map_or(several[0].owner, |holder| as_it_is(holder, stored));
             Owner {
-                holders: several.iter().map(event_holder).collect(),
+                holders: several.into_iter().map(event_holder).collect(),
                 ..process(&main, Attribution::Shared)
             }
         }
+    }
+}
+
+/// Why who holds the socket now is not named.
+fn later(holder: &Holder, head: &Head) -> String {
+    let pid = holder.owner.pid;
+    if holder.owner.start_ns > head.boot_ns {
+        format!("pid {pid} holds it now, and started after this")
+    } else {
+        format!("pid {pid} holds it now; whether it did then is not known")
     }
 }
 
@@ -263,10 +314,8 @@ fn process(stored: &Stored, grade: Attribution) -> Owner {
         tid: Some(stored.tid),
         comm: RawName::from_padded(&stored.comm),
         uid: (stored.uid != u32::MAX).then_some(stored.uid),
-        cgroup: None,
         started_boot_ns: Some(stored.start_ns),
-        holders: Vec::new(),
-        why: None,
+        ..Owner::default()
     }
 }
 

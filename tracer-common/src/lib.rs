@@ -25,7 +25,8 @@ pub use counters::Counters;
 pub use flow::{Flow, protocol_of_byte};
 pub use offsets::{FIELDS, Field, Form, OFFSET_COUNT, Offsets, UNRESOLVED, form};
 pub use owner::{
-    Holder, Owner, OwnerByAddress, START_TICK_NS, StoredOwner, grade, mix, owner_flag,
+    EXACT_START, Holder, Owner, OwnerByAddress, START_TICK_NS, StoredOwner, grade, is_start, mix,
+    owner_flag,
 };
 pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,

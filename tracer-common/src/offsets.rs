@@ -185,6 +185,13 @@ offsets! {
     /// MTU of the last ICMP message that a packet was too big, 0: there was none.
     tcp_mtu_info: "tcp_sock", "mtu_info";
 
+    /// The data of a send that opens the connection.
+    tcp_fastopen_req: "tcp_sock", "fastopen_req";
+    tcp_is_mptcp: "tcp_sock", "is_mptcp", bits;
+    tcp_ulp_data: "tcp_sock", "inet_conn.icsk_ulp_data";
+    /// The MPTCP socket of a subflow.
+    subflow_conn: "mptcp_subflow_context", "conn";
+
     // request sockets (SYN-ACK)
     req_num_retrans: "request_sock", "num_retrans", bits;
     /// Null while the timer's handler runs, and before it is armed.

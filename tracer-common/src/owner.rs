@@ -34,6 +34,20 @@ pub mod owner_flag {
 /// ticks can be compared.
 pub const START_TICK_NS: u64 = 10_000_000;
 
+/// Bit of a start in `PIDS`: it is exact, in nanoseconds. Else it is in ticks of [`START_TICK_NS`]: a pid may be given
+/// to another process within the same tick.
+pub const EXACT_START: u64 = 1 << 63;
+
+/// Is a process that started at `start_ns` the one whose start is kept as `kept` (see [`EXACT_START`])?
+#[inline(always)]
+pub const fn is_start(kept: u64, start_ns: u64) -> bool {
+    if kept & EXACT_START != 0 {
+        kept == start_ns | EXACT_START
+    } else {
+        kept == start_ns / START_TICK_NS
+    }
+}
+
 /// A process, known by pid and start time together.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,6 +201,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_pid_that_is_given_away_within_a_tick_is_told_where_the_start_is_exact() {
+        let start = 5 * START_TICK_NS + 17;
+        assert!(is_start(start | EXACT_START, start));
+        assert!(!is_start(start | EXACT_START, start + 1));
+        assert!(is_start(5, start) && is_start(5, start + 1));
+        assert!(!is_start(5, start + START_TICK_NS));
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub mod head_flag {
     pub const NAMED_REMOTE: u32 = 16;
     /// The socket is not connected and what the caller named could not be read: the remote end is unknown.
     pub const NO_REMOTE: u32 = 32;
+    /// A subflow of MPTCP: its owner and its file are those of the MPTCP socket, which the flow's inode names.
+    pub const SUBFLOW: u32 = 64;
+    /// The owner is that of another event of the same socket; set in user space.
+    pub const JOINED: u32 = 128;
 }
 
 /// Why a segment was retransmitted.
@@ -73,7 +77,10 @@ impl Head {
         if self.flags & (head_flag::CURRENT | head_flag::NO_SOCKET) != 0 {
             return true;
         }
-        if self.owner.grade == grade::NONE || self.owner.flags & owner_flag::SEVERAL != 0 {
+        if self.owner.grade == grade::NONE
+            || self.owner.flags & owner_flag::SEVERAL != 0
+            || self.flags & head_flag::JOINED != 0
+        {
             return false;
         }
         self.flags & head_flag::ORPHAN != 0

@@ -14,6 +14,8 @@ pub struct HostFacts {
     pub name: String,
     /// In which its times are shown.
     pub zone: TimeZone,
+    /// CLOCK_REALTIME minus CLOCK_BOOTTIME at the first event, nanoseconds; `None` when there was none.
+    pub wall_minus_boot_ns: Option<i64>,
     /// As it was when the recording began; defaults where the trace does not say.
     pub once: Inventory,
     /// Samples, in the order of time.
@@ -42,6 +44,7 @@ impl HostFacts {
         Self {
             name,
             zone,
+            wall_minus_boot_ns: None,
             once: once.unwrap_or_default(),
             samples: Vec::new(),
             changes: Vec::new(),

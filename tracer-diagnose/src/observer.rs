@@ -52,6 +52,10 @@ impl Observer {
     /// An event, `wall_ns` nanoseconds since 1970 on the wall clock of its host.
     pub fn event(&mut self, host: usize, wall_ns: i64, event: &Event) {
         self.seen(wall_ns);
+        let offset =
+            i64::try_from(event.boot_ns).map_or(0, |boot_ns| wall_ns.saturating_sub(boot_ns));
+        let known = &mut self.observed.hosts[host].wall_minus_boot_ns;
+        *known = known.or(Some(offset));
         if let Detail::Lost(lost) = &event.detail {
             let sum = &mut self.observed.coverage.lost;
             sum.add(wall_ns, event.boot_ns, lost.count);

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use tracer_common::{
     AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, Counters, Flow, Head, NO_U32, Owner,
-    START_TICK_NS, event_kind, filter, head_flag, owner_flag,
+    event_kind, filter, head_flag, is_start, owner_flag,
 };
 
 use crate::{
@@ -372,7 +372,7 @@ fn owner_wanted(filters: u64, owner: &Owner) -> bool {
     if filters & filter::PID != 0 {
         // SAFETY: a lookup of a plain value.
         match unsafe { PIDS.get(owner.pid) } {
-            Some(start) if *start == owner.start_ns / START_TICK_NS => {}
+            Some(start) if is_start(*start, owner.start_ns) => {}
             _ => return false,
         }
     }

@@ -24,6 +24,7 @@ mod emit;
 mod hooks;
 mod kernel;
 mod maps;
+mod mptcp;
 mod owner;
 mod packet;
 mod socket;

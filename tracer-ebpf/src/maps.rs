@@ -127,11 +127,16 @@ pub enum Place {
     PacketOld,
     NetlinkSend,
     OtherSend,
+    ConnectTcp4,
+    ConnectTcp6,
+    ConnectDgram4,
+    ConnectDgram6,
+    ConnectStream,
 }
 
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> =
-    PerCpuArray::with_max_entries((Place::OtherSend as u32 + 1) * NESTED, 0);
+    PerCpuArray::with_max_entries((Place::ConnectStream as u32 + 1) * NESTED, 0);
 
 /// Which of the two aggregation maps is written; user space reads and empties the other.
 #[map]
@@ -158,6 +163,11 @@ pub static OWNERS: SkStorage<StoredOwner> = SkStorage::new();
 #[map]
 pub static OWNERS_BY_ADDRESS: LruHashMap<u64, OwnerByAddress> = LruHashMap::with_max_entries(1, 0);
 
+/// The same of MPTCP sockets by their cookies, which are never given twice: a subflow leads to its MPTCP socket as an
+/// address only, which storage does not take.
+#[map]
+pub static MPTCP_OWNERS: LruHashMap<u64, Owner> = LruHashMap::with_max_entries(4096, 0);
+
 /// Bits of [`tracer_common::owner_end`], set once those hooks are attached: nothing is kept by address before.
 #[map]
 pub static OWNER_ENDS: Array<u32> = Array::with_max_entries(1, 0);
@@ -173,6 +183,10 @@ pub static WALK: Array<WalkState> = Array::with_max_entries(1, 0);
 /// Where a walk builds a row that is too large for the stack.
 #[map]
 pub static WAITING_PLACE: PerCpuArray<WaitingRow> = PerCpuArray::with_max_entries(1, 0);
+
+/// 1 once the return of every TCP connect is seen: those that fail before their SYN are told there, with their errno.
+#[map]
+pub static CONNECTS_SEEN: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Places in [`SENDERS`]; a power of two.
 pub const SENDER_PLACES: usize = 1024;
@@ -205,7 +219,8 @@ pub struct LastDrop {
 #[map]
 pub static LAST_DROP: PerCpuArray<LastDrop> = PerCpuArray::with_max_entries(1, 0);
 
-/// Wanted processes: pid to start time in ticks of [`tracer_common::START_TICK_NS`], all that procfs shows.
+/// Wanted processes: pid to start, as [`tracer_common::is_start`] compares it: exact where the fork was seen, else in
+/// ticks, all that procfs shows.
 #[map]
 pub static PIDS: HashMap<u32, u64> = HashMap::with_max_entries(16384, 0);
 #[map]

@@ -12,7 +12,7 @@ use core::{
     mem::MaybeUninit,
     ptr::{read_volatile, write_volatile},
 };
-use tracer_common::{Owner, ability, filter, grade, mix, owner_flag};
+use tracer_common::{Head, Owner, ability, filter, grade, mix, owner_flag};
 
 use crate::{
     kernel::{
@@ -20,6 +20,7 @@ use crate::{
         load_task_ptr, probe, put,
     },
     maps::{SENDER_PLACES, SENDERS, config},
+    mptcp, socket,
 };
 
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -157,6 +158,19 @@ pub fn stored(sk: Ptr, to: &mut Owner) {
     }
 }
 
+/// Fills flow, file and owner of a full socket, of which `tcp` is the TCP socket or null. A subflow of MPTCP has neither
+/// file nor owner of its own: both are those of the MPTCP socket.
+#[inline(always)]
+pub fn describe_socket(sk: Ptr, tcp: Ptr, head: &mut Head) {
+    socket::describe(sk, head);
+    if let Some(parent) = mptcp::parent(tcp) {
+        mptcp::describe_file(parent, head);
+        mptcp::stored(parent, &mut head.owner);
+    } else {
+        stored(sk, &mut head.owner);
+    }
+}
+
 /// Writes `owner` for the socket: overwrites who is there when `overwrite`, else only fills an empty place.
 #[inline(always)]
 pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
@@ -165,6 +179,7 @@ pub fn store(sk: Ptr, owner: &Owner, overwrite: bool) {
     } else {
         by_address::write(&by_address::identify(sk), owner, overwrite);
     }
+    mptcp::store(sk, owner);
 }
 
 /// A digest of an owner, see [`tracer_common::StoredOwner`].
@@ -294,10 +309,17 @@ pub fn ended(address: u64) {
 pub fn opened(sk: Ptr, grade_now: u8) {
     let mut place = MaybeUninit::uninit();
     let owner = nobody(&mut place);
-    if kernel_owned(sk) {
-        owner.grade = grade::KERNEL;
-    } else {
-        describe(current_task(), grade_now, owner);
+    let parent = mptcp::parent(socket::tcp_sock(sk));
+    if let Some(parent) = parent {
+        // For packets: their hooks do not come from the subflow to the MPTCP socket.
+        mptcp::stored(parent, owner);
+    }
+    if owner.grade == grade::NONE {
+        if parent.is_none() && kernel_owned(sk) {
+            owner.grade = grade::KERNEL;
+        } else {
+            describe(current_task(), grade_now, owner);
+        }
     }
     store(sk, owner, true);
 }

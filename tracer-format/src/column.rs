@@ -64,6 +64,9 @@ columns! {
     OwnerWhy = 15,
     /// Count, then pid, start, comm and descriptor of each.
     OwnerHolders = 16,
+    OwnerCmdline = 17,
+    /// Namespace, pod and container of each.
+    OwnerKubernetes = 18,
 
     // Flows, a row per flow.
     FlowProto = 20,

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 
 use super::column::{Column, Columns, Unpacked, Writer, optional, small};
 use super::wire::Malformed;
-use tracer_model::event::{Attribution, Endpoint, Flow, Holder, Owner, RawName};
+use tracer_model::event::{Attribution, Endpoint, Flow, Holder, Kubernetes, Owner, RawName};
 
 /// What [`Endpoint`] it is. The numbers are the format.
 mod kind {
@@ -107,6 +108,17 @@ impl Interner {
         self.started = started;
         let why = self.maybe_text(out, owner.why.as_deref().map(str::as_bytes));
         out.optional(Column::OwnerWhy, why);
+        let cmdline = self.maybe_text(out, owner.cmdline.as_deref().map(RawName::as_bytes));
+        out.optional(Column::OwnerCmdline, cmdline);
+        let kubernetes = owner.kubernetes.as_deref();
+        for name in [
+            kubernetes.map(|known| &known.namespace),
+            kubernetes.map(|known| &known.pod),
+            kubernetes.and_then(|known| known.container.as_ref()),
+        ] {
+            let name = self.maybe_text(out, name.map(|name| name.as_bytes()));
+            out.optional(Column::OwnerKubernetes, name);
+        }
         out.number(Column::OwnerHolders, owner.holders.len() as u64);
         for holder in &owner.holders {
             out.number(Column::OwnerHolders, u64::from(holder.pid));
@@ -352,6 +364,10 @@ pub fn owners(columns: &Columns, texts: &Texts) -> Result<Vec<Owner>, Malformed>
     let mut started = columns.unpack(Column::OwnerStarted)?;
     let mut why = columns.unpack(Column::OwnerWhy)?;
     let mut holders = columns.unpack(Column::OwnerHolders)?;
+    let mut cmdline = columns.unpack(Column::OwnerCmdline)?;
+    let mut kubernetes = columns.unpack(Column::OwnerKubernetes)?;
+    // Traces of older versions have neither.
+    let (has_cmdlines, has_kubernetes) = (!cmdline.is_empty(), !kubernetes.is_empty());
     let mut last_started = 0_u64;
     let mut owners = Vec::new();
     while !grade.is_empty() {
@@ -372,12 +388,36 @@ pub fn owners(columns: &Columns, texts: &Texts) -> Result<Vec<Owner>, Malformed>
                 .optional()?
                 .map(|text| texts.string(text))
                 .transpose()?,
+            cmdline: match has_cmdlines {
+                true => cmdline
+                    .optional()?
+                    .map(|text| texts.name(text).map(Arc::new))
+                    .transpose()?,
+                false => None,
+            },
+            kubernetes: match has_kubernetes {
+                true => read_kubernetes(&mut kubernetes, texts)?.map(Arc::new),
+                false => None,
+            },
             started_boot_ns: last_started.checked_sub(1),
             holders: read_holders(&mut holders, texts)?,
             why: why.optional()?.map(|text| texts.string(text)).transpose()?,
         });
     }
     Ok(owners)
+}
+
+fn read_kubernetes(column: &mut Unpacked, texts: &Texts) -> Result<Option<Kubernetes>, Malformed> {
+    let mut next = || {
+        let text = column.optional()?;
+        text.map(|text| texts.string(text)).transpose()
+    };
+    let (namespace, pod, container) = (next()?, next()?, next()?);
+    Ok(namespace.zip(pod).map(|(namespace, pod)| Kubernetes {
+        namespace,
+        pod,
+        container,
+    }))
 }
 
 fn read_holders(column: &mut Unpacked, texts: &Texts) -> Result<Vec<Holder>, Malformed> {

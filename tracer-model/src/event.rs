@@ -8,6 +8,7 @@ mod detail;
 mod flow;
 mod kind;
 mod owner;
+mod place;
 mod tally;
 mod tcp;
 mod waiting;
@@ -18,7 +19,8 @@ pub use detail::{
 };
 pub use flow::{Endpoint, Flow, proto_from_name, proto_name};
 pub use kind::{EventKind, UnknownEventKind};
-pub use owner::{Attribution, Holder, Owner, RawName};
+pub use owner::{Attribution, Holder, Kubernetes, Owner, RawName};
+pub use place::{Container, Place};
 pub use tally::{Counted, CountedKind, EventTotals, Totals};
 pub use tcp::{CaState, Tcp, TcpState};
 pub use waiting::{Blocked, SocketTimer, WaitReason, Waiting};

@@ -155,7 +155,7 @@ pub struct FilterSpec {
     /// For `.rodata`. `wake_bytes` and `file_refs_bias` are 0: they are not the filter's business.
     pub config: Config,
     /// Processes as (pid, start in nanoseconds of CLOCK_BOOTTIME). The start may be cut to the clock tick
-    /// (10 ms) that procfs shows. Children found under `--follow` are added here by whoever learns of them.
+    /// (10 ms) that procfs shows; with the bit [`tracer_common::EXACT_START`] it is not. Children found under `--follow` are added here by whoever learns of them.
     pub pids: Vec<(u32, u64)>,
     /// Processes by number alone, whenever they started: of [`resolve_offline`], where nobody can be asked.
     pub pid_numbers: Vec<u32>,

@@ -1,11 +1,12 @@
 //! Random events for tests: every variant, with and without each field, from a seed.
 
 use std::net::{Ipv6Addr, SocketAddrV6};
+use std::sync::Arc;
 
 use crate::event::{
     Attribution, Blocked, CaState, Cause, Connection, Detail, Device, Direction, Endpoint, Event,
-    EventKind, Flow, Holder, Lost, LostAt, Outcome, Owner, PacketDrop, Reset, Retransmit,
-    SendError, SendOk, SocketTimer, Tcp, TcpState, Trigger, WaitReason, Waiting,
+    EventKind, Flow, Holder, Kubernetes, Lost, LostAt, Outcome, Owner, PacketDrop, Reset,
+    Retransmit, SendError, SendOk, SocketTimer, Tcp, TcpState, Trigger, WaitReason, Waiting,
 };
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).
@@ -103,6 +104,14 @@ fn owner(rng: &mut Rng) -> Owner {
             })
             .collect(),
         why: rng.maybe_text(),
+        cmdline: rng.maybe(|_| Arc::new("python3 -m \x1b[31m".into())),
+        kubernetes: rng.maybe(|rng| {
+            Arc::new(Kubernetes {
+                namespace: "shop".to_owned(),
+                pod: "cart-0".to_owned(),
+                container: rng.maybe(|_| "web".to_owned()),
+            })
+        }),
     }
 }
 

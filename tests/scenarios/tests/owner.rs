@@ -284,3 +284,68 @@ fn root_a_child_that_inherited_and_ended_is_not_confused_with_who_connected() {
     assert_eq!(text(&event, "owner.grade"), "last_known", "{event}");
     tracer.stop().assert_complete();
 }
+
+/// The reset comes while the tracer sleeps; what `after` does comes before it looks who holds the socket.
+fn reset_then(after: impl FnOnce(&mut Connection, &World), comm: &str) -> (Value, Identity) {
+    let world = World::pair();
+    let tracer = Tracer::start(&[]);
+    let mut pair = Connection::new(&world, comm, "rst-server");
+    tracer.signal(nix::sys::signal::Signal::SIGSTOP);
+    pair.server.ok("linger0 s");
+    pair.server.ok("close s");
+    let id = pair.client.id.clone();
+    after(&mut pair, &world);
+    tracer.signal(nix::sys::signal::Signal::SIGCONT);
+    let event = reset_at(&tracer, &pair.local);
+    tracer.stop().assert_complete();
+    (event, id)
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_a_child_that_was_forked_after_a_reset_is_not_its_owner() {
+    if !requires(&[]) {
+        return;
+    }
+    let mut child = None;
+    let (event, parent) = reset_then(
+        |pair, _| {
+            child = Some(pair.client.fork());
+            pair.client.exit();
+        },
+        "late-parent",
+    );
+    assert_owner(&event, &parent, &["last_known"]);
+    assert!(
+        text(&event, "owner.why").contains("started after this"),
+        "{event}"
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_a_process_that_was_given_the_socket_after_a_reset_is_not_its_owner() {
+    if !requires(&[]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let channel = dir.path().join("channel").display().to_string();
+    let mut taker = None;
+    let (event, giver) = reset_then(
+        |pair, world| {
+            let mut to = world.a.peer("late-taker");
+            to.ok("open l unix-stream");
+            to.ok(&format!("bind l {channel}"));
+            to.ok("listen l");
+            pair.client.ok("open g unix-stream");
+            pair.client.ok(&format!("connect g {channel}"));
+            to.ok("accept l t");
+            pair.client.ok("give g c");
+            to.ok("take t c");
+            pair.client.ok("close c");
+            taker = Some(to);
+        },
+        "late-giver",
+    );
+    assert_owner(&event, &giver, &["last_known"]);
+}

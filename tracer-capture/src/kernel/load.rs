@@ -72,6 +72,14 @@ pub fn load(
         start(ebpf, hook, &btf).map_err(|error| refused(&error))
     })?;
     keep_owners(&mut ebpf, &facts.verdicts)?;
+    let connects = ["connect_tcp4", "connect_tcp6"];
+    if connects
+        .iter()
+        .all(|program| facts.verdicts.is_allowed(program))
+    {
+        let mut seen: Array<_, u32> = Array::try_from(map(&mut ebpf, "CONNECTS_SEEN")?)?;
+        seen.set(0, 1, 0)?;
+    }
     Loaded::new(ebpf, plan, running)
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tracer_common::START_TICK_NS;
+use tracer_common::{EXACT_START, START_TICK_NS};
 
 use tracer_model::event::RawName;
 
@@ -82,10 +82,10 @@ impl Processes {
         }
     }
 
-    /// Those of the given (pid, start) that have ended.
+    /// Those of the given (pid, start) that have ended. The start may have the bit [`EXACT_START`].
     pub fn ended(&self, of: &[(u32, u64)]) -> Vec<u32> {
         of.iter()
-            .filter(|(pid, start_ns)| !self.is_alive(*pid, *start_ns))
+            .filter(|(pid, start_ns)| !self.is_alive(*pid, *start_ns & !EXACT_START))
             .map(|(pid, _)| *pid)
             .collect()
     }

@@ -18,8 +18,11 @@ fn stored(pid: u32, grade: u8) -> Stored {
     }
 }
 
+const EVENT_NS: u64 = 1_000_000;
+
 fn head(owner: Stored) -> Head {
     Head {
+        boot_ns: EVENT_NS,
         owner,
         file_refs: 1,
         flow: Flow {
@@ -41,8 +44,21 @@ fn holder(pid: u32) -> Holder {
     }
 }
 
+/// A holder that was seen before the event.
+fn held(pid: u32) -> Held {
+    Held {
+        holder: holder(pid),
+        since_ns: EVENT_NS,
+    }
+}
+
 fn owners_with(root: &std::path::Path) -> Owners {
-    Owners::new(Holders::new(5), Processes::new(root), Cgroups::new(None))
+    Owners::new(
+        Holders::new(5),
+        Processes::new(root),
+        Cgroups::new(None),
+        Names::new(root, true),
+    )
 }
 
 #[test]
@@ -115,7 +131,7 @@ fn a_socket_without_a_file_belongs_to_the_kernel() {
 fn several_holders_are_all_listed_and_the_sender_comes_first() {
     let mut head = head(stored(42, grade::AT_SEND));
     head.file_refs = 2;
-    let holders = [holder(7), holder(42)];
+    let holders = [held(7), held(42)];
     let owner = decide(&head, Lookup::Found(&holders));
     assert_eq!((owner.grade, owner.pid), (Attribution::Shared, Some(42)));
     assert_eq!(
@@ -132,7 +148,7 @@ fn several_holders_are_all_listed_and_the_sender_comes_first() {
 fn among_several_holders_a_sender_that_let_go_is_not_named() {
     let mut head = head(stored(5, grade::AT_SEND));
     head.file_refs = 2;
-    let holders = [holder(7), holder(42)];
+    let holders = [held(7), held(42)];
     let owner = decide(&head, Lookup::Found(&holders));
     assert_eq!((owner.grade, owner.pid), (Attribution::Shared, Some(7)));
 }
@@ -141,7 +157,7 @@ fn among_several_holders_a_sender_that_let_go_is_not_named() {
 fn a_process_that_reused_the_pid_is_another_process() {
     let mut head = head(stored(42, grade::AT_CONNECT));
     head.owner.start_ns += 1;
-    let owner = decide(&head, Lookup::Found(&[holder(42)]));
+    let owner = decide(&head, Lookup::Found(&[held(42)]));
     assert_eq!(
         (owner.grade, owner.started_boot_ns),
         (Attribution::Seeded, Some(42_000))
@@ -152,12 +168,12 @@ fn a_process_that_reused_the_pid_is_another_process() {
 fn the_child_that_alone_holds_the_socket_of_its_parent_is_the_owner() {
     let owner = decide(
         &head(stored(42, grade::AT_CONNECT)),
-        Lookup::Found(&[holder(43)]),
+        Lookup::Found(&[held(43)]),
     );
     assert_eq!((owner.grade, owner.pid), (Attribution::Seeded, Some(43)));
     let owner = decide(
         &head(stored(42, grade::AT_SEND)),
-        Lookup::Found(&[holder(43)]),
+        Lookup::Found(&[held(43)]),
     );
     assert_eq!((owner.grade, owner.pid), (Attribution::Seeded, Some(43)));
     assert_eq!(
@@ -175,7 +191,7 @@ fn the_stored_grade_stands_when_the_look_up_confirms_it() {
         (grade::SEEDED, Attribution::Seeded),
         (grade::AT_CLOSE, Attribution::Seeded),
     ] {
-        let owner = decide(&head(stored(42, grade)), Lookup::Found(&[holder(42)]));
+        let owner = decide(&head(stored(42, grade)), Lookup::Found(&[held(42)]));
         assert_eq!((owner.grade, owner.pid), (shown, Some(42)));
     }
 }
@@ -225,19 +241,19 @@ fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
         walks.set(walks.get() + 1);
         Ok(vec![holder(42), holder(42)])
     };
-    let flow = Flow {
-        cookie: 9,
-        ..Flow::default()
+    let of = |cookie, inode, flags| {
+        let mut head = head(Stored::default());
+        (head.flow.cookie, head.flow.inode, head.flags) = (cookie, inode, flags);
+        head
     };
+    let flow = of(9, 0, 0);
     holders.refresh(500, &clock, &mut walk);
-    assert!(matches!(holders.of(&flow), Lookup::Found([only]) if only.owner.pid == 42));
-    assert_eq!(holders.of(&Flow { cookie: 8, ..flow }), Lookup::Found(&[]));
-    let by_inode = Flow {
-        cookie: 0,
-        inode: 4,
-        ..flow
-    };
-    assert!(matches!(holders.of(&by_inode), Lookup::Found([_])));
+    assert!(matches!(holders.of(&flow), Lookup::Found([only]) if only.holder.owner.pid == 42));
+    assert_eq!(holders.of(&of(8, 4, 0)), Lookup::Found(&[]));
+    // Before it has a cookie; and a subflow, whose cookie is not that of the socket with the file.
+    for by_inode in [of(0, 4, 0), of(8, 4, head_flag::SUBFLOW)] {
+        assert!(matches!(holders.of(&by_inode), Lookup::Found([_])));
+    }
 
     // An event that is older than the walk needs no other.
     holders.refresh(900, &clock, &mut walk);
@@ -265,11 +281,11 @@ fn look_ups_are_repeated_for_younger_events_within_their_share_of_time() {
 
 #[test]
 fn a_process_is_shown_under_the_name_that_it_has_when_it_is_looked_up() {
-    let mut renamed = holder(42);
-    renamed.owner.comm[..5].copy_from_slice(b"newer");
-    renamed.owner.uid = 8;
+    let mut renamed = held(42);
+    renamed.holder.owner.comm[..5].copy_from_slice(b"newer");
+    renamed.holder.owner.uid = 8;
     let head = head(stored(42, grade::AT_CONNECT));
-    for holders in [vec![renamed], vec![renamed, holder(43)]] {
+    for holders in [vec![renamed], vec![renamed, held(43)]] {
         let owner = decide(&head, Lookup::Found(&holders));
         assert_eq!(
             (owner.pid, owner.tid, owner.uid),
@@ -277,4 +293,66 @@ fn a_process_is_shown_under_the_name_that_it_has_when_it_is_looked_up() {
         );
         assert_eq!(owner.comm, RawName::from_padded(b"newer"));
     }
+}
+
+#[test]
+fn a_process_that_started_after_the_event_is_not_its_owner() {
+    let mut young = held(43);
+    young.holder.owner.start_ns = EVENT_NS + 1;
+    let owner = decide(
+        &head(stored(42, grade::AT_CONNECT)),
+        Lookup::Found(&[young]),
+    );
+    assert_eq!((owner.grade, owner.pid), (Attribution::LastKnown, Some(42)));
+    assert_eq!(
+        owner.why.as_deref(),
+        Some("pid 43 holds it now, and started after this")
+    );
+    let owner = decide(&head(Stored::default()), Lookup::Found(&[young]));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Unknown, None));
+    // Beside the one that had it alone it does not make the socket a shared one.
+    let owner = decide(
+        &head(stored(42, grade::AT_CONNECT)),
+        Lookup::Found(&[held(42), young]),
+    );
+    assert_eq!((owner.grade, owner.pid), (Attribution::AtConnect, Some(42)));
+}
+
+#[test]
+fn a_process_that_may_have_been_given_the_socket_since_is_not_its_owner() {
+    let mut taker = held(7);
+    taker.since_ns = EVENT_NS + 1;
+    for grade in [grade::AT_CONNECT, grade::AT_SEND, grade::SEEDED] {
+        let owner = decide(&head(stored(42, grade)), Lookup::Found(&[taker]));
+        assert_eq!((owner.grade, owner.pid), (Attribution::LastKnown, Some(42)));
+        assert_eq!(
+            owner.why.as_deref(),
+            Some("pid 7 holds it now; whether it did then is not known")
+        );
+    }
+    let alone = head(stored(42, grade::AT_CONNECT));
+    let owner = decide(&alone, Lookup::Found(&[taker, held(42)]));
+    assert_eq!((owner.grade, owner.pid), (Attribution::AtConnect, Some(42)));
+    // Nobody better is known: it is.
+    let owner = decide(&head(Stored::default()), Lookup::Found(&[taker]));
+    assert_eq!((owner.grade, owner.pid), (Attribution::Seeded, Some(7)));
+}
+
+#[test]
+fn a_holder_is_known_since_the_first_of_the_walks_that_found_it() {
+    let mut holders = Holders::new(5);
+    let head = head(Stored::default());
+    let since = |holders: &Holders| match holders.of(&head) {
+        Lookup::Found(held) => held
+            .iter()
+            .map(|held| (held.holder.owner.pid, held.since_ns))
+            .collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    holders.learn(vec![holder(42)], 10);
+    holders.learn(vec![holder(42), holder(7)], 20);
+    assert_eq!(since(&holders), [(7, 20), (42, 10)]);
+    holders.learn(vec![holder(7)], 30);
+    holders.learn(vec![holder(7), holder(42)], 40);
+    assert_eq!(since(&holders), [(7, 20), (42, 40)]);
 }

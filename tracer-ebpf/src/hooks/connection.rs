@@ -6,7 +6,7 @@ use tracer_common::{ConnectionRecord, code, grade};
 use crate::{
     emit::{self, CONNECTION, Weight},
     kernel::{Arg, Ptr, arg, copy, load},
-    maps::{EVENTS_CONNECTION, Place},
+    maps::{CONNECTS_SEEN, EVENTS_CONNECTION, Place},
     owner,
     socket::{
         self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
@@ -68,16 +68,23 @@ fn ended(sk: Ptr, from: u32) {
     if socket::protocol(sk) != Some(IPPROTO_TCP) {
         return;
     }
+    let tcp = socket::tcp_sock(sk);
+    // A connect that fails before its SYN: told, with its errno, when connect(2) returns.
+    if errno == 0
+        && CONNECTS_SEEN.get(0).copied() == Some(1)
+        && !tcp.is_null()
+        && load!(tcp, tcp_packets_out: u32) == Some(0)
+    {
+        return;
+    }
     let Some((slot, head)) = emit::begin(CONNECTION, Place::SetState) else {
         return;
     };
     if emit::errno_filtered_out(errno) {
         return slot.count_filtered();
     }
-    socket::describe(sk, head);
-    let tcp = socket::tcp_sock(sk);
+    owner::describe_socket(sk, tcp, head);
     socket::keep_local_port(tcp, head);
-    owner::stored(sk, &mut head.owner);
     if emit::filtered_out(head) {
         return slot.count_filtered();
     }

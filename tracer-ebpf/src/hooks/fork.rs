@@ -1,7 +1,7 @@
 //! `--follow`: children of wanted processes are wanted.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::START_TICK_NS;
+use tracer_common::{EXACT_START, is_start};
 
 use crate::{
     kernel::{Arg, Ptr, arg, load, load_ptr},
@@ -23,8 +23,8 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
     }
     let start = start_of(parent);
     // SAFETY: a lookup of a plain value.
-    if unsafe { PIDS.get(pid) } == Some(&start) {
-        let _ = PIDS.insert(child_pid, start_of(child), 0);
+    if unsafe { PIDS.get(pid) }.is_some_and(|kept| is_start(*kept, start)) {
+        let _ = PIDS.insert(child_pid, start_of(child) | EXACT_START, 0);
     }
     0
 }
@@ -32,7 +32,7 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn start_of(task: Ptr) -> u64 {
     match load_ptr!(task, task_leader) {
-        Some(leader) => load!(leader, task_start: u64).unwrap_or(0) / START_TICK_NS,
+        Some(leader) => load!(leader, task_start: u64).unwrap_or(0),
         None => 0,
     }
 }

@@ -2,6 +2,7 @@
 //! `walk_sockets` is no hook but a walk.
 
 mod accept;
+mod connect;
 mod connection;
 mod drop;
 mod fork;

@@ -35,8 +35,7 @@ pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
     let Some((slot, head)) = emit::begin(RESET, Place::ResetReceived) else {
         return 0;
     };
-    socket::describe(sk, head);
-    owner::stored(sk, &mut head.owner);
+    owner::describe_socket(sk, socket::tcp_sock(sk), head);
     deliver(slot, head, sk, direction::RECEIVED, NO_U32);
     0
 }
@@ -53,9 +52,9 @@ fn sent(sk: Arg, skb: Arg, reason: u32) {
     {
         of_socket = sk;
         listener = socket::state(sk) == TCP_LISTEN;
-        socket::describe(sk, head);
-        socket::keep_local_port(socket::tcp_sock(sk), head);
-        owner::stored(sk, &mut head.owner);
+        let tcp = socket::tcp_sock(sk);
+        owner::describe_socket(sk, tcp, head);
+        socket::keep_local_port(tcp, head);
     } else {
         head.flags |= head_flag::NO_SOCKET;
     }

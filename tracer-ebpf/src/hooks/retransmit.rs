@@ -79,12 +79,11 @@ fn retransmitted(sk: Arg, skb: Arg, err: i32) {
     let Some((slot, head)) = emit::begin(RETRANSMIT, Place::Retransmit) else {
         return;
     };
-    socket::describe(sk, head);
-    owner::stored(sk, &mut head.owner);
+    let tcp = socket::tcp_sock(sk);
+    owner::describe_socket(sk, tcp, head);
     if emit::filtered_out(head) {
         return slot.count_filtered();
     }
-    let tcp = socket::tcp_sock(sk);
     let (cause, timer) = if tcp.is_null() {
         (cause::UNKNOWN, false)
     } else {
@@ -164,9 +163,8 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
     let Some((slot, head)) = emit::begin(RETRANSMIT, Place::Synack) else {
         return 0;
     };
-    socket::describe(sk, head);
+    owner::describe_socket(sk, socket::tcp_sock(sk), head);
     describe_request(req, head);
-    owner::stored(sk, &mut head.owner);
     if emit::filtered_out(head) {
         slot.count_filtered();
         return 0;

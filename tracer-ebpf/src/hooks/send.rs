@@ -26,17 +26,17 @@ const MAX_ERRNO: u32 = 4095;
 
 /// What was asked of one send. A whole value for the reason of [`Request`].
 #[derive(Clone, Copy)]
-struct Asked {
+pub(super) struct Asked {
     /// Whether it is visible at all.
-    visible: bool,
+    pub visible: bool,
     /// Bytes to send, [`NO_U64`] when not visible.
-    bytes: u64,
+    pub bytes: u64,
     /// Address of the destination, 0 when none was named.
-    name: u64,
+    pub name: u64,
     /// Its length.
-    name_len: u32,
+    pub name_len: u32,
     /// Whether the destination lies in the kernel's memory, or in the caller's.
-    in_kernel: bool,
+    pub in_kernel: bool,
 }
 
 impl Asked {
@@ -207,30 +207,23 @@ fn describe<const TRUSTED: bool>(sk: Ptr, task: Ptr, asked: Asked, head: &mut He
             owner::stored(sk, &mut head.owner);
         }
     } else {
-        if owner::is_kernels_send(sk, task) {
-            head.owner.grade = grade::KERNEL;
-        } else {
-            owner::describe(task, grade::AT_SEND, &mut head.owner);
-        }
-        head.flags |= head_flag::CURRENT;
+        by_current(sk, task, grade::AT_SEND, head);
     }
-    let flow = &mut head.flow;
-    if flow.sock_type == SOCK_STREAM || flow.sock_type == SOCK_SEQPACKET {
-        if flow.local_port == 0 {
+    let (sock_type, port) = (head.flow.sock_type, head.flow.local_port);
+    if sock_type == SOCK_STREAM || sock_type == SOCK_SEQPACKET {
+        if port == 0 {
             socket::keep_local_port(tcp_sock::<TRUSTED>(sk), head);
         }
         return;
     }
     if asked.name != 0 && asked.name_len >= 2 {
-        if name::named(&asked, flow) {
-            head.flags |= head_flag::NAMED_REMOTE;
-        } else if flow.family != AF_UNIX {
-            head.flags |= head_flag::NO_REMOTE;
-        }
-    } else if !asked.visible || !is_connected(flow) {
-        // Neither named nor connected, or not visible what was named: the peer would be a guess.
+        named(&asked, head);
+    } else if !is_connected(&head.flow) || !(asked.visible || socket::is_ip(head.flow.family)) {
+        // Neither named nor connected, or not visible what was named: the peer would be a guess. A connected IP
+        // socket sends to its peer, but for the rare call that names another one.
         head.flags |= head_flag::NO_REMOTE;
     }
+    let flow = &mut head.flow;
     if flow.family == AF_NETLINK {
         // SAFETY: a read of a static that nobody writes after loading.
         let offset =
@@ -250,6 +243,36 @@ fn describe<const TRUSTED: bool>(sk: Ptr, task: Ptr, asked: Asked, head: &mut He
             );
         }
     }
+}
+
+/// The remote end is what the caller named.
+#[inline(always)]
+pub(super) fn named(asked: &Asked, head: &mut Head) {
+    if name::named(asked, &mut head.flow) {
+        head.flags |= head_flag::NAMED_REMOTE;
+    } else if head.flow.family != AF_UNIX {
+        head.flags |= head_flag::NO_REMOTE;
+    }
+}
+
+/// The owner of a connect by current, or by whoever it works for.
+#[inline(always)]
+pub(super) fn describe_caller(sk: Ptr, task: Ptr, head: &mut Head) {
+    if owner::works_for_others(task) {
+        owner::stored(sk, &mut head.owner);
+    } else {
+        by_current(sk, task, grade::AT_CONNECT, head);
+    }
+}
+
+#[inline(always)]
+fn by_current(sk: Ptr, task: Ptr, grade: u8, head: &mut Head) {
+    if owner::is_kernels_send(sk, task) {
+        head.owner.grade = grade::KERNEL;
+    } else {
+        owner::describe(task, grade, &mut head.owner);
+    }
+    head.flags |= head_flag::CURRENT;
 }
 
 #[inline(always)]

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::Place;
 
 /// Bytes that a process or an administrator chose: a comm, a path, an interface name. Any byte may be in
 /// it, so it has no `Display`: text for a terminal is made by [`crate::render::escape`] alone.
@@ -120,6 +123,17 @@ pub struct Holder {
     pub fd: Option<u32>,
 }
 
+/// What Kubernetes calls the container of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Kubernetes {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Name of the container in the pod, where it is known.
+    pub container: Option<String>,
+}
+
 /// The process that a socket belongs to. Identity is `pid` and `started_boot_ns` together.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Owner {
@@ -133,8 +147,12 @@ pub struct Owner {
     pub comm: Option<RawName>,
     /// Real user id.
     pub uid: Option<u32>,
-    /// Path of the cgroup (v2) below its root, `/system.slice/…`.
+    /// Path of the cgroup (v2) below its root, `/system.slice/…`; [`Place::of`] tells unit and container.
     pub cgroup: Option<String>,
+    /// The command line, its arguments joined by spaces, 256 bytes at most.
+    pub cmdline: Option<Arc<RawName>>,
+    /// Its pod, where the kubelet of this host says.
+    pub kubernetes: Option<Arc<Kubernetes>>,
     /// Start of the process, nanoseconds of CLOCK_BOOTTIME.
     pub started_boot_ns: Option<u64>,
     /// All holders of a shared socket; empty otherwise.
@@ -168,6 +186,70 @@ impl Owner {
         let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.0.len());
         let holders = self.holders.iter();
         let holders = holders.map(|holder| size_of::<Holder>() + of_name(&holder.comm));
-        of_name(&self.comm) + of_text(&self.cgroup) + of_text(&self.why) + holders.sum::<usize>()
+        let cmdline = self.cmdline.as_ref().map_or(0, |cmdline| cmdline.0.len());
+        let pod = self.kubernetes.as_ref().map_or(0, |pod| {
+            pod.namespace.len() + pod.pod.len() + of_text(&pod.container)
+        });
+        let texts = of_name(&self.comm) + of_text(&self.cgroup) + of_text(&self.why);
+        texts + cmdline + pod + holders.sum::<usize>()
+    }
+
+    /// Where it runs, as its cgroup tells.
+    pub fn place(&self) -> Place<'_> {
+        self.cgroup.as_deref().map(Place::of).unwrap_or_default()
+    }
+
+    /// What tells more about it than its comm, where anything does: the pod and its namespace, the container (its
+    /// first 12 digits, as engines show it), or the unit.
+    pub fn place_name(&self) -> Option<String> {
+        if let Some(kubernetes) = &self.kubernetes {
+            return Some(format!("{}/{}", kubernetes.namespace, kubernetes.pod));
+        }
+        let place = self.place();
+        if let Some(container) = place.container {
+            let engine = container.runtime.unwrap_or("container");
+            return Some(format!("{engine} {}", &container.id[..12]));
+        }
+        let unit = place.unit?;
+        let stem = unit.strip_suffix(".service")?;
+        let comm = self.comm.as_ref().map_or(&b""[..], RawName::as_bytes);
+        // The manager of a user's own units says no more than who it is, and the comm may be cut short.
+        let is_said =
+            comm == stem.as_bytes() || (comm.len() == 15 && stem.as_bytes().starts_with(comm));
+        (!is_said && !stem.starts_with("user@")).then(|| unit.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_shown_where_it_tells_more_than_the_comm() {
+        let owner = |comm: &str, cgroup: &str| Owner {
+            comm: Some(comm.into()),
+            cgroup: Some(cgroup.to_owned()),
+            ..Owner::default()
+        };
+        let shown = |comm, cgroup| owner(comm, cgroup).place_name();
+        let batch = Some("batch.service".to_owned());
+        assert_eq!(shown("python3", "/system.slice/batch.service"), batch);
+        assert_eq!(shown("batch", "/system.slice/batch.service"), None);
+        let long = "/system.slice/systemd-networkd.service";
+        assert_eq!(shown("systemd-network", long), None);
+        assert_eq!(
+            shown("bash", "/user.slice/user-0.slice/session-3.scope"),
+            None
+        );
+        assert_eq!(shown("a", "/user.slice/user@1000.service"), None);
+        let id = "4e2a1c0d9b8f7a6e5d4c3b2a19080706f5e4d3c2b1a0998877665544332211ff";
+        let mut owner = owner("java", &format!("/docker/{id}"));
+        assert_eq!(owner.place_name().as_deref(), Some("docker 4e2a1c0d9b8f"));
+        owner.kubernetes = Some(Arc::new(Kubernetes {
+            namespace: "shop".to_owned(),
+            pod: "cart-0".to_owned(),
+            container: None,
+        }));
+        assert_eq!(owner.place_name().as_deref(), Some("shop/cart-0"));
     }
 }

@@ -2,10 +2,18 @@
 
 use std::net::IpAddr;
 
-use tracer_common::filter as bit;
+use tracer_common::{EXACT_START, filter as bit, is_start};
 
 use super::{FilterSpec, Proto, TICK_NS};
 use crate::event::{Counted, Detail, Endpoint, Event, EventKind, Flow, Owner, RawName};
+
+/// The start of a wanted process in the form that [`is_start`] compares.
+const fn kept(start: u64) -> u64 {
+    match start & EXACT_START {
+        0 => start / TICK_NS,
+        _ => start,
+    }
+}
 
 impl FilterSpec {
     /// Whether the user wants this event. What is not known does not match; lost events always do, since a
@@ -81,10 +89,9 @@ impl FilterSpec {
         let by_pid = !self.on(bit::PID)
             || pid.is_some_and(|pid| self.pid_numbers.contains(&pid))
             || pid.zip(start_ns).is_some_and(|(pid, start_ns)| {
-                let tick = start_ns / TICK_NS;
                 self.pids
                     .iter()
-                    .any(|(wanted, start_ns)| *wanted == pid && start_ns / TICK_NS == tick)
+                    .any(|(wanted, start)| *wanted == pid && is_start(kept(*start), start_ns))
             });
         let by_comm = !self.on(bit::COMM)
             || comm.is_some_and(|comm| {

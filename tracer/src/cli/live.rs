@@ -64,6 +64,9 @@ pub struct CaptureArgs {
     /// Tell of sockets that wait although nothing fails from this time on
     #[arg(long, value_name = "T", default_value = "2s", value_parser = duration)]
     pub waiting: Duration,
+    /// Do not read the command lines of processes: they may hold secrets
+    #[arg(long)]
+    pub no_cmdline: bool,
     /// Do as if the kernel refused this program; for tests of what takes its place
     #[arg(long, hide = true, value_name = "NAME", value_parser = program)]
     pub without_program: Vec<String>,

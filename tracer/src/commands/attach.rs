@@ -15,7 +15,7 @@ use tracer_capture::kernel::facts::{self, Facts};
 use tracer_capture::kernel::load::{self, Loaded};
 use tracer_capture::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
 use tracer_capture::names::KernelNames;
-use tracer_capture::owner::{Cgroups, Holders, Owners, Processes, SystemdCgroups};
+use tracer_capture::owner::{Cgroups, Holders, Names, Owners, Processes, SystemdCgroups};
 use tracer_capture::sys;
 use tracer_model::event::EventKind;
 use tracer_model::filter::{self, FilterSpec, Settings};
@@ -89,20 +89,22 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
 }
 
 /// Learns the owners of sockets that are older than we are, and drops every privilege that is not needed later;
-/// `also` stays. Look-ups take at most `look_ups` hundredths of the time.
+/// `also` stays.
 ///
 /// # Errors
 /// When privileges cannot be dropped.
 pub fn settle(
     attached: &mut Attached,
     also: &[Capability],
-    look_ups: u8,
+    args: &CaptureArgs,
 ) -> anyhow::Result<Owners> {
     // The walk seeds the owners, and shows what it needs later.
     let mut seeded = Ok(());
+    let mut holders = Holders::new(args.look_ups);
     let loaded = &mut attached.loaded;
     let mut keep = sys::needed_for(|| {
-        seeded = loaded.walk().map(drop);
+        let found = loaded.walk();
+        seeded = found.map(|found| holders.learn(found, sys::boot_clock_ns()));
         seeded.is_ok() && loaded.counters().is_ok()
     });
     if let Err(error) = seeded {
@@ -114,9 +116,10 @@ pub fn settle(
     sys::drop_privileges(&keep)?;
     let root = Path::new("/");
     let owners = Owners::new(
-        Holders::new(look_ups),
+        holders,
         Processes::new(root),
         Cgroups::new(attached.facts.cgroup2.clone()),
+        Names::new(root, !args.no_cmdline),
     );
     Ok(match attached.facts.systemd_cgroups {
         Some(_) => owners.with_cgroups_of_systemd(SystemdCgroups::new(root)),

@@ -23,7 +23,7 @@ use crate::sink::{At, End, HostEnd, Sink};
 use tracer_capture::decode::{self, Aggregated, Record};
 use tracer_capture::kernel::load::Loaded;
 use tracer_capture::names::KernelNames;
-use tracer_capture::owner::Owners;
+use tracer_capture::owner::{Callers, Owners};
 use tracer_capture::sys;
 use tracer_capture::walk::Walker;
 use tracer_model::event::{Counted, Event, EventKind, Lost, LostAt, Owner};
@@ -56,6 +56,7 @@ pub enum LoopStep {
 pub struct Capture {
     loaded: Loaded,
     owners: Owners,
+    callers: Callers,
     owner_cache: OwnerCache,
     names: KernelNames,
     benign: Vec<u32>,
@@ -103,6 +104,7 @@ impl Capture {
             benign: attached.names.benign_reasons(),
             loaded: attached.loaded,
             owners,
+            callers: Callers::default(),
             owner_cache: OwnerCache::default(),
             names: attached.names,
             filter: attached.filter,
@@ -179,6 +181,7 @@ impl Capture {
             });
         self.empty_polls = if taken == 0 { self.empty_polls + 1 } else { 0 };
         records.sort_by_key(|record| record.head().boot_ns);
+        self.callers.join(records.iter_mut().map(Record::head_mut));
         self.look_up(records.iter().map(Record::head))?;
         for record in &records {
             self.record(record, sink);

@@ -34,7 +34,7 @@ pub fn run(args: &Live) -> Result<(), Failure> {
     }
     let host_monitor = args.report.then(|| HostMonitor::open(DEFAULT_SAMPLES));
     let walker = walker(&attached, &args.capture, WALKS);
-    let owners = settle(&mut attached, &[], args.capture.look_ups)?;
+    let owners = settle(&mut attached, &[], &args.capture)?;
     let mut terminal = terminal(args.printed)?;
     terminal.print(&terminal.renderer.header().unwrap_or_default());
     terminal.leaves_totals = args.report;

@@ -76,7 +76,7 @@ pub fn run(args: &Record) -> Result<(), Failure> {
     };
     let walks = args.samples_every().unwrap_or(WALKS);
     let walker = walker(&attached, &args.capture, walks);
-    let owners = settle(&mut attached, chown, args.capture.look_ups)?;
+    let owners = settle(&mut attached, chown, &args.capture)?;
 
     let trace_target = if args.trigger.is_empty() {
         TraceTarget::Writer(writer.start().context("cannot start the writer")?)

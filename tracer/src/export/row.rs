@@ -101,6 +101,31 @@ pub const COLUMNS: &[Column] = &[
         let shared = s.event.owner.grade == Attribution::Shared;
         shared.then(|| json::holders(&s.event.owner, s.clock).to_string().into())
     }),
+    text("owner_cmdline", |s| lossy(s.event.owner.cmdline.as_deref())),
+    text("owner_unit", |s| {
+        s.event.owner.place().unit.map(Cow::Borrowed)
+    }),
+    text("owner_container_id", |s| {
+        Some(s.event.owner.place().container?.id.into())
+    }),
+    text("owner_container_runtime", |s| {
+        known(s.event.owner.place().container?.runtime?)
+    }),
+    text("owner_kubernetes_namespace", |s| {
+        Some(s.event.owner.kubernetes.as_ref()?.namespace.as_str().into())
+    }),
+    text("owner_kubernetes_pod", |s| {
+        Some(s.event.owner.kubernetes.as_ref()?.pod.as_str().into())
+    }),
+    text("owner_kubernetes_container", |s| {
+        s.event
+            .owner
+            .kubernetes
+            .as_ref()?
+            .container
+            .as_deref()
+            .map(Cow::Borrowed)
+    }),
     text("proto", |s| Some(s.flow()?.proto.as_ref().into())),
     text("local_address", |s| address(s.flow()?.local.as_ref()?)),
     int("local_port", |s| port(s.flow()?.local.as_ref()?)),

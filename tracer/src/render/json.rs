@@ -101,6 +101,20 @@ pub(super) fn owner(owner: &Owner, clock: &Clock) -> Value {
         "pid": owner.pid, "tid": owner.tid, "comm": lossy(owner.comm.as_ref()), "uid": owner.uid,
         "cgroup": owner.cgroup, "started": started, "grade": owner.grade.name(),
     });
+    if let Some(cmdline) = &owner.cmdline {
+        value["cmdline"] = cmdline.lossy().into();
+    }
+    let place = owner.place();
+    if let Some(unit) = place.unit {
+        value["unit"] = unit.into();
+    }
+    if let Some(container) = place.container {
+        value["container"] = json!({ "id": container.id, "runtime": container.runtime });
+    }
+    if let Some(pod) = &owner.kubernetes {
+        value["kubernetes"] =
+            json!({ "namespace": pod.namespace, "pod": pod.pod, "container": pod.container });
+    }
     if owner.grade == Attribution::Shared {
         value["holders"] = holders(owner, clock);
     }

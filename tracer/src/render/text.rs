@@ -82,7 +82,9 @@ pub fn event(event: &Event, clock: &Clock, colour: bool) -> String {
     let padding = FLOW.min(COLUMNS.saturating_sub(prefix + 2 + width(&first)));
     let mut rest = String::new();
     let mut used = prefix + width(&between).max(padding) + 2 + width(&first);
-    for value in &what.more {
+    let place = event.owner.place_name();
+    let place = place.map(|place| format!("({})", escape::name(place.as_bytes())));
+    for value in place.iter().chain(&what.more) {
         let needed = 1 + width(value);
         if used + needed <= COLUMNS {
             used += needed;

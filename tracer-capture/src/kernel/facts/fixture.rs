@@ -48,6 +48,11 @@ pub fn host() -> Facts {
         tracepoint_types: BTreeMap::from([("tcp_receive_reset", vec!["struct sock *".to_owned()])]),
         functions: BTreeMap::from([
             ("inet_csk_accept", 2),
+            ("tcp_v4_connect", 3),
+            ("tcp_v6_connect", 3),
+            ("__ip4_datagram_connect", 3),
+            ("__ip6_datagram_connect", 3),
+            ("__inet_stream_connect", 5),
             ("security_socket_sendmsg", 3),
             ("inet_sock_destruct", 1),
             ("inet_sendmsg", 3),

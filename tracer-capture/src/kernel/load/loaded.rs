@@ -9,8 +9,8 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use aya::programs::Iter;
 use aya::{Ebpf, Pod};
 use tracer_common::{
-    AggregateKey, AggregateValue, CodeKey, Counters, EndRow, Holder, RowHead, START_TICK_NS,
-    TrafficRow, WaitingRow, WalkState, Wire, event_kind, from_bytes, row,
+    AggregateKey, AggregateValue, CodeKey, Counters, EXACT_START, EndRow, Holder, RowHead,
+    START_TICK_NS, TrafficRow, WaitingRow, WalkState, Wire, event_kind, from_bytes, row,
 };
 
 use super::{Link, kinds_of, take};
@@ -214,13 +214,16 @@ impl Loaded {
         Ok(())
     }
 
-    /// The wanted processes, children under `--follow` included: (pid, start in nanoseconds, cut to ticks).
+    /// The wanted processes, children under `--follow` included: pid, and start in nanoseconds, cut to ticks or with
+    /// the bit [`EXACT_START`].
     pub fn pids(&self) -> Result<Vec<(u32, u64)>> {
-        let entries = self
-            .pids
+        let start_ns = |kept| match kept & EXACT_START {
+            0 => kept * START_TICK_NS,
+            _ => kept,
+        };
+        self.pids
             .iter()
-            .map(|entry| entry.map(|(pid, ticks)| (pid, ticks * START_TICK_NS)));
-        entries
+            .map(|entry| entry.map(|(pid, kept)| (pid, start_ns(kept))))
             .collect::<Result<_, _>>()
             .context("cannot read the wanted processes")
     }

@@ -138,6 +138,14 @@ const RULES: &[Rule] = &[
         &["that a UDP sendfile to a device without scatter-gather counts once"],
         &[],
     ),
+    Rule(
+        "tcp_fastopen_req",
+        &["that a failed send of TCP Fast Open counts once"],
+        &[],
+    ),
+    Rule("tcp_is_mptcp", &["owners of MPTCP subflows"], &[]),
+    Rule("tcp_ulp_data", &["owners of MPTCP subflows"], &[]),
+    Rule("subflow_conn", &["owners of MPTCP subflows"], &[]),
     Rule("sk_kern_sock", &["owner grade kernel of NFS's sends"], &[]),
     Rule(
         "net_inum",

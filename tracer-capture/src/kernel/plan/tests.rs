@@ -101,6 +101,15 @@ fn when_a_time_out_is_counted_is_told_to_the_programs_or_is_a_loss() {
     }
 }
 
+/// Programs at the return of connects.
+const CONNECTS: [&str; 5] = [
+    "connect_tcp4",
+    "connect_tcp6",
+    "connect_dgram4",
+    "connect_dgram6",
+    "connect_stream",
+];
+
 #[test]
 fn a_perfect_host_loses_nothing_and_runs_the_best_form_of_every_hook() {
     let plan = plan(&host(), EVERYTHING).unwrap();
@@ -117,6 +126,11 @@ fn a_perfect_host_loses_nothing_and_runs_the_best_form_of_every_hook() {
             "reset_sent_reason",
             "reset_received",
             "set_state",
+            "connect_tcp4",
+            "connect_tcp6",
+            "connect_dgram4",
+            "connect_dgram6",
+            "connect_stream",
             "open_sockets",
             "walk_sockets",
             "accept2",
@@ -246,14 +260,17 @@ fn a_kernel_without_fexit_loses_the_optional_hooks_only() {
         btf.features.remove(&Feature::Fexit);
     });
     let (gone, new, losses) = difference(&facts);
-    assert_eq!((gone, new), (vec!["lsm_refusal", "accept2"], vec![]));
-    let serves: Vec<_> = losses.iter().map(|loss| loss.serves.name()).collect();
-    assert_eq!(serves, ["send_error", "owner"]);
+    let optional = [&["lsm_refusal"][..], &CONNECTS, &["accept2"]].concat();
+    assert_eq!((gone, new), (optional, vec![]));
+    let mut serves: Vec<_> = losses.iter().map(|loss| loss.serves.name()).collect();
+    serves.dedup();
+    assert_eq!(serves, ["send_error", "connection", "owner"]);
 }
 
 #[test]
 fn a_function_that_is_gone_costs_its_optional_hook() {
-    for (&function, program) in FUNCTIONS.iter().zip(["accept2", "lsm_refusal"]) {
+    let programs = [&["accept2"][..], &CONNECTS, &["lsm_refusal"]].concat();
+    for (&function, program) in FUNCTIONS.iter().zip(programs) {
         let facts = with_btf(|btf| {
             btf.functions.remove(function);
         });
@@ -413,7 +430,7 @@ fn only_what_is_wanted_is_planned_and_owners_always() {
         // The drop of a packet tells whose it was.
         (event_kind::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),
         (event_kind::RESET, &["reset_sent_reason", "reset_received"]),
-        (event_kind::CONNECTION, &[]),
+        (event_kind::CONNECTION, &CONNECTS),
         (event_kind::SEND, &[]),
     ] {
         let plan = plan(

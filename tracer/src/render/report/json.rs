@@ -134,19 +134,25 @@ fn host_name(report: &Report, host: usize) -> Value {
     host.map(|host| host.name.clone()).into()
 }
 
-/// Times of owners are of CLOCK_BOOTTIME: `started` is left null here, where several recordings may meet.
+/// Times of owners are of CLOCK_BOOTTIME, which each host has for itself.
 fn owner(report: &Report, host: usize, owner: Option<&Owner>) -> Value {
-    let clock = clock(&report.observed, host);
     let Some(owner) = owner else {
         return Value::Null;
     };
-    let mut value = lines::owner(
-        &Owner {
-            started_boot_ns: None,
-            ..owner.clone()
-        },
-        &clock,
-    );
+    let offset = report
+        .observed
+        .hosts
+        .get(host)
+        .and_then(|host| host.wall_minus_boot_ns);
+    let clock = Clock {
+        wall_minus_boot_ns: offset.unwrap_or(0).into(),
+        ..clock(&report.observed, host)
+    };
+    let owner = Owner {
+        started_boot_ns: offset.and(owner.started_boot_ns),
+        ..owner.clone()
+    };
+    let mut value = lines::owner(&owner, &clock);
     if let Some(map) = value.as_object_mut() {
         map.remove("holders");
     }

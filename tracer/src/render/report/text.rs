@@ -195,7 +195,13 @@ fn owner_words(owner: &Owner) -> String {
     let comm = owner.comm.as_ref();
     let comm = comm.map_or("unknown".to_owned(), |comm| escape::name(comm.as_bytes()));
     match owner.pid {
-        Some(pid) => format!("{comm} (pid {pid}, owner {})", owner.grade.name()),
+        Some(pid) => {
+            let place = owner.place_name();
+            let place = place.map_or(String::new(), |place| {
+                format!("{}, ", escape::name(place.as_bytes()))
+            });
+            format!("{comm} (pid {pid}, {place}owner {})", owner.grade.name())
+        }
         None => format!("{comm} (owner {})", owner.grade.name()),
     }
 }
