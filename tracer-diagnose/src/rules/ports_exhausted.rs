@@ -85,12 +85,15 @@ fn judge(observed: &Observed) -> Vec<Match> {
     matches
 }
 
-/// From SYN_SENT to CLOSE without an errno, a port, or a SYN that was sent again.
+/// From SYN_SENT to CLOSE without a port or a SYN that was sent again, and without an errno but that of connect(2)
+/// itself, where its return is seen.
 fn without_port(socket: &Socket) -> bool {
     socket.role == Role::Client
         && socket.local_port().unwrap_or(0) == 0
         && socket.resent(Cause::Syn) == 0
         && socket.transitions.iter().any(|(_, change)| {
-            change.from == Some(TcpState::SynSent) && change.errno.unwrap_or(0) == 0
+            let errno = change.errno.unwrap_or(0);
+            change.from == Some(TcpState::SynSent)
+                && (errno == 0 || errno == linux::EADDRNOTAVAIL.unsigned_abs())
         })
 }
