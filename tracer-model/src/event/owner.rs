@@ -213,9 +213,10 @@ impl Owner {
         let unit = place.unit?;
         let stem = unit.strip_suffix(".service")?;
         let comm = self.comm.as_ref().map_or(&b""[..], RawName::as_bytes);
-        // The manager of a user's own units says no more than who it is, and the comm may be cut short.
-        let is_said =
-            comm == stem.as_bytes() || (comm.len() == 15 && stem.as_bytes().starts_with(comm));
+        // `batchd` of `batch.service`, `systemd-network` of `systemd-networkd.service`: the comm may be cut short. The
+        // manager of a user's own units says no more than who it is.
+        let is_said = !comm.is_empty()
+            && (stem.as_bytes().starts_with(comm) || comm.starts_with(stem.as_bytes()));
         (!is_said && !stem.starts_with("user@")).then(|| unit.to_owned())
     }
 }
@@ -235,6 +236,7 @@ mod tests {
         let batch = Some("batch.service".to_owned());
         assert_eq!(shown("python3", "/system.slice/batch.service"), batch);
         assert_eq!(shown("batch", "/system.slice/batch.service"), None);
+        assert_eq!(shown("batchd", "/system.slice/batch.service"), None);
         let long = "/system.slice/systemd-networkd.service";
         assert_eq!(shown("systemd-network", long), None);
         assert_eq!(

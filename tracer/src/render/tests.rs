@@ -184,6 +184,7 @@ fn all() -> Vec<Event> {
 fn the_example_of_the_contract_is_met_byte_for_byte() {
     // What was added to the contract since stands after the old keys of an object.
     let added = [
+        ",\"unit\":\"batch.service\"",
         ",\"trigger\":\"timer\"",
         ",\"ca_state\":\"Loss\",\"wmem_queued_bytes\":101376",
     ];

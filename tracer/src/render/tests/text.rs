@@ -142,6 +142,34 @@ fn other_protocols_stand_before_their_ends() {
 }
 
 #[test]
+fn the_unit_or_the_pod_stands_where_it_tells_more_than_the_comm() {
+    let mut event = all().remove(1);
+    event.owner.comm = Some("python3".into());
+    let line = TEXT.event(&event, &clock());
+    assert!(line.ends_with("ECOMM (batch.service) 0/512 B\n"), "{line}");
+    event.owner.kubernetes = Some(std::sync::Arc::new(tracer_model::event::Kubernetes {
+        namespace: "shop".to_owned(),
+        pod: "cart-\x1b[31m".to_owned(),
+        container: None,
+    }));
+    let line = TEXT.event(&event, &clock());
+    assert!(line.contains(r"(shop/cart-\x1b[31m)"), "{line}");
+}
+
+#[test]
+fn a_connect_that_sent_nothing_has_no_states() {
+    for state in [None, Some(TcpState::Close)] {
+        let (from, to) = (state, state);
+        let errno = tracer_model::errno::parse("ENETUNREACH").ok();
+        let line = TEXT.event(
+            &event(Detail::Connection(Connection { from, to, errno })),
+            &clock(),
+        );
+        assert!(line.ends_with("connect ENETUNREACH\n"), "{line}");
+    }
+}
+
+#[test]
 fn colours_come_only_when_they_are_asked_for() {
     for event in all() {
         let plain = TEXT.event(&event, &clock());

@@ -200,8 +200,14 @@ fn connection(c: &Connection) -> WhatColumn {
     let errno = c
         .errno
         .map_or(String::new(), |errno| format!(" {}", errno::display(errno)));
+    // A connect that failed before anything was sent has changed no state.
+    let first = if c.from == c.to && matches!(c.from, None | Some(TcpState::Close)) {
+        format!("connect{errno}")
+    } else {
+        format!("{}→{}{errno}", state(c.from), state(c.to))
+    };
     WhatColumn {
-        first: format!("{}→{}{errno}", state(c.from), state(c.to)),
+        first,
         more: Vec::new(),
     }
 }
