@@ -102,7 +102,14 @@ impl Owners {
 
     /// The owner of a socket of which all holders are known.
     pub fn resolve_among(&mut self, head: &Head, holders: &[Holder]) -> Owner {
-        let mut owner = decide(head, Lookup::Found(holders));
+        let held: Vec<_> = holders
+            .iter()
+            .map(|holder| Held {
+                holder: *holder,
+                since_ns: head.boot_ns,
+            })
+            .collect();
+        let mut owner = decide(head, Lookup::Found(&held));
         let held = |holder: &&Holder| Some(holder.owner.pid) == owner.pid;
         let cgroup = holders.iter().find(held).map(|holder| holder.owner.cgroup);
         owner.cgroup = match (&mut self.systemd, owner.pid, owner.started_boot_ns) {
@@ -110,6 +117,7 @@ impl Owners {
             (Some(_), ..) => None,
             (None, ..) => cgroup.and_then(|id| self.cgroups.path(id)),
         };
+        self.names.complete(&mut owner);
         owner
     }
 
