@@ -132,8 +132,9 @@ impl Recorder {
             return;
         };
         self.name = None;
+        let lost = segment.holds.as_ref().map_or(0, |loss| loss.blocks);
         let text = format!(
-            "{}: it was deleted while it was written, and what was in it is nowhere: recording goes on in a new file",
+            "{}: it was deleted while it was written, and {lost} blocks are nowhere: recording goes on in a new file",
             self.shown()
         );
         self.notices.tell(Notice::Warning(text));
