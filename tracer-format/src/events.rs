@@ -262,6 +262,10 @@ pub struct Shared {
     pub flows: Arc<Vec<Flow>>,
 }
 
+/// What the holders of sockets may take in the events of a block, bytes for each unpacked byte of the block. What is
+/// beyond is left out and said: a listener of hundreds of processes in a storm of drops is no reason to refuse them.
+const HOLDERS_PER_BYTE: usize = 256;
+
 /// What the owners, flows and texts of a block's events may take together, bytes for each unpacked byte of the block:
 /// far more than a recorder writes, and no more than can be printed at the speed of a disk. A few bytes of a hostile
 /// file could name the same long row in every event.
@@ -276,6 +280,10 @@ pub struct Decoder {
     last_tcp: Vec<tcp::Fields>,
     /// What owners, flows and texts may still take, bytes.
     room: usize,
+    /// What holders may still take, bytes.
+    holders_room: usize,
+    /// The owners without their holders, when there is no room for those any more.
+    bare: Option<Vec<Owner>>,
 }
 
 impl Decoder {
@@ -289,6 +297,8 @@ impl Decoder {
             tcp: tcp::Reader::new(columns)?,
             last_tcp: vec![tcp::Fields::default(); flows + 1],
             room: (header.raw_bytes as usize).saturating_mul(MOST_PER_BYTE),
+            holders_room: (header.raw_bytes as usize).saturating_mul(HOLDERS_PER_BYTE),
+            bare: None,
             shared,
         })
     }
@@ -302,10 +312,19 @@ impl Decoder {
         let Some(row) = self.rows.next()? else {
             return Ok(None);
         };
-        let owner = &self.shared.owners[row.owner];
+        if self.bare.is_none() {
+            let holders = self.shared.owners[row.owner].holders_bytes();
+            match self.holders_room.checked_sub(holders) {
+                Some(room) => self.holders_room = room,
+                None => self.bare = Some(self.shared.owners.iter().map(without_holders).collect()),
+            }
+        }
+        let owners = self.bare.as_ref().unwrap_or(&self.shared.owners);
+        let owner = &owners[row.owner];
         let flow = row.flow.map(|flow| &self.shared.flows[flow]);
         let detail = self.detail.next(row.event_kind, &self.shared.texts)?;
-        let bytes = owner.heap_bytes() + flow.map_or(0, Flow::heap_bytes) + detail.heap_bytes();
+        let texts = owner.heap_bytes() - owner.holders_bytes();
+        let bytes = texts + flow.map_or(0, Flow::heap_bytes) + detail.heap_bytes();
         let room = self.room.checked_sub(bytes);
         self.room = room.ok_or(Malformed("the events of a block repeat too much"))?;
         let last = &mut self.last_tcp[row.flow.map_or(0, |flow| flow + 1)];
@@ -318,6 +337,15 @@ impl Decoder {
             tcp: self.tcp.next(last)?,
         }))
     }
+}
+
+fn without_holders(owner: &Owner) -> Owner {
+    let mut bare = owner.clone();
+    if !bare.holders.is_empty() {
+        bare.holders = Vec::new();
+        bare.why = Some("its holders are named too often in this block to be listed".to_owned());
+    }
+    bare
 }
 
 #[cfg(test)]

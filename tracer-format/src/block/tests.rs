@@ -1,7 +1,7 @@
 use super::*;
 use crate::layout::flag;
 use crate::note::Gap;
-use tracer_model::event::{CountedKind, EventKind};
+use tracer_model::event::{CountedKind, EventKind, Holder};
 use tracer_model::testing::{self, Rng};
 
 fn opened(bytes: &[u8]) -> Block {
@@ -247,4 +247,29 @@ fn a_text_that_is_too_long_to_be_read_is_cut_between_two_characters() {
             .cgroup
             .is_some_and(|whole| whole.starts_with(read))
     );
+}
+
+#[test]
+fn holders_that_are_named_too_often_are_left_out_and_no_event_is() {
+    let mut event = testing::event(&mut Rng::new(1));
+    let holder = Holder {
+        pid: 7,
+        started_boot_ns: None,
+        comm: None,
+        fd: None,
+    };
+    event.owner.holders = vec![holder; 1000];
+    let mut builder = Builder::new().expect("memory");
+    (0..2000).for_each(|_| builder.event(&event));
+    let read = events(&opened(&builder.seal(&seal()).bytes));
+    assert_eq!((read.len(), &read[0]), (2000, &event));
+    let last = &read[1999].owner;
+    assert!(
+        last.holders.is_empty()
+            && last
+                .why
+                .as_deref()
+                .is_some_and(|why| why.contains("too often"))
+    );
+    assert_eq!((last.pid, last.grade), (event.owner.pid, event.owner.grade));
 }

@@ -184,14 +184,21 @@ impl Owner {
     pub fn heap_bytes(&self) -> usize {
         let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.0.len());
-        let holders = self.holders.iter();
-        let holders = holders.map(|holder| size_of::<Holder>() + of_name(&holder.comm));
         let cmdline = self.cmdline.as_ref().map_or(0, |cmdline| cmdline.0.len());
         let pod = self.kubernetes.as_ref().map_or(0, |pod| {
             pod.namespace.len() + pod.pod.len() + of_text(&pod.container)
         });
         let texts = of_name(&self.comm) + of_text(&self.cgroup) + of_text(&self.why);
-        texts + cmdline + pod + holders.sum::<usize>()
+        texts + cmdline + pod + self.holders_bytes()
+    }
+
+    /// The part of it that its holders take.
+    pub fn holders_bytes(&self) -> usize {
+        let of_name = |name: &Option<RawName>| name.as_ref().map_or(0, |name| name.0.len());
+        let holders = self.holders.iter();
+        holders
+            .map(|holder| size_of::<Holder>() + of_name(&holder.comm))
+            .sum()
     }
 
     /// Where it runs, as its cgroup tells.
