@@ -400,9 +400,16 @@ pub fn owners(columns: &Columns, texts: &Texts) -> Result<Vec<Owner>, Malformed>
                 false => None,
             },
             started_boot_ns: last_started.checked_sub(1),
-            holders: read_holders(&mut holders, texts)?,
+            holders: Vec::new(),
             why: why.optional()?.map(|text| texts.string(text)).transpose()?,
         });
+        if let Some(owner) = owners.last_mut() {
+            let all = read_holders(&mut holders, texts, &mut owner.holders)?;
+            if all > MOST_HOLDERS {
+                let why = format!("{all} processes hold it: {MOST_HOLDERS} of them are listed");
+                owner.why = Some(why);
+            }
+        }
     }
     Ok(owners)
 }
@@ -420,25 +427,35 @@ fn read_kubernetes(column: &mut Unpacked, texts: &Texts) -> Result<Option<Kubern
     }))
 }
 
-fn read_holders(column: &mut Unpacked, texts: &Texts) -> Result<Vec<Holder>, Malformed> {
+/// Of one socket no more holders are listed than this: each takes many times its size when it is printed.
+pub const MOST_HOLDERS: u64 = 4096;
+
+/// Gives how many there are.
+fn read_holders(
+    column: &mut Unpacked,
+    texts: &Texts,
+    holders: &mut Vec<Holder>,
+) -> Result<u64, Malformed> {
     let count = column.number()?;
     if count > column.len() as u64 {
         return Err(Malformed("an owner has more holders than there are bytes"));
     }
-    (0..count)
-        .map(|_| {
-            texts.take(size_of::<Holder>())?;
-            Ok(Holder {
-                pid: small(column.number()?)?,
-                started_boot_ns: column.optional()?,
-                comm: column
-                    .optional()?
-                    .map(|text| texts.name(text))
-                    .transpose()?,
-                fd: column.optional_u32()?,
-            })
-        })
-        .collect()
+    for index in 0..count {
+        texts.take(size_of::<Holder>())?;
+        let holder = Holder {
+            pid: small(column.number()?)?,
+            started_boot_ns: column.optional()?,
+            comm: column
+                .optional()?
+                .map(|text| texts.name(text))
+                .transpose()?,
+            fd: column.optional_u32()?,
+        };
+        if index < MOST_HOLDERS {
+            holders.push(holder);
+        }
+    }
+    Ok(count)
 }
 
 /// Reads the table of flows.

@@ -195,7 +195,7 @@ fn forge_all(each: &mut dyn FnMut(&str, &Forged)) {
             (0..20_000).for_each(|_| put_send(columns, 0, 0, 0));
         });
     });
-    forge("an owner with a hundred thousand holders", &|trace| {
+    forge("an owner with more holders than are listed", &|trace| {
         trace.block(flag::START, 100_000, |columns| {
             put_owner(columns, 0, 0, 100_000);
             (0..100_000).for_each(|_| put_send(columns, 0, 0, 0));

@@ -273,3 +273,26 @@ fn holders_that_are_named_too_often_are_left_out_and_no_event_is() {
     );
     assert_eq!((last.pid, last.grade), (event.owner.pid, event.owner.grade));
 }
+
+#[test]
+fn of_very_many_holders_the_first_are_listed_and_all_are_counted() {
+    let mut event = testing::event(&mut Rng::new(1));
+    let holder = |pid| Holder {
+        pid,
+        started_boot_ns: None,
+        comm: None,
+        fd: None,
+    };
+    event.owner.holders = (0..10_000).map(holder).collect();
+    let mut builder = Builder::new().expect("memory");
+    builder.event(&event);
+    let read = events(&opened(&builder.seal(&seal()).bytes));
+    let owner = &read[0].owner;
+    assert_eq!(owner.holders[..], event.owner.holders[..4096]);
+    assert!(
+        owner
+            .why
+            .as_deref()
+            .is_some_and(|why| why.starts_with("10000 processes"))
+    );
+}
