@@ -264,7 +264,7 @@ pub struct Shared {
 
 /// What the holders of sockets may take in the events of a block, bytes for each unpacked byte of the block. What is
 /// beyond is left out and said: a listener of hundreds of processes in a storm of drops is no reason to refuse them.
-const HOLDERS_PER_BYTE: usize = 256;
+const HOLDERS_PER_BYTE: usize = 128;
 
 /// What the owners, flows and texts of a block's events may take together, bytes for each unpacked byte of the block:
 /// far more than a recorder writes, and no more than can be printed at the speed of a disk. A few bytes of a hostile
