@@ -34,6 +34,8 @@ pub enum Sign {
     NeverOpened,
     /// It waited for this, and went on or was still waiting at the end.
     Waited(WaitReason),
+    /// Sends took what they should, but were blocked for long.
+    Blocked,
 }
 
 impl fmt::Display for Sign {
@@ -66,6 +68,7 @@ impl fmt::Display for Sign {
             Self::ResetSent => f.write_str("RST sent"),
             Self::ResetReceived => f.write_str("RST received"),
             Self::Ended(code) => write!(f, "connections ended with {}", errno::display(*code)),
+            Self::Blocked => f.write_str("sends that were blocked for long"),
             Self::NeverOpened => f.write_str("connection requests given up without an errno"),
             Self::Waited(why) => write!(f, "waits without progress ({})", why.name()),
         }
@@ -233,6 +236,9 @@ impl Socket {
         for (name, sum) in &self.devices {
             signs.push((Sign::Device(name.clone()), sum.clone()));
         }
+        if self.blocked_sends.count > 0 {
+            signs.push((Sign::Blocked, self.blocked_sends.clone()));
+        }
         let ends = self.ends();
         if self.resets_received.count > 0 && ends.is_empty() {
             signs.push((Sign::ResetReceived, self.resets_received.clone()));
@@ -308,6 +314,7 @@ impl Socket {
                 let told: u64 = self.errors.values().map(|sum| sum.count).sum();
                 sum.count.saturating_sub(told) as f64
             }
+            Sign::Blocked => self.blocked_sends_us_max.unwrap_or(0) as f64 / 1e6,
             Sign::DroppedIn(_) | Sign::ResetSent => count / 50.0,
             Sign::ResetReceived | Sign::Ended(_) if self.open => 10.0,
             Sign::ResetReceived | Sign::Ended(_) | Sign::NeverOpened => 1.0,

@@ -22,12 +22,14 @@ fn observed(events: &[Event]) -> Observed {
     observer.finish(Totals::default()).0
 }
 
-/// Events that are trouble for certain, whatever comes of them; RST and ends of connections are joined, and not
-/// counted here.
+/// Events that are trouble for certain, whatever comes of them; RST, ends of connections and waits are joined, and
+/// not counted here.
 fn trouble(events: &[Event]) -> u64 {
     let all = events.iter().filter(|event| event.flow.is_some());
     let counted = all.filter(|event| match &event.detail {
-        Detail::SendError(_) | Detail::Retransmit(_) | Detail::Device(_) => true,
+        Detail::SendError(_) | Detail::Retransmit(_) | Detail::Device(_) | Detail::Blocked(_) => {
+            true
+        }
         Detail::Drop(drop) => match drop.direction {
             Some(Direction::Sent) => true,
             _ => drop.reason.as_deref().is_some_and(is_decision),
@@ -40,7 +42,11 @@ fn trouble(events: &[Event]) -> u64 {
 fn joined(sign: &Sign) -> bool {
     matches!(
         sign,
-        Sign::Ended(_) | Sign::NeverOpened | Sign::ResetReceived | Sign::ResetSent
+        Sign::Ended(_)
+            | Sign::Waited(_)
+            | Sign::NeverOpened
+            | Sign::ResetReceived
+            | Sign::ResetSent
     )
 }
 

@@ -1,9 +1,10 @@
 //! A local server does not accept fast enough.
 
-use super::common::{resent, sockets};
+use super::common::{ends, resent, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::Sign;
 use crate::{Observed, Role, Socket, Sum};
-use tracer_model::event::{Cause, Direction, EventKind};
+use tracer_model::event::{Cause, Direction, EventKind, WaitReason};
 
 const LEAST: u64 = 3;
 
@@ -30,6 +31,7 @@ pub static RULE: Rule = Rule {
 fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
+        matches.extend(listener(observed, index));
         if conversation.role != Role::Server {
             matches.extend(from_client(observed, index));
             continue;
@@ -72,6 +74,23 @@ fn judge(observed: &Observed) -> Vec<Match> {
         matches.push(matched.timed());
     }
     matches
+}
+
+/// The listener itself was seen to be full.
+fn listener(observed: &Observed, index: usize) -> Option<Match> {
+    let is_full = |sign: &Sign| *sign == Sign::Waited(WaitReason::AcceptQueue);
+    let found = sockets(observed, &observed.conversations[index], |socket| {
+        socket.signs().iter().any(|(sign, _)| is_full(sign))
+    });
+    (!found.is_empty()).then(|| {
+        let waits = ends(observed, &found, is_full);
+        Match::of(observed, index, found, Confidence::Medium)
+            .shown_by(
+                "times that the accept queue of the listener was full",
+                &waits,
+            )
+            .timed()
+    })
 }
 
 /// Seen from a client of the same host, over loopback or not: its requests were sent again while a queue here overflowed.

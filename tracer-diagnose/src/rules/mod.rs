@@ -14,6 +14,7 @@ mod device_errors;
 mod dgram_peer_gone;
 mod duplicate_delivery;
 mod ecomm;
+mod half_closed;
 mod icmp_reject;
 mod idle_reset;
 mod idle_timeout;
@@ -47,6 +48,7 @@ mod route_refused;
 mod rp_filter;
 mod send_buffer_small;
 mod slow_application;
+mod slow_reader;
 mod source_address;
 mod spurious_retransmits;
 mod syn_blackhole;
@@ -71,6 +73,7 @@ pub use unknown::UNKNOWN;
 pub static ALL: &[&Rule] = &[
     // Application
     &dgram_peer_gone::RULE,
+    &half_closed::RULE,
     &own_shutdown::RULE,
     &peer_closed_idle::RULE,
     &source_address::RULE,
@@ -124,6 +127,7 @@ pub static ALL: &[&Rule] = &[
     // Peer
     &peer_restarted::RULE,
     &reset_by_peer_at_request::RULE,
+    &slow_reader::RULE,
     &syn_dropped_at_peer::RULE,
     &user_timeout::RULE,
     &connection_refused::RULE,
@@ -137,3 +141,6 @@ pub fn of(cause: &str) -> Option<&'static Rule> {
     let mut all = ALL.iter().copied().chain([&UNKNOWN]);
     all.find(|rule| rule.cause == cause)
 }
+
+#[cfg(test)]
+mod tests;

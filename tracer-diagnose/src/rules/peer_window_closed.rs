@@ -3,7 +3,7 @@
 use super::common::{seconds, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket};
-use tracer_model::event::EventKind;
+use tracer_model::event::{EventKind, WaitReason};
 
 /// A reader that only takes its time opens the window again and again; microseconds.
 const CLOSED_US: i64 = 2_500_000;
@@ -25,7 +25,7 @@ pub static RULE: Rule = Rule {
                 for this connection.",
     do_not: "Do not raise send buffers here or retry on more connections: whatever is sent waits in front of the same \
              reader.",
-    supersedes: &["send_buffer_small"],
+    supersedes: &["send_buffer_small", "slow_reader"],
     judge,
 };
 
@@ -76,7 +76,15 @@ fn judge(observed: &Observed) -> Vec<Match> {
 
 /// From when to when the window was seen closed, with nothing acknowledged in between.
 fn closed(socket: &Socket) -> Option<(i64, i64)> {
-    let seen = by_samples(socket).into_iter().chain(by_events(socket));
+    let waits = socket
+        .waits
+        .iter()
+        .filter(|wait| wait.latest.why == WaitReason::PeerWindow);
+    let waits = waits.map(|wait| (wait.from_ns, wait.to_ns));
+    let seen = by_samples(socket)
+        .into_iter()
+        .chain(by_events(socket))
+        .chain(waits);
     seen.filter(|(first, last)| (last - first) / 1000 >= CLOSED_US)
         .max_by_key(|(first, last)| last - first)
 }

@@ -122,9 +122,12 @@ fn symptom(sign: &Sign, open: bool) -> Symptom {
             Symptom::Refused
         }
         Sign::DroppedOut(_) | Sign::DroppedIn(_) | Sign::Device(_) => Symptom::Drop,
-        Sign::Resent(_) | Sign::Repaired | Sign::Unsent(_) | Sign::ResetSent | Sign::Waited(_) => {
-            Symptom::Stall
-        }
+        Sign::Resent(_)
+        | Sign::Repaired
+        | Sign::Unsent(_)
+        | Sign::ResetSent
+        | Sign::Waited(_)
+        | Sign::Blocked => Symptom::Stall,
     }
 }
 

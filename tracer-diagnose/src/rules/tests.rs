@@ -1,0 +1,362 @@
+//! Each cause from the events that show it, beside its twin: the same without the fault, or with an innocent reason.
+
+use tracer_model::event::{
+    Attribution, Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Outcome, PacketDrop,
+    Reset, Retransmit, SendError, Tcp, TcpState, Trigger, WaitReason, Waiting,
+};
+use tracer_model::linux;
+
+use crate::rule::{Confidence, Symptom};
+use crate::testing::{SECOND, flow, header, owner, report_of};
+use crate::{Report, Verdict};
+
+/// An event `at` so many milliseconds.
+fn at(ms: u64, flow: Flow, state: Option<TcpState>, detail: Detail) -> Event {
+    Event {
+        boot_ns: SECOND + ms * 1_000_000,
+        count: 1,
+        owner: owner("app", 7),
+        flow: Some(flow),
+        detail,
+        tcp: state.map(|state| Tcp {
+            state: Some(state),
+            ..Tcp::default()
+        }),
+    }
+}
+
+fn resent(ms: u64, flow: &Flow, cause: Cause) -> Event {
+    let state = match cause {
+        Cause::Syn => TcpState::SynSent,
+        _ => TcpState::Established,
+    };
+    let retransmit = Retransmit {
+        cause,
+        outcome: Outcome::Sent,
+        attempt: Some(1),
+        segments: Some(1),
+        bytes: Some(100),
+        trigger: Trigger::Timer,
+    };
+    at(
+        ms,
+        flow.clone(),
+        Some(state),
+        Detail::Retransmit(retransmit),
+    )
+}
+
+fn failed(ms: u64, flow: &Flow, errno: i32) -> Event {
+    let error = SendError {
+        errno: errno.unsigned_abs(),
+        requested_bytes: Some(66_000),
+        sent_bytes: Some(0),
+        blocked_us: None,
+    };
+    at(ms, flow.clone(), None, Detail::SendError(error))
+}
+
+fn dropped(ms: u64, flow: &Flow, reason: &str, direction: Direction) -> Event {
+    let drop = PacketDrop {
+        reason: Some(reason.to_owned()),
+        location: None,
+        interface: None,
+        bytes: Some(60),
+        direction: Some(direction),
+        ifindex: None,
+    };
+    at(ms, flow.clone(), None, Detail::Drop(drop))
+}
+
+fn ended(ms: u64, flow: &Flow, from: TcpState, errno: Option<i32>) -> Event {
+    let change = Connection {
+        from: Some(from),
+        to: Some(TcpState::Close),
+        errno: errno.map(i32::unsigned_abs),
+    };
+    at(ms, flow.clone(), Some(from), Detail::Connection(change))
+}
+
+fn reset(ms: u64, flow: &Flow, state: TcpState) -> Event {
+    let reset = Reset {
+        direction: Some(Direction::Received),
+        reason: None,
+    };
+    at(ms, flow.clone(), Some(state), Detail::Reset(reset))
+}
+
+fn with_proto(proto: &'static str, flow: Flow) -> Flow {
+    Flow {
+        proto: proto.into(),
+        ..flow
+    }
+}
+
+fn report(events: &[Event]) -> Report {
+    report_of(&header(), events, 30)
+}
+
+fn causes(events: &[Event]) -> Vec<&'static str> {
+    let report = report(events);
+    report.findings.iter().map(|one| one.rule.cause).collect()
+}
+
+const FAR: &str = "10.0.0.2:443";
+
+#[test]
+fn answers_that_this_host_drops_are_not_missing() {
+    let flow = flow(40_000, FAR, 1);
+    let asked: Vec<_> = (0..4)
+        .map(|n| resent(n * 1000, &flow, Cause::Syn))
+        .collect();
+    assert_eq!(causes(&asked), ["syn_blackhole"]);
+    for (reason, cause) in [
+        ("IP_RPFILTER", "rp_filter"),
+        ("SOCKET_FILTER", "bpf_drop"),
+        ("XFRM_POLICY", "ipsec_policy"),
+        ("TC_INGRESS", "tc_drop"),
+        ("NETFILTER_DROP", "local_firewall"),
+    ] {
+        let mut events = asked.clone();
+        events.extend((0..4).map(|n| dropped(n * 1000 + 20, &flow, reason, Direction::Received)));
+        let report = report(&events);
+        let found: Vec<_> = report
+            .findings
+            .iter()
+            .map(|one| (one.rule.cause, one.confidence))
+            .collect();
+        assert_eq!(found, [(cause, Confidence::High)]);
+    }
+}
+
+#[test]
+fn what_leaves_is_dropped_by_whom_the_kernel_names() {
+    let flow = flow(40_000, FAR, 1);
+    for (reason, cause) in [
+        ("TC_EGRESS", "tc_drop"),
+        ("BPF_CGROUP_EGRESS", "bpf_drop"),
+        ("NETFILTER_DROP", "local_firewall"),
+    ] {
+        let events: Vec<_> = (0..6)
+            .map(|n| dropped(n * 300, &flow, reason, Direction::Sent))
+            .collect();
+        assert_eq!(causes(&events), [cause]);
+    }
+}
+
+#[test]
+fn refused_packets_that_harm_no_send_are_left_out_and_listed() {
+    let flow = flow(40_000, FAR, 1);
+    let events: Vec<_> = (0..6)
+        .map(|n| dropped(n * 300, &flow, "SOCKET_FILTER", Direction::Received))
+        .collect();
+    let report = report(&events);
+    assert_eq!(report.verdict, Verdict::NothingWrong);
+    assert_eq!(report.left_out[0].count, 6);
+}
+
+#[test]
+fn no_network_is_blamed_for_loopback() {
+    let flow = flow(40_000, "127.0.0.1:443", 1);
+    let events: Vec<_> = (0..4)
+        .map(|n| resent(n * 1000, &flow, Cause::Syn))
+        .collect();
+    let report = report(&events);
+    assert_eq!(report.findings[0].rule.cause, "unknown");
+    assert!(report.findings[0].against[0].contains("on this host"));
+}
+
+#[test]
+fn one_errno_is_not_one_cause() {
+    let udp = |port| with_proto("udp", flow(port, "10.0.0.2:53", 1));
+    let many = |flow: &Flow, errno| {
+        (0..30)
+            .map(|n| failed(n * 10, flow, errno))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(causes(&many(&udp(0), linux::EAGAIN)), ["ports_exhausted"]);
+    assert_eq!(
+        causes(&many(&udp(40_000), linux::EAGAIN)),
+        Vec::<&str>::new()
+    );
+    assert_eq!(
+        causes(&many(&flow(40_000, FAR, 1), linux::EINPROGRESS)),
+        Vec::<&str>::new()
+    );
+    let unix = Flow {
+        proto: "unix_dgram".into(),
+        local: None,
+        remote: Some(Endpoint::Unix("/dev/log".into())),
+        netns: Some(1),
+        socket: Some(9),
+    };
+    assert_eq!(
+        causes(&many(&unix, linux::ECONNREFUSED)),
+        ["dgram_peer_gone"]
+    );
+    assert_eq!(causes(&many(&unix, linux::EMSGSIZE)), ["unknown"]);
+    assert_eq!(
+        causes(&many(&udp(40_000), linux::EMSGSIZE)),
+        ["oversized_datagram"]
+    );
+    assert_eq!(causes(&many(&udp(40_000), linux::EPERM)), ["bpf_drop"]);
+}
+
+#[test]
+fn three_hundred_ports_of_one_address_are_one_finding() {
+    let events: Vec<_> = (0..300u64)
+        .map(|n| {
+            let flow = with_proto("udp", flow(40_000, &format!("10.0.0.2:{}", 20_000 + n), 1));
+            failed(n, &flow, linux::EMSGSIZE)
+        })
+        .collect();
+    let report = report(&events);
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].subject.conversations, 300);
+    assert_eq!(report.findings[0].evidence[0].count, Some(300));
+}
+
+#[test]
+fn an_end_that_nothing_explains_is_an_unknown_disconnect_and_never_nothing() {
+    let flow = flow(40_000, FAR, 1);
+    let report = report(&[ended(10, &flow, TcpState::Established, Some(linux::EIO))]);
+    let finding = &report.findings[0];
+    assert_eq!(
+        (finding.rule.cause, finding.symptom),
+        ("unknown", Symptom::Disconnect)
+    );
+    let report = self::report(&[ended(10, &flow, TcpState::SynSent, None)]);
+    assert_eq!(report.verdict, Verdict::Findings);
+}
+
+#[test]
+fn idle_connections_that_keepalive_ends_are_told_and_one_alone_is_not_sure() {
+    let end = |n: u64| {
+        ended(
+            n,
+            &flow(40_000 + n as u16, FAR, n),
+            TcpState::Established,
+            Some(linux::ETIMEDOUT),
+        )
+    };
+    let pool = report(&[end(1), end(2), end(3)]);
+    assert_eq!(
+        (pool.findings[0].rule.cause, pool.findings[0].confidence),
+        ("keepalive_expired", Confidence::High)
+    );
+    let one = report(&[end(1)]);
+    assert_eq!(
+        (one.findings[0].rule.cause, one.findings[0].confidence),
+        ("keepalive_expired", Confidence::Medium)
+    );
+}
+
+#[test]
+fn resets_at_once_are_a_restart_and_one_by_one_a_decision() {
+    let resets = |step: u64, state| {
+        let all = (0..4u64).flat_map(move |n| {
+            let flow = flow(40_000 + n as u16, FAR, n);
+            [
+                reset(n * step, &flow, state),
+                ended(n * step, &flow, state, Some(linux::ECONNRESET)),
+            ]
+        });
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        causes(&resets(10, TcpState::Established)),
+        ["peer_restarted"]
+    );
+    assert_eq!(
+        causes(&resets(2000, TcpState::Established)),
+        ["reset_by_peer_at_request"]
+    );
+    assert_eq!(
+        causes(&resets(2000, TcpState::CloseWait)),
+        ["peer_closed_idle"]
+    );
+    let closed: Vec<_> = (0..4)
+        .map(|n| reset(n, &flow(40_000, FAR, 1), TcpState::FinWait2))
+        .collect();
+    assert_eq!(causes(&closed), Vec::<&str>::new());
+}
+
+#[test]
+fn requests_that_only_some_times_go_unanswered_are_dropped_at_the_peer() {
+    let mut events: Vec<_> = (0..3u64)
+        .map(|n| resent(n, &flow(40_000 + n as u16, FAR, n), Cause::Syn))
+        .collect();
+    events.push(ended(
+        900,
+        &flow(41_000, FAR, 9),
+        TcpState::Established,
+        None,
+    ));
+    let report = report(&events);
+    assert_eq!(report.findings[0].rule.cause, "syn_dropped_at_peer");
+}
+
+#[test]
+fn a_drop_and_the_error_of_the_same_call_are_one_trouble_with_one_owner() {
+    let mut events = Vec::new();
+    for n in 0..5u64 {
+        let port = 40_000 + n as u16;
+        let known = with_proto("udp", flow(port, "10.0.0.2:53", n));
+        let mut drop = dropped(n * 100, &known, "NETFILTER_DROP", Direction::Sent);
+        drop.owner = tracer_model::event::Owner {
+            grade: Attribution::Unknown,
+            ..Default::default()
+        };
+        if let Some(flow) = &mut drop.flow {
+            flow.socket = None;
+        }
+        let mut error = failed(n * 100 + 1, &known, linux::EPERM);
+        if let Some(flow) = &mut error.flow {
+            flow.local = Some(Endpoint::Inet(([0, 0, 0, 0], port).into()));
+        }
+        events.extend([drop, error]);
+    }
+    let report = report(&events);
+    assert_eq!(report.findings.len(), 1);
+    let finding = &report.findings[0];
+    assert_eq!(finding.rule.cause, "local_firewall");
+    assert_eq!(
+        finding.subject.owner.as_ref().and_then(|owner| owner.pid),
+        Some(7)
+    );
+    assert!((finding.share - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_socket_that_waits_is_never_nothing_wrong() {
+    let flow = flow(40_000, FAR, 1);
+    for (why, cause) in [
+        (WaitReason::Unacknowledged, "unknown"),
+        (WaitReason::PeerWindow, "peer_window_closed"),
+        (WaitReason::AcceptQueue, "accept_queue_overflow"),
+        (WaitReason::Unread, "half_closed"),
+        (WaitReason::WriterBlocked, "unknown"),
+    ] {
+        let event = at(
+            5000,
+            flow.clone(),
+            Some(TcpState::Established),
+            Detail::Waiting(Box::new(Waiting::new(why, 4_000_000))),
+        );
+        assert_eq!(causes(&[event]), [cause], "{why:?}");
+    }
+}
+
+#[test]
+fn filters_that_nothing_fits_and_a_recording_with_gaps_are_not_nothing_wrong() {
+    let observed = || report(&[]).observed;
+    let report = Report::new(observed(), crate::Hours::default(), true);
+    assert_eq!(report.verdict, Verdict::NothingMatched);
+    let mut damaged = observed();
+    damaged
+        .coverage
+        .damage
+        .push("one block is missing".to_owned());
+    let report = Report::new(damaged, crate::Hours::default(), false);
+    assert_eq!(report.verdict, Verdict::TooLittleData);
+}
