@@ -15,10 +15,12 @@ enum Answer {
     Refutes(String),
     /// It may be so: the verdict is less sure.
     Against(String),
-    /// It could not be seen.
+    /// It could not be seen, and had to be.
     NotSeen(&'static str),
+    /// It could not be seen.
+    NotKnown,
 }
-use Answer::{Against, Excluded, NotSeen, Refutes};
+use Answer::{Against, Excluded, NotKnown, NotSeen, Refutes};
 
 type Question = fn(&Observed, &Case) -> Answer;
 
@@ -67,6 +69,7 @@ pub fn weigh(
         };
         for question in QUESTIONS {
             match question(observed, &case) {
+                NotKnown => {}
                 Excluded(what) => matched.excluded.push(what.to_owned()),
                 NotSeen(what) => matched.unseen.push(what.to_owned()),
                 Against(what) => {
@@ -162,7 +165,8 @@ fn dropped_without_socket(observed: &Observed, case: &Case) -> Answer {
         Some(count @ 1..) => Against(format!(
             "the reverse path filter of this host dropped {count} packets meanwhile (IPReversePathFilter)"
         )),
-        _ => Excluded("packets without a socket that this host dropped"),
+        Some(_) => Excluded("packets without a socket that this host dropped"),
+        None => NotKnown,
     }
 }
 
@@ -177,6 +181,7 @@ fn accept_queue(_: &Observed, case: &Case) -> Answer {
         Some(count @ 1..) if local => Refutes(format!(
             "the other end is on this host, and an accept queue overflowed {count} times (ListenOverflows)"
         )),
+        _ if local => NotKnown,
         _ => Excluded("the accept queues of this host"),
     }
 }
@@ -184,7 +189,10 @@ fn accept_queue(_: &Observed, case: &Case) -> Answer {
 fn conntrack(_: &Observed, case: &Case) -> Answer {
     match case.host.conntrack_full(case.first_ns, case.last_ns) {
         Some(words) => Refutes(words),
-        None => Excluded("a full table of nf_conntrack"),
+        None if case.host.gauge_max("nf_conntrack_count").is_some() => {
+            Excluded("a full table of nf_conntrack")
+        }
+        None => NotKnown,
     }
 }
 
@@ -194,7 +202,7 @@ fn addresses(_: &Observed, case: &Case) -> Answer {
             return Refutes(words);
         }
     }
-    Excluded("addresses that were removed")
+    known(case, "addresses that were removed")
 }
 
 fn links(_: &Observed, case: &Case) -> Answer {
@@ -211,7 +219,19 @@ fn links(_: &Observed, case: &Case) -> Answer {
             ));
         }
     }
-    Excluded("links that were down")
+    known(case, "links that were down")
+}
+
+/// Excluded, if changes of all these sockets' network namespace were recorded.
+fn known(case: &Case, what: &'static str) -> Answer {
+    let described = case
+        .sockets
+        .iter()
+        .all(|socket| case.host.describes(socket));
+    match case.host.once.netns.is_some() && described {
+        true => Excluded(what),
+        false => NotKnown,
+    }
 }
 
 fn memory(_: &Observed, case: &Case) -> Answer {

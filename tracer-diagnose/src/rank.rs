@@ -122,11 +122,10 @@ fn merge(observed: &Observed, cases: Vec<(&'static Rule, Match)>) -> Vec<Finding
             .map(|comm| comm.lossy().into_owned())
     };
     let place = |matched: &Match| {
-        let peer = &worst(observed, matched)?.peer;
-        Some(
-            peer.address()
-                .map_or_else(|| peer.to_string(), |address| address.to_string()),
-        )
+        let worst = worst(observed, matched)?;
+        let address = worst.peer.address().map(|address| address.to_string());
+        let place = address.unwrap_or_else(|| worst.peer.to_string());
+        Some((worst.proto.clone(), place))
     };
     let key = |(rule, matched): &(&'static Rule, Match)| {
         (

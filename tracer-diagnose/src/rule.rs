@@ -198,6 +198,7 @@ impl Match {
         confidence: Confidence,
     ) -> Self {
         let all = || sockets.iter().map(|index| &observed.sockets[*index]);
+        let span = observed.span.unwrap_or((0, 0));
         let host = conversations
             .first()
             .map_or(0, |index| observed.conversations[*index].host);
@@ -205,8 +206,17 @@ impl Match {
             host,
             confidence,
             explains: all().map(super::Socket::trouble).sum::<u64>().max(1),
-            first_ns: all().map(|socket| socket.first_ns).min().unwrap_or(0),
-            last_ns: all().map(|socket| socket.last_ns).max().unwrap_or(0),
+            // A socket whose sends were only counted has no time of its own.
+            first_ns: all()
+                .map(|socket| socket.first_ns)
+                .filter(|at| *at > 0)
+                .min()
+                .unwrap_or(span.0),
+            last_ns: all()
+                .map(|socket| socket.last_ns)
+                .filter(|at| *at > 0)
+                .max()
+                .unwrap_or(span.1),
             evidence: Vec::new(),
             against: Vec::new(),
             excluded: Vec::new(),

@@ -53,7 +53,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
             let first = socket.events.first().map_or(0, |(_, event)| event.boot_ns);
             match socket.errors.get(&linux::EAGAIN.unsigned_abs()) {
                 Some(sends) => sum.merge(sends),
-                None => sum.add(socket.first_ns, first, 1),
+                None if socket.first_ns > 0 => sum.add(socket.first_ns, first, 1),
+                None => {}
             }
         }
         let confidence = if sum.count + counted >= 3 {
