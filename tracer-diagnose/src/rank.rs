@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::{self, Entry, Fate, LeftOut};
-use super::rule::{Confidence, Match, Rule};
+use super::rule::{Confidence, Layer, Match, Rule};
 use super::rules::{ALL, UNKNOWN};
 use super::{Finding, Observed, Peer, Subject, exclusions};
 use tracer_model::event::{Endpoint, Flow};
@@ -121,18 +121,20 @@ fn merge(observed: &Observed, cases: Vec<(&'static Rule, Match)>) -> Vec<Finding
             .as_ref()
             .map(|comm| comm.lossy().into_owned())
     };
-    let place = |matched: &Match| {
+    let place = |rule: &Rule, matched: &Match| {
         let worst = worst(observed, matched)?;
         let address = worst.peer.address().map(|address| address.to_string());
         let place = address.unwrap_or_else(|| worst.peer.to_string());
-        Some((worst.proto.clone(), place))
+        // What this host or the network does to one protocol it does to others; who answers differs.
+        let apart = matches!(rule.layer, Some(Layer::App | Layer::Peer));
+        Some((apart.then(|| worst.proto.clone()), place))
     };
     let key = |(rule, matched): &(&'static Rule, Match)| {
         (
             rule.cause,
             matched.about.clone(),
             program(matched),
-            place(matched),
+            place(rule, matched),
         )
     };
     let cases = join(cases, key, 2);
@@ -143,7 +145,7 @@ fn merge(observed: &Observed, cases: Vec<(&'static Rule, Match)>) -> Vec<Finding
     );
     let cases = join(
         cases,
-        |(rule, matched)| (rule.cause, matched.about.clone(), place(matched)),
+        |(rule, matched)| (rule.cause, matched.about.clone(), place(rule, matched)),
         CROWD,
     );
     let finding = |(rule, matched): (&'static Rule, Match)| {

@@ -39,7 +39,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let longest = closed
             .iter()
             .filter_map(|socket| self::closed(&observed.sockets[*socket]))
-            .max_by_key(|(first, last)| last - first);
+            .max_by_key(|(first, last)| last.saturating_sub(*first));
         let Some((first, last)) = longest else {
             continue;
         };
@@ -55,7 +55,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
             })
             .max();
         let probes = observed.hosts[conversation.host].grew("TcpExt.TCPWinProbe");
-        let us = u64::try_from((last - first) / 1000).unwrap_or(0);
+        let us = u64::try_from(last.saturating_sub(first) / 1000).unwrap_or(0);
         let mut matched = Match::of(observed, index, closed, Confidence::High).with(format!(
             "the peer's window was 0 for at least {}, and nothing passed",
             seconds(us)
@@ -85,8 +85,8 @@ fn closed(socket: &Socket) -> Option<(i64, i64)> {
         .into_iter()
         .chain(by_events(socket))
         .chain(waits);
-    seen.filter(|(first, last)| (last - first) / 1000 >= CLOSED_US)
-        .max_by_key(|(first, last)| last - first)
+    seen.filter(|(first, last)| last.saturating_sub(*first) / 1000 >= CLOSED_US)
+        .max_by_key(|(first, last)| last.saturating_sub(*first))
 }
 
 fn by_samples(socket: &Socket) -> Option<(i64, i64)> {
@@ -120,5 +120,5 @@ fn by_events(socket: &Socket) -> Option<(i64, i64)> {
             .checked_mul(1000)?;
         (tcp.peer_window_bytes == Some(0) && waits && socket.open).then_some((at - ago, *at))
     });
-    closed.max_by_key(|(first, last)| last - first)
+    closed.max_by_key(|(first, last)| last.saturating_sub(*first))
 }
