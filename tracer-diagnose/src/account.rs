@@ -99,15 +99,11 @@ fn forgive(observed: &Observed, all: &mut [Entry]) {
         }
         *delays.entry(key(entry)).or_default() += entry.sum.count;
     }
-    for index in 0..all.len() {
-        let entry = &all[index];
+    for entry in all.iter_mut() {
         let few = delays.get(&key(entry)).is_some_and(|count| *count < FEW);
-        if entry.fate == Fate::Unknown
-            && !entry.sign.is_final()
-            && few
-            && !ended.contains(&entry.socket)
-        {
-            all[index].fate = Fate::LeftOut("single time-outs, after which the connection went on");
+        let went_on = !entry.sign.is_final() && !ended.contains(&entry.socket);
+        if entry.fate == Fate::Unknown && few && went_on {
+            entry.fate = Fate::LeftOut("single time-outs, after which the connection went on");
         }
     }
 }

@@ -58,11 +58,11 @@ fn judge(observed: &Observed) -> Vec<Match> {
 
 /// Time limited by the window and time busy, microseconds.
 fn limited(socket: &Socket) -> Option<(u64, u64)> {
-    let waits = socket
+    let mut waits = socket
         .waits
         .iter()
         .filter(|wait| wait.latest.why == WaitReason::PeerWindow);
-    let latest = &waits.last()?.latest;
+    let latest = &waits.next_back()?.latest;
     let (us, busy) = (latest.rwnd_limited_us?, latest.busy_us?);
     (us as f64 >= busy as f64 * PART && socket.timeouts() == 0).then_some((us, busy))
 }
