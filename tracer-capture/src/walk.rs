@@ -29,6 +29,9 @@ pub enum Row {
     Traffic(TrafficRow),
 }
 
+/// Walks, hands out the rows, and gives what the last of them says.
+pub type Walk<'a> = dyn FnMut(&mut dyn FnMut(Row)) -> Result<WalkState> + 'a;
+
 /// When to walk, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -78,7 +81,7 @@ impl Walker {
         &mut self,
         now: &dyn Fn() -> u64,
         cpu: &dyn Fn() -> u64,
-        walk: &mut dyn FnMut(&mut dyn FnMut(Row)) -> Result<WalkState>,
+        walk: &mut Walk<'_>,
     ) -> Option<Walked> {
         let begun = now();
         if begun < self.next_ns {
@@ -89,7 +92,7 @@ impl Walker {
         let mut left_out = 0;
         let mut traffic = Traffic::default();
         let state = walk(&mut |row| match row {
-            Row::Waiting(row) if rows.len() < MOST_ROWS => rows.push(row),
+            Row::Waiting(row) if rows.len() < MOST_ROWS => rows.push(*row),
             Row::Waiting(_) => left_out += 1,
             Row::Traffic(row) => traffic.add(&row),
         });

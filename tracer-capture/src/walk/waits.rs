@@ -34,7 +34,7 @@ pub struct Told {
 }
 
 /// Puts the descriptors of a socket together.
-pub(super) fn group(rows: Vec<Box<WaitingRow>>) -> Vec<Waiter> {
+pub(super) fn group(rows: Vec<WaitingRow>) -> Vec<Waiter> {
     let mut waiters: Vec<Waiter> = Vec::new();
     let mut by_cookie = HashMap::new();
     for row in rows {
@@ -42,7 +42,7 @@ pub(super) fn group(rows: Vec<Box<WaitingRow>>) -> Vec<Waiter> {
         let cookie = row.head.flow.cookie;
         let index = *by_cookie.entry(cookie).or_insert_with(|| {
             waiters.push(Waiter {
-                row,
+                row: Box::new(row),
                 holders: Vec::new(),
             });
             waiters.len() - 1

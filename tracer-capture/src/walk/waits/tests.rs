@@ -98,7 +98,7 @@ fn the_clocks_of_a_socket_tell_what_was_before_the_first_walk() {
 #[test]
 fn all_holders_of_a_socket_are_named_once() {
     let row = |cookie: u64, pid: u32, fd: u32| {
-        let mut row = waiter(cookie, wait::PEER_WINDOW).row;
+        let mut row = *waiter(cookie, wait::PEER_WINDOW).row;
         row.holder = Owner {
             pid,
             ..Owner::default()
