@@ -7,7 +7,9 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::supervise::{Question, Supervisor};
+#[cfg(target_arch = "x86_64")]
+use super::supervise::Question;
+use super::supervise::Supervisor;
 
 /// What an event of fork(2), clone(2) or exec(2), or the first stop of a new thread, asks is nothing.
 const SECCOMP: i32 = libc::PTRACE_EVENT_SECCOMP;
