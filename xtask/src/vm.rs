@@ -112,7 +112,7 @@ pub fn command(args: &Args) -> Result<()> {
         true => PathBuf::new(),
         false => qemu::find(arch)?,
     };
-    let (tests, whole) = tests(args)?;
+    let (tests, whole) = tests(args, &ids)?;
     let work = tempfile::tempdir().context("cannot make a folder for this run")?;
     say("building the static programs");
     let programs = programs::build(
@@ -244,7 +244,7 @@ fn kernel(id: &str, args: &Args, cache: &Path) -> Result<Kernel> {
 }
 
 /// Which tests are run on each kernel, and which on one.
-fn tests(args: &Args) -> Result<(Vec<String>, Vec<String>)> {
+fn tests(args: &Args, ids: &[String]) -> Result<(Vec<String>, Vec<String>)> {
     let all = programs::all_tests()?;
     if let Some(unknown) = args.tests.iter().find(|test| !all.contains(test)) {
         bail!("no test program {unknown}: there are {}", all.join(", "));
@@ -259,7 +259,13 @@ fn tests(args: &Args) -> Result<(Vec<String>, Vec<String>)> {
             let others = all.into_iter().filter(|test| !whole.contains(test));
             (others.collect(), whole)
         }
-        false => (owned(&TESTS), whole),
+        false => {
+            // What none of them runs need not be built.
+            let used = |test: &&str| ids.iter().any(|id| steps::is_of_part(id, test));
+            let used: Vec<&str> = TESTS.into_iter().filter(used).collect();
+            let here = ids.iter().any(|id| id == steps::WHOLE_ON);
+            (owned(&used), if here { whole } else { Vec::new() })
+        }
     })
 }
 

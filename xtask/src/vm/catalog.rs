@@ -95,8 +95,8 @@ pub const ENTRIES: [Entry; 8] = [
         parts: &["linux-image-"],
         release: RELEASE_6_12,
         flavour: CLOUD_ARM64,
-        // What is read from the registers of the callers.
-        part: Some(&["paths", "errno"]),
+        // What is read from the registers of the callers, and what could hurt the host.
+        part: Some(&["errno", "nulls"]),
     },
     Entry {
         arch: Arch::Arm64,

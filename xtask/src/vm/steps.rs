@@ -108,13 +108,10 @@ pub fn manifest(wanted: &Wanted, kernel: &str, dir: &str, lockdown: bool) -> Man
     let said = format!("{dir}/doctor.json");
     keep_output(&mut steps[0], &said);
     steps.push(step("facts", &sendtrace(dir, "doctor --facts"), 60));
-    let part = ENTRIES
-        .iter()
-        .find(|entry| entry.id == kernel)
-        .and_then(|entry| entry.part);
+    let part = part(kernel);
     let whole = wanted.whole.iter().filter(|_| kernel == WHOLE_ON);
     let tests = wanted.tests.iter().chain(whole);
-    let of_part = |test: &String| wanted.chosen || part.is_none_or(|part| part.contains(&&**test));
+    let of_part = |test: &String| wanted.chosen || is_of_part(kernel, test);
     for test in tests.filter(|test| of_part(test)) {
         let command = [
             &format!("{dir}/{test}"),
@@ -163,6 +160,17 @@ pub fn manifest(wanted: &Wanted, kernel: &str, dir: &str, lockdown: bool) -> Man
         ],
         steps,
     }
+}
+
+/// The only tests of the default run on this kernel, where it has few.
+fn part(kernel: &str) -> Option<&'static [&'static str]> {
+    let mut entries = ENTRIES.iter();
+    entries.find(|entry| entry.id == kernel)?.part
+}
+
+/// Whether the default run has this test on this kernel.
+pub fn is_of_part(kernel: &str, test: &str) -> bool {
+    part(kernel).is_none_or(|part| part.contains(&test))
 }
 
 /// What shows what the tool can do, whole or with something taken away.
@@ -291,6 +299,11 @@ mod tests {
                 tests.map(str::to_owned).collect()
             };
             assert!(names(false).contains(&"selftest".to_owned()));
+            let of_part = TESTS.map(|test| is_of_part(entry.id, test));
+            assert_eq!(
+                tests(&names(false)).len(),
+                of_part.iter().filter(|is| **is).count()
+            );
             assert_eq!(tests(&names(true)), TESTS, "{}", entry.id);
             match entry.part {
                 None => assert_eq!(tests(&names(false)), TESTS),
