@@ -107,6 +107,7 @@ fn generated(args: &Args) -> Result<()> {
     if let Some(jobs) = jobs {
         command.arg("--jobs").arg(jobs.to_string());
     }
+    command.arg("--commit").arg(commit());
     command.args(plan.then_some("--plan"));
     command.args(args.recorded.then_some("--recorded"));
     if let Some(json) = json {
@@ -117,6 +118,19 @@ fn generated(args: &Args) -> Result<()> {
         command.arg("--page").arg(page);
     }
     workspace::run(&mut command)
+}
+
+/// The commit of the sources, as git names it; with `-dirty` when they differ from it.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--exclude=*"])
+        .current_dir(workspace::root());
+    match git.output() {
+        Ok(said) if said.status.success() => {
+            String::from_utf8_lossy(&said.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
 }
 
 /// A program of the scenarios, built with those that it starts, and where it is.

@@ -45,6 +45,9 @@ struct Args {
     /// Play nothing, and write a page from lines that --json has collected
     #[arg(long, value_name = "FILE", requires = "json")]
     page: Option<PathBuf>,
+    /// Of which sources sendtrace was built: a word for the lines of --json
+    #[arg(long, value_name = "WORD", default_value = "unknown")]
+    commit: String,
     /// Print all kinds
     #[arg(long)]
     kinds: bool,
@@ -70,6 +73,7 @@ fn main() -> Result<ExitCode> {
         names: &args.names,
         out: &args.out,
         recorded: args.recorded,
+        commit: &args.commit,
     };
     let seeds = match (args.recorded, args.seed) {
         (true, None) => round.there()?,

@@ -41,9 +41,13 @@ pub fn page(lines: &[Line]) -> String {
     let release = uname().map(|name| name.release().to_string_lossy().into_owned());
     let times: Vec<i64> = judged(lines).map(|(line, _)| line.time).collect();
     let seeds: Vec<u64> = judged(lines).map(|(line, _)| line.seed).collect();
+    let commits: BTreeSet<&str> = judged(lines)
+        .map(|(line, _)| line.commit.as_str())
+        .collect();
     let _ = write!(
         page,
-        "\nKernel {}; {} recordings, {}, seeds {} to {} ({} below 1000); {} more could not be played.\n",
+        "\nsendtrace of {}; kernel {}; {} recordings, {}, seeds {} to {} ({} below 1000); {} more could not be played.\n",
+        commits.into_iter().collect::<Vec<_>>().join(", "),
         release.unwrap_or_else(|_| "unknown".to_owned()),
         times.len(),
         days(&times),

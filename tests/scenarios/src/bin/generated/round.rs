@@ -14,6 +14,7 @@ pub struct Round<'a> {
     pub names: &'a [String],
     pub out: &'a Path,
     pub recorded: bool,
+    pub commit: &'a str,
 }
 
 /// What became of one seed, as it stands in a line of JSON.
@@ -23,6 +24,8 @@ pub struct Line {
     pub kind: String,
     pub told: String,
     pub wanted: String,
+    /// Of which sources sendtrace was built.
+    pub commit: String,
     /// Second of the wall clock at which it was judged.
     pub time: i64,
     pub truth: Truth,
@@ -74,6 +77,7 @@ impl Round<'_> {
             kind: plan.kind.name.to_owned(),
             told: plan.told(),
             wanted: plan.kind.wanted(),
+            commit: self.commit.to_owned(),
             time: 0,
             truth: Truth::default(),
             verdict: None,
