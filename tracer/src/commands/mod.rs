@@ -33,7 +33,7 @@ use anyhow::{Context as _, anyhow};
 use crate::cli::{Color, Format, Printed};
 use crate::interrupt::Stdin;
 use crate::output::{FinishOutcome, Output, print, warn};
-use crate::render::Renderer;
+use crate::render::{self, Renderer};
 use crate::sink::TerminalSink;
 use tracer_format::reader::Recording;
 
@@ -63,11 +63,14 @@ fn colour(choice: Color) -> bool {
 
 /// How a command prints.
 fn renderer(printed: Printed) -> Renderer {
-    match printed.format {
-        Format::Text => Renderer::Text {
-            colour: colour(printed.color),
-        },
-        Format::Json => Renderer::Json,
+    if printed.format == Format::Json {
+        return Renderer::Json;
+    }
+    if let Some((width, _)) = terminal_size::terminal_size_of(io::stdout()) {
+        render::text::fit(width.0);
+    }
+    Renderer::Text {
+        colour: colour(printed.color),
     }
 }
 

@@ -21,15 +21,16 @@ pub const COLUMNS: usize = 109;
 /// Narrower, nothing can be laid out.
 const LEAST_COLUMNS: usize = 60;
 
+static WIDTH: OnceLock<usize> = OnceLock::new();
+
+/// Texts of this process go to a terminal of this width. It is said once.
+pub fn fit(columns: u16) {
+    _ = WIDTH.set(usize::from(columns).clamp(LEAST_COLUMNS, COLUMNS));
+}
+
 /// How wide a text may be: as wide as the terminal that it goes to, and never wider than [`COLUMNS`].
 pub fn columns() -> usize {
-    static WIDTH: OnceLock<usize> = OnceLock::new();
-    *WIDTH.get_or_init(
-        || match terminal_size::terminal_size_of(std::io::stdout()) {
-            Some((width, _)) => usize::from(width.0).clamp(LEAST_COLUMNS, COLUMNS),
-            None => COLUMNS,
-        },
-    )
+    WIDTH.get().copied().unwrap_or(COLUMNS)
 }
 
 /// Width that the flow is padded to, so that what follows stands in a column for IPv4.
