@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 /// What clap says, and what to type instead where that is known.
 fn wrong_usage(error: &clap::Error) -> ! {
     if let Some(line) = words::instead(error) {
-        tracer::output::say(&line);
+        tracer::output::say(line);
     }
     error.exit()
 }

@@ -7,11 +7,14 @@ use tracer_model::samples::{PeerTraffic, Sample, SocketWalk};
 /// Rows that a sample lists; those with the most data.
 const MOST_ROWS: usize = 512;
 
+/// Process, its start, network namespace, destination.
+type Peer = (Option<u32>, Option<u64>, Option<u32>, String);
+
 /// The walks since the last sample.
 #[derive(Debug, Default)]
 pub struct Walks {
     walk: SocketWalk,
-    traffic: BTreeMap<(Option<u32>, Option<u64>, Option<u32>, String), PeerTraffic>,
+    traffic: BTreeMap<Peer, PeerTraffic>,
     left_out: u64,
 }
 
