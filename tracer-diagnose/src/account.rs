@@ -59,10 +59,10 @@ pub fn entries(observed: &Observed, cases: &[(&'static Rule, Match)]) -> Vec<Ent
                 None if is_kernels_own(socket) => {
                     Fate::LeftOut("multicast of the kernel itself, which belongs to no process")
                 }
-                None if probes.contains(&index) => {
-                    Fate::LeftOut("requests refused at a steady pace, as of a health check")
-                }
-                None => Fate::Unknown,
+                None => match probes.get(&index) {
+                    Some(why) => Fate::LeftOut(why),
+                    None => Fate::Unknown,
+                },
             };
             all.push(Entry {
                 socket: index,
@@ -78,7 +78,7 @@ pub fn entries(observed: &Observed, cases: &[(&'static Rule, Match)]) -> Vec<Ent
 }
 
 /// Neighbour discovery and the like: sent whenever an interface or an address comes, and heard by nobody in particular.
-fn is_kernels_own(socket: &Socket) -> bool {
+pub fn is_kernels_own(socket: &Socket) -> bool {
     socket.owner.pid.is_none()
         && socket
             .remote_address()

@@ -34,6 +34,7 @@ const QUESTIONS: &[Question] = &[
     addresses,
     links,
     memory,
+    namespaces,
 ];
 
 /// The verdict that is questioned.
@@ -252,6 +253,16 @@ fn memory(_: &Observed, case: &Case) -> Answer {
         );
     }
     Excluded("the memory of TCP")
+}
+
+/// What a container sends is forwarded by its host, which may drop it there, where no socket is.
+fn namespaces(_: &Observed, case: &Case) -> Answer {
+    match case.host.one_namespace {
+        true => NotSeen(
+            "only one network namespace was recorded: another one of this host may have dropped what it forwards",
+        ),
+        false => NotKnown,
+    }
 }
 
 impl HostFacts {

@@ -16,6 +16,8 @@ pub struct HostFacts {
     pub zone: TimeZone,
     /// CLOCK_REALTIME minus CLOCK_BOOTTIME at the first event, nanoseconds; `None` when there was none.
     pub wall_minus_boot_ns: Option<i64>,
+    /// Events of other network namespaces than one were filtered out (`--netns`).
+    pub one_namespace: bool,
     /// As it was when the recording began; defaults where the trace does not say.
     pub once: Inventory,
     /// Samples, in the order of time.
@@ -40,11 +42,14 @@ pub struct TimedChange {
 
 impl HostFacts {
     pub fn new(name: String, zone: TimeZone, header: &Map<String, Value>) -> Self {
+        let arguments = header.get("arguments").and_then(Value::as_array);
+        let mut arguments = arguments.into_iter().flatten().filter_map(Value::as_str);
         let once = serde_json::from_value(Value::Object(header.clone()));
         Self {
             name,
             zone,
             wall_minus_boot_ns: None,
+            one_namespace: arguments.any(|one| one.starts_with("--netns")),
             once: once.unwrap_or_default(),
             samples: Vec::new(),
             changes: Vec::new(),

@@ -28,6 +28,9 @@ pub fn judge(observed: &Observed) -> Judgement {
         let matches = (rule.judge)(observed).into_iter();
         cases.extend(matches.map(|matched| (*rule, matched)));
     }
+    leave(observed, &mut cases, |_, socket| {
+        account::is_kernels_own(&observed.sockets[socket])
+    });
     let refuted = exclusions::weigh(observed, &mut cases);
     step_back(observed, &mut cases);
     for (rule, matched) in &mut cases {
@@ -86,15 +89,22 @@ fn step_back(observed: &Observed, matches: &mut Vec<(&'static Rule, Match)>) {
             sockets.extend(matched.sockets.iter().copied());
         }
     }
+    leave(observed, matches, |rule, socket| {
+        taken
+            .get(rule.cause)
+            .is_some_and(|taken| taken.contains(&socket))
+    });
+}
+
+/// Takes sockets out of the cases about them; a case that is left without any goes.
+fn leave(
+    observed: &Observed,
+    matches: &mut Vec<(&'static Rule, Match)>,
+    leaves: impl Fn(&Rule, usize) -> bool,
+) {
     matches.retain_mut(|(rule, matched)| {
-        let Some(taken) = taken.get(rule.cause) else {
-            return true;
-        };
-        if matched.sockets.is_empty() {
-            return true;
-        }
         let before = matched.sockets.len();
-        matched.sockets.retain(|socket| !taken.contains(socket));
+        matched.sockets.retain(|socket| !leaves(rule, *socket));
         if matched.sockets.len() < before {
             let left = matched.sockets.iter();
             let left = left.map(|index| &observed.sockets[*index]);
@@ -106,7 +116,7 @@ fn step_back(observed: &Observed, matches: &mut Vec<(&'static Rule, Match)>) {
                     .any(|socket| matched.sockets.contains(socket))
             });
         }
-        !matched.sockets.is_empty()
+        before == 0 || !matched.sockets.is_empty()
     });
 }
 

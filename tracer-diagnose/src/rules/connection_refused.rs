@@ -1,6 +1,6 @@
 //! Nobody listens there, or somebody answers for it with RST.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::common::{ends, errors, resent, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
@@ -70,23 +70,36 @@ fn judge(observed: &Observed) -> Vec<Match> {
     matches
 }
 
-/// Sockets of requests that were refused at a steady pace to somebody who never took one: as health checks are.
-pub fn probes(observed: &Observed) -> BTreeSet<usize> {
+/// Sockets of refused requests that are no trouble, and why: a steady pace to somebody who never took one is that of a
+/// health check, and one refusal alone is an answer that its program got.
+pub fn probes(observed: &Observed) -> BTreeMap<usize, &'static str> {
     let all = observed.conversations.iter();
-    let all = all.filter_map(|one| Refusals::of(observed, one));
-    all.filter(|all| all.is_probe)
-        .flat_map(|all| all.sockets)
+    let all: Vec<_> = all
+        .filter_map(|one| Refusals::of(observed, one))
+        .filter(|all| all.is_probe)
+        .collect();
+    all.iter()
+        .flat_map(|all| all.sockets.iter().map(|socket| (*socket, all.probe())))
         .collect()
 }
 
 struct Refusals {
     sockets: Vec<usize>,
+    /// Of its program, by its address, at any port.
+    to_address: u64,
     /// Were others taken?
     taken: bool,
     is_probe: bool,
 }
 
 impl Refusals {
+    fn probe(&self) -> &'static str {
+        match self.to_address {
+            1 => "single requests that were refused: their program knows",
+            _ => "requests refused at a steady pace, as of a health check",
+        }
+    }
+
     fn of(observed: &Observed, conversation: &Conversation) -> Option<Self> {
         if conversation.role == Role::Server {
             return None;
@@ -101,12 +114,29 @@ impl Refusals {
             .filter_map(|socket| socket.ended_with())
             .map(|(at, _)| at)
             .collect();
-        (!found.is_empty()).then(|| Self {
-            is_probe: !taken && times.len() == found.len() && is_steady(&times),
+        let to_address = refusals_by(observed, conversation, rst_seen);
+        let steady = !taken && times.len() == found.len() && is_steady(&times);
+        (!found.is_empty()).then_some(Self {
+            is_probe: steady || to_address == 1,
+            to_address,
             sockets: found,
             taken,
         })
     }
+}
+
+/// How often the address of this conversation refused its program, at any port.
+fn refusals_by(observed: &Observed, conversation: &Conversation, rst_seen: bool) -> u64 {
+    let alike = observed.conversations.iter().filter(|other| {
+        other.host == conversation.host
+            && other.owner.comm == conversation.owner.comm
+            && other.peer.address() == conversation.peer.address()
+    });
+    let sockets = alike.flat_map(|one| observed.sockets_of(one));
+    sockets
+        .filter(|socket| was_refused(socket, rst_seen))
+        .map(|socket| socket.failed(linux::ECONNREFUSED).max(1))
+        .sum()
 }
 
 /// The kernel ended the request with ECONNREFUSED for a RST, or a send on a connected datagram socket was told so.

@@ -35,8 +35,10 @@ fn judge(observed: &Observed) -> Vec<Match> {
         // A device without a link refuses everything, the kernel's own packets too.
         let no_link = |socket: &Socket| {
             let mut all = downs[conversation.host].iter();
+            let host = &observed.hosts[conversation.host];
             all.any(|(interface, down)| {
-                down.troubled(&observed.hosts[conversation.host], socket, interface)
+                let sum = refusals(socket);
+                host.is_on_way(socket, interface) && down.was_meanwhile(sum.first_ns, sum.last_ns)
             })
         };
         let refused = sockets(observed, conversation, |socket| {

@@ -34,11 +34,14 @@ impl Down {
 
     /// Did all trouble of the socket fall in the time when the interface was away, or soon after?
     pub fn troubled(&self, host: &HostFacts, socket: &Socket, interface: &str) -> bool {
-        let up = self.up_ns.unwrap_or(i64::MAX).max(self.last_ns);
         // Trouble that was there before has another reason.
-        host.is_on_way(socket, interface)
-            && socket.first_ns >= self.first_ns.saturating_sub(LATE_NS)
-            && socket.first_ns <= up.saturating_add(LATE_NS)
+        host.is_on_way(socket, interface) && self.was_meanwhile(socket.first_ns, socket.first_ns)
+    }
+
+    /// Does all of this time, nanoseconds of the wall clock, lie in that when the interface went away and came back?
+    pub fn was_meanwhile(&self, first_ns: i64, last_ns: i64) -> bool {
+        let up = self.up_ns.unwrap_or(i64::MAX).max(self.last_ns);
+        first_ns >= self.first_ns.saturating_sub(LATE_NS) && last_ns <= up.saturating_add(LATE_NS)
     }
 }
 

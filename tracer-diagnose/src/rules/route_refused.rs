@@ -1,6 +1,7 @@
 //! A route of this host forbids the destination.
 
 use super::common::{failing, has_failed};
+use super::no_route::is_route;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::sign::Sign;
 use crate::{HostFacts, Observed, Socket};
@@ -39,7 +40,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
             || socket
                 .signs()
                 .iter()
-                .any(|(sign, _)| *sign == Sign::NeverOpened);
+                .any(|(sign, _)| *sign == Sign::NeverOpened)
+            || !socket.dropped(is_route).is_empty();
         failed && route(host, socket).is_some()
     };
     let mut matches = failing(observed, refused, &errnos, Confidence::High);

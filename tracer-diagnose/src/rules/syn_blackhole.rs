@@ -80,13 +80,14 @@ fn judge(observed: &Observed) -> Vec<Match> {
 
 /// Asked again, and never got anywhere.
 pub fn never_answered(socket: &Socket) -> bool {
-    let unreachable = [linux::EHOSTUNREACH, linux::ENETUNREACH, linux::ECONNREFUSED];
+    let timed_out = linux::ETIMEDOUT.unsigned_abs();
     socket.resent(Cause::Syn) > 0
         && !socket.open
         && socket.resets_received.is_empty()
         && socket
             .ended_with()
-            .is_none_or(|(_, errno)| !unreachable.iter().any(|one| one.unsigned_abs() == errno))
+            // Any other errno is an answer, of a router or of this host.
+            .is_none_or(|(_, errno)| errno == timed_out)
 }
 
 fn gave_up(socket: &Socket) -> bool {

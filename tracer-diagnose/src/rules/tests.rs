@@ -360,3 +360,51 @@ fn filters_that_nothing_fits_and_a_recording_with_gaps_are_not_nothing_wrong() {
     let report = Report::new(damaged, crate::Hours::default(), false);
     assert_eq!(report.verdict, Verdict::TooLittleData);
 }
+
+#[test]
+fn one_refusal_is_an_answer_and_several_are_a_finding() {
+    let refused = |ms, port, cookie| {
+        let flow = flow(port, FAR, cookie);
+        let rst = reset(ms, &flow, TcpState::SynSent);
+        [
+            rst,
+            ended(ms, &flow, TcpState::SynSent, Some(linux::ECONNREFUSED)),
+        ]
+    };
+    let once = report(&refused(10, 40_000, 1));
+    assert_eq!(once.verdict, Verdict::NothingWrong);
+    assert_eq!(once.left_out.iter().map(|one| one.count).sum::<u64>(), 1);
+    let often: Vec<_> = (0..3)
+        .flat_map(|n| refused(10 + n * 70, 40_000, n + 1))
+        .collect();
+    assert_eq!(causes(&often), ["connection_refused"]);
+}
+
+#[test]
+fn multicast_of_the_kernel_is_no_finding_beside_one_either() {
+    let nobody = |events: Vec<Event>| {
+        events.into_iter().map(|event| Event {
+            owner: tracer_model::event::Owner::unknown("no process has it"),
+            ..event
+        })
+    };
+    let report_to = with_proto("icmp", flow(0, "[ff02::16]:0", 9));
+    let own = (0..8).map(|n| dropped(n * 10, &report_to, "QDISC_DROP", Direction::Sent));
+    let mut events: Vec<_> = nobody(own.collect()).collect();
+    assert_eq!(causes(&events), Vec::<&str>::new());
+    let busy = with_proto("udp", flow(40_000, "10.0.0.2:53", 1));
+    events.extend((0..8).map(|n| dropped(n * 10 + 5, &busy, "QDISC_DROP", Direction::Sent)));
+    assert_eq!(causes(&events), ["qdisc_overflow"]);
+}
+
+#[test]
+fn a_request_that_ended_with_an_answer_was_not_swallowed() {
+    for errno in [linux::EACCES, linux::EHOSTUNREACH] {
+        let flow = flow(40_000, FAR, 1);
+        let mut events: Vec<_> = (0..4)
+            .map(|n| resent(n * 1000, &flow, Cause::Syn))
+            .collect();
+        events.push(ended(4000, &flow, TcpState::SynSent, Some(errno)));
+        assert!(!causes(&events).contains(&"syn_blackhole"), "{errno}");
+    }
+}

@@ -96,13 +96,14 @@ mod tests {
 
     const ID: &str = "4e2a1c0d9b8f7a6e5d4c3b2a19080706f5e4d3c2b1a0998877665544332211ff";
 
-    fn of(
-        path: &str,
-    ) -> (
+    /// Unit, container with its runtime, and the pod's uid.
+    type Found = (
         Option<String>,
         Option<(String, Option<&'static str>)>,
         Option<String>,
-    ) {
+    );
+
+    fn of(path: &str) -> Found {
         let path = path.replace("ID", ID);
         let place = Place::of(&path);
         let container = place
@@ -115,24 +116,11 @@ mod tests {
         )
     }
 
-    fn unit(
-        name: &str,
-    ) -> (
-        Option<String>,
-        Option<(String, Option<&'static str>)>,
-        Option<String>,
-    ) {
+    fn unit(name: &str) -> Found {
         (Some(name.to_owned()), None, None)
     }
 
-    fn in_container(
-        runtime: Option<&'static str>,
-        pod_uid: Option<&str>,
-    ) -> (
-        Option<String>,
-        Option<(String, Option<&'static str>)>,
-        Option<String>,
-    ) {
+    fn in_container(runtime: Option<&'static str>, pod_uid: Option<&str>) -> Found {
         let pod_uid = pod_uid.map(ToOwned::to_owned);
         (None, Some((ID.to_owned(), runtime)), pod_uid)
     }
