@@ -78,7 +78,8 @@ fn text(found: &TraceInfo) -> String {
     }
     line("events", &counts(found));
     for (gap, first, last) in &found.gaps.first {
-        let events: u64 = gap.events.iter().map(|(_, count)| count).sum();
+        let counts = gap.events.iter().map(|(_, count)| *count);
+        let events = counts.fold(0, u64::saturating_add);
         line(
             "gap",
             &format!(
