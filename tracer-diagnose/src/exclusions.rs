@@ -17,10 +17,12 @@ enum Answer {
     Against(String),
     /// It could not be seen, and had to be.
     NotSeen(&'static str),
+    /// It could not be seen, so the verdict is not sure.
+    Open(&'static str),
     /// It could not be seen.
     NotKnown,
 }
-use Answer::{Against, Excluded, NotKnown, NotSeen, Refutes};
+use Answer::{Against, Excluded, NotKnown, NotSeen, Open, Refutes};
 
 type Question = fn(&Observed, &Case) -> Answer;
 
@@ -73,6 +75,10 @@ pub fn weigh(
                 NotKnown => {}
                 Excluded(what) => matched.excluded.push(what.to_owned()),
                 NotSeen(what) => matched.unseen.push(what.to_owned()),
+                Open(what) => {
+                    matched.confidence = matched.confidence.min(Confidence::Medium);
+                    matched.against.push(what.to_owned());
+                }
                 Against(what) => {
                     matched.confidence = matched.confidence.less();
                     matched.against.push(what);
@@ -258,7 +264,7 @@ fn memory(_: &Observed, case: &Case) -> Answer {
 /// What a container sends is forwarded by its host, which may drop it there, where no socket is.
 fn namespaces(_: &Observed, case: &Case) -> Answer {
     match case.host.one_namespace {
-        true => NotSeen(
+        true => Open(
             "only one network namespace was recorded: another one of this host may have dropped what it forwards",
         ),
         false => NotKnown,
