@@ -7,7 +7,7 @@ use aya_ebpf::{
     EbpfContext,
     helpers::generated::{bpf_seq_write, bpf_sock_from_file},
 };
-use tracer_common::{Holder, Owner, ability, grade, protocol_of_byte};
+use tracer_common::{Holder, Owner, ability, grade};
 
 use crate::{
     kernel::{self, Arg, Ptr, arg, can, load, load_probed, load_ptr, non_null},
@@ -76,7 +76,7 @@ fn open_file(meta: Arg, task: Arg, fd: u32, file: Arg) -> i32 {
         let cookie = load_probed!(sk, sk_cookie: u64).unwrap_or(0);
         let sock_type = load_probed!(sk, sk_type: u16).unwrap_or(0);
         let protocol = load_probed!(sk, sk_protocol: u16)
-            .or_else(|| load_probed!(sk, sk_protocol_byte: u8).map(protocol_of_byte))
+            .or_else(|| load_probed!(sk, sk_protocol_byte: u8).map(u16::from))
             .unwrap_or(0);
         let ip = socket::is_ip(load_probed!(sk, sk_family: u16).unwrap_or(0));
         // Storage takes a socket whose type the verifier knows; an address is a number.

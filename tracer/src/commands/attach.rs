@@ -108,6 +108,8 @@ pub fn settle(
         seeded.is_ok() && loaded.counters().is_ok()
     });
     if let Err(error) = seeded {
+        // What fails with every capability says nothing about those that all else needs.
+        keep = sys::needed_for(|| loaded.counters().is_ok());
         warn(&format!(
             "owners of sockets opened before now are not known: {error:#}"
         ));

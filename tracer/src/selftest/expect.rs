@@ -212,6 +212,12 @@ impl Line {
         }
     }
 
+    /// Or about nobody, where no other event of the same call tells the process in time.
+    pub fn or_nobody(mut self) -> Self {
+        self.owner = Owner::ProcessOrNobody(Box::new(self.owner));
+        self
+    }
+
     /// With this field.
     pub fn with(mut self, pointer: &'static str, value: impl Into<Value>) -> Self {
         self.fields.push((pointer, value.into()));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, RenameFlags, fcntl, renameat2};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::commands::merged_reader::LOOK_AGAIN;
 use crate::interrupt::Interrupt;
@@ -118,7 +118,9 @@ impl Output {
 }
 
 /// Gives a file the name that it is to have, which must not be taken.
+#[cfg(target_os = "linux")]
 fn name_it(part: &Path, path: &Path) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
     match renameat2(
         AT_FDCWD,
         part,
@@ -127,12 +129,18 @@ fn name_it(part: &Path, path: &Path) -> io::Result<()> {
         RenameFlags::RENAME_NOREPLACE,
     ) {
         // Not every file system knows the flag.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            fs::hard_link(part, path)?;
-            fs::remove_file(part)
-        }
+        Err(Errno::EINVAL | Errno::ENOSYS) => link_it(part, path),
         answer => Ok(answer?),
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+use link_it as name_it;
+
+/// The same for systems and file systems that cannot refuse to replace when they rename.
+fn link_it(part: &Path, path: &Path) -> io::Result<()> {
+    fs::hard_link(part, path)?;
+    fs::remove_file(part)
 }
 
 /// Opens a FIFO, when somebody reads it, or a device.

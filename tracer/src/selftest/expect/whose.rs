@@ -31,6 +31,8 @@ pub enum Owner {
     },
     /// Nobody, with a reason.
     Nobody,
+    /// This process where another event of the same call tells it in time, else nobody.
+    ProcessOrNobody(Box<Owner>),
 }
 
 impl Owner {
@@ -45,6 +47,10 @@ impl Owner {
                     ],
                 );
             }
+            Self::ProcessOrNobody(_) if line["owner"]["pid"].is_null() => {
+                return Self::Nobody.compare(line, wall_minus_boot_ns);
+            }
+            Self::ProcessOrNobody(process) => return process.compare(line, wall_minus_boot_ns),
             Self::Process { who, grades } => (who, grades),
         };
         holds(

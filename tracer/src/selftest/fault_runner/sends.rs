@@ -278,9 +278,10 @@ fn unix(sandbox: &mut Sandbox, to: Option<&str>, errno: i32) -> Result<Watch> {
         remote: None,
         ..flow
     };
+    let sender = Line::of(&sandbox.sender.who, SENT_OR_FOUND);
     let whose = match sandbox.sender.who.found_among_files {
-        true => Line::of(&sandbox.sender.who, SENT_OR_FOUND),
-        false => Line::of_nobody(),
+        true => sender,
+        false => sender.or_nobody(),
     };
     let refused = whose.with("/drop/direction", "sent");
     let refused = Expectation::events("drop", &nameless, vec![refused]).counting(Counting::Any);
