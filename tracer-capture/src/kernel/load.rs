@@ -166,9 +166,14 @@ fn verifier_log_level() -> VerifierLogLevel {
     }
 }
 
-/// The ring of sends is a single page unless they are wanted; the others always have their share.
+/// The ring of sends is a single page unless they are wanted, that of blocked sends until a program fills it; the
+/// others always have their share.
 fn has_share(event_kind: u32, wanted: u64) -> bool {
-    event_kind != event_kind::SEND || wanted >> event_kind::SEND & 1 != 0
+    match event_kind {
+        event_kind::SEND => wanted >> event_kind::SEND & 1 != 0,
+        event_kind::BLOCKED => false,
+        _ => true,
+    }
 }
 
 /// Size of each ring: its share of the total, rounded down to a power of two, at least a page.
