@@ -12,6 +12,9 @@ use tracer_model::linux;
 /// Health checks: refused at a steady pace, at most once a second, and never taken.
 const STEADY_NS: i64 = 900_000_000;
 
+/// Fewer refusals of a program by one address, at any of its ports, are answers that it looked for.
+const FEW: u64 = 3;
+
 pub static RULE: Rule = Rule {
     cause: "connection_refused",
     symptom: Symptom::Refused,
@@ -71,7 +74,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
 }
 
 /// Sockets of refused requests that are no trouble, and why: a steady pace to somebody who never took one is that of a
-/// health check, and one refusal alone is an answer that its program got.
+/// health check, and a few refusals are answers that their program looked for.
 pub fn probes(observed: &Observed) -> BTreeMap<usize, &'static str> {
     let all = observed.conversations.iter();
     let all: Vec<_> = all
@@ -95,7 +98,7 @@ struct Refusals {
 impl Refusals {
     fn probe(&self) -> &'static str {
         match self.to_address {
-            1 => "single requests that were refused: their program knows",
+            ..FEW => "single requests that were refused: their program knows",
             _ => "requests refused at a steady pace, as of a health check",
         }
     }
@@ -117,7 +120,7 @@ impl Refusals {
         let to_address = refusals_by(observed, conversation, rst_seen);
         let steady = !taken && times.len() == found.len() && is_steady(&times);
         (!found.is_empty()).then_some(Self {
-            is_probe: steady || to_address == 1,
+            is_probe: steady || to_address < FEW,
             to_address,
             sockets: found,
             taken,

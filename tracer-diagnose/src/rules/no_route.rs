@@ -65,7 +65,18 @@ fn judge(observed: &Observed) -> Vec<Match> {
                 _ => None,
             })
             .collect::<Vec<_>>();
-        let mut matched = Match::of(observed, index, lost.clone(), Confidence::High)
+        let described = lost
+            .iter()
+            .all(|socket| host.describes(&observed.sockets[*socket]));
+        let confidence = match described {
+            true => Confidence::High,
+            false => Confidence::Medium,
+        };
+        let mut matched = Match::of(observed, index, lost.clone(), confidence)
+            .but(
+                !described,
+                "routes of this network namespace were not recorded: one that refuses would look the same",
+            )
             .shown_by(
                 "sends failed with ENETUNREACH",
                 &errors(observed, &lost, &[linux::ENETUNREACH]),

@@ -37,6 +37,8 @@ const COMMANDS: Duration = Duration::from_secs(5);
 
 /// How often open sockets are looked at where no samples are taken.
 const WALKS: Duration = Duration::from_secs(10);
+/// And no more often than this.
+const LEAST_WALKS: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: &Record) -> Result<(), Failure> {
@@ -74,7 +76,9 @@ pub fn run(args: &Record) -> Result<(), Failure> {
         true => &[Capability::CAP_CHOWN],
         false => &[],
     };
+    // A wait is to be seen soon after it is as long as what is told.
     let walks = args.samples_every().unwrap_or(WALKS);
+    let walks = walks.min(args.capture.waiting).max(LEAST_WALKS);
     let walker = walker(&attached, &args.capture, walks);
     let owners = settle(&mut attached, chown, &args.capture)?;
 
