@@ -126,8 +126,8 @@ impl Sums {
 }
 
 impl Story {
-    /// Prints the check line; true when all holds.
-    pub fn tell(&self, run: &Run) -> bool {
+    /// Whether all holds, and what the check line says.
+    pub fn judge(&self, run: &Run) -> (Outcome, String) {
         let sums = self.sums(run);
         let mut said = Vec::new();
         let mut wrong = Vec::new();
@@ -157,7 +157,13 @@ impl Story {
             Outcome::Fail
         };
         wrong.append(&mut said);
-        check_line("retransmit", &self.check, outcome, &wrong.join("; "));
+        (outcome, wrong.join("; "))
+    }
+
+    /// Prints the check line; true when all holds.
+    pub fn tell(&self, run: &Run) -> bool {
+        let (outcome, said) = self.judge(run);
+        check_line("retransmit", &self.check, outcome, &said);
         outcome == Outcome::Pass
     }
 
