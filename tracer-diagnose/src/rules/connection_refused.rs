@@ -1,12 +1,13 @@
 //! Nobody listens there, or somebody answers for it with RST.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use super::common::{ends, errors, resent, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::sign::Sign;
 use crate::{Conversation, Observed, Role, Socket};
-use tracer_model::event::{Cause, EventKind, TcpState};
+use tracer_model::event::{Cause, EventKind, RawName, TcpState};
 use tracer_model::linux;
 
 /// Health checks: refused at a steady pace, at most once a second, and never taken.
@@ -37,9 +38,11 @@ pub static RULE: Rule = Rule {
 };
 
 fn judge(observed: &Observed) -> Vec<Match> {
+    let by_address = by_address(observed);
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let Some(refusals) = Refusals::of(observed, conversation).filter(|all| !all.is_probe)
+        let Some(refusals) =
+            Refusals::of(observed, conversation, &by_address).filter(|all| !all.is_probe)
         else {
             continue;
         };
@@ -76,9 +79,10 @@ fn judge(observed: &Observed) -> Vec<Match> {
 /// Sockets of refused requests that are no trouble, and why: a steady pace to somebody who never took one is that of a
 /// health check, and a few refusals are answers that their program looked for.
 pub fn probes(observed: &Observed) -> BTreeMap<usize, &'static str> {
+    let by_address = by_address(observed);
     let all = observed.conversations.iter();
     let all: Vec<_> = all
-        .filter_map(|one| Refusals::of(observed, one))
+        .filter_map(|one| Refusals::of(observed, one, &by_address))
         .filter(|all| all.is_probe)
         .collect();
     all.iter()
@@ -103,7 +107,11 @@ impl Refusals {
         }
     }
 
-    fn of(observed: &Observed, conversation: &Conversation) -> Option<Self> {
+    fn of(
+        observed: &Observed,
+        conversation: &Conversation,
+        by_address: &ByAddress,
+    ) -> Option<Self> {
         if conversation.role == Role::Server {
             return None;
         }
@@ -117,7 +125,8 @@ impl Refusals {
             .filter_map(|socket| socket.ended_with())
             .map(|(at, _)| at)
             .collect();
-        let to_address = refusals_by(observed, conversation, rst_seen);
+        let to_address = by_address.get(&program_and_address(conversation));
+        let to_address = to_address.copied().unwrap_or(0);
         let steady = !taken && times.len() == found.len() && is_steady(&times);
         (!found.is_empty()).then_some(Self {
             is_probe: steady || to_address < FEW,
@@ -128,18 +137,24 @@ impl Refusals {
     }
 }
 
-/// How often the address of this conversation refused its program, at any port.
-fn refusals_by(observed: &Observed, conversation: &Conversation, rst_seen: bool) -> u64 {
-    let alike = observed.conversations.iter().filter(|other| {
-        other.host == conversation.host
-            && other.owner.comm == conversation.owner.comm
-            && other.peer.address() == conversation.peer.address()
-    });
-    let sockets = alike.flat_map(|one| observed.sockets_of(one));
-    sockets
-        .filter(|socket| was_refused(socket, rst_seen))
-        .map(|socket| socket.failed(linux::ECONNREFUSED).max(1))
-        .sum()
+/// How often which program was refused by which address, at any port.
+type ByAddress = HashMap<(usize, Option<RawName>, Option<IpAddr>), u64>;
+
+fn by_address(observed: &Observed) -> ByAddress {
+    let rst_seen = observed.coverage.has(EventKind::Reset);
+    let mut all = ByAddress::new();
+    for conversation in &observed.conversations {
+        let refused = observed
+            .sockets_of(conversation)
+            .filter(|socket| was_refused(socket, rst_seen))
+            .map(|socket| socket.failed(linux::ECONNREFUSED).max(1));
+        *all.entry(program_and_address(conversation)).or_default() += refused.sum::<u64>();
+    }
+    all
+}
+
+fn program_and_address(of: &Conversation) -> (usize, Option<RawName>, Option<IpAddr>) {
+    (of.host, of.owner.comm.clone(), of.peer.address())
 }
 
 /// The kernel ended the request with ECONNREFUSED for a RST, or a send on a connected datagram socket was told so.

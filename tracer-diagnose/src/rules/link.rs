@@ -5,6 +5,21 @@ use std::collections::BTreeMap;
 use crate::{HostFacts, Socket};
 use tracer_model::samples::{ChangeKind, LinkChange};
 
+/// What a link that is down looks like to rules that do not know of it.
+pub const EFFECTS: &[&str] = &[
+    "neighbour_failed",
+    "path_blackhole",
+    "path_loss",
+    "destination_loss",
+    "peer_host_gone",
+    "syn_blackhole",
+    "device_errors",
+    "no_route",
+    "spurious_retransmits",
+    "qdisc_overflow",
+    "bufferbloat",
+];
+
 /// How often an interface went down, when first, and when it came back for good.
 #[derive(Clone, Debug, Default)]
 pub struct Down {

@@ -24,19 +24,7 @@ pub static RULE: Rule = Rule {
     next_step: "dmesg and the switch port's log at this minute: who took it down (cable, SFP, switch, driver reset, an \
                 administrator)?",
     do_not: "Do not change TCP settings: connections survived it if the link came back in time.",
-    supersedes: &[
-        "neighbour_failed",
-        "path_blackhole",
-        "path_loss",
-        "destination_loss",
-        "peer_host_gone",
-        "syn_blackhole",
-        "device_errors",
-        "no_route",
-        "spurious_retransmits",
-        "qdisc_overflow",
-        "bufferbloat",
-    ],
+    supersedes: super::link::EFFECTS,
     judge,
 };
 

@@ -18,18 +18,6 @@ pub static RULE: Rule = Rule {
     next_step: "Who ran ip link set down, or restarted the network (journalctl of the network manager, the shell history, \
                 the container runtime) at this minute?",
     do_not: "Do not exchange cables, and do not look at the switch.",
-    supersedes: &[
-        "neighbour_failed",
-        "path_blackhole",
-        "path_loss",
-        "destination_loss",
-        "peer_host_gone",
-        "syn_blackhole",
-        "device_errors",
-        "no_route",
-        "spurious_retransmits",
-        "qdisc_overflow",
-        "bufferbloat",
-    ],
+    supersedes: super::link::EFFECTS,
     judge: |observed| link_down::matches(observed, |down| down.on_purpose),
 };
