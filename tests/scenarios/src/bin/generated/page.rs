@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use nix::sys::utsname::uname;
 
 use crate::round::Line;
-use crate::table::{CONFIDENCES, calibration, judged, percent, rows};
+use crate::table::{CONFIDENCES, Sums, calibration, judged, percent, rows, sums};
 
 const INTRODUCTION: &str = "\
 # How often the diagnosis is right
@@ -73,29 +73,20 @@ pub fn page(lines: &[Line]) -> String {
             count.open
         );
     }
-    let (faults, twins): (Vec<_>, Vec<_>) =
-        judged(lines).partition(|(line, _)| line.truth.is_fault());
-    let silent = faults
-        .iter()
-        .filter(|(line, verdict)| verdict.is_silent(&line.truth))
-        .count();
-    let named = faults
-        .iter()
-        .filter(|(_, verdict)| !verdict.right.is_empty())
-        .count();
-    let alarms = twins
-        .iter()
-        .filter(|(line, verdict)| verdict.is_alarm(&line.truth))
-        .count();
+    let Sums {
+        faults,
+        named,
+        silent,
+        twins,
+        alarms,
+    } = sums(lines);
     let _ = write!(
         page,
-        "\nOf {} faults {named} were named ({}) and {silent} were silent ({}). Of {} healthy hosts {alarms} led to a \
+        "\nOf {faults} faults {named} were named ({}) and {silent} were silent ({}). Of {twins} healthy hosts {alarms} led to a \
          finding ({}).\n",
-        faults.len(),
-        percent(named, faults.len()),
-        percent(silent, faults.len()),
-        twins.len(),
-        percent(alarms, twins.len()),
+        percent(named, faults),
+        percent(silent, faults),
+        percent(alarms, twins),
     );
     page.push_str(
         "\n## Kinds\n\nHow many recordings of each kind were named rightly, with which confidence at best; where several words \

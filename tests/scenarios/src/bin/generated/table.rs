@@ -164,6 +164,31 @@ pub fn table(lines: &[Line]) -> String {
             count.open
         );
     }
+    let Sums {
+        faults,
+        named,
+        silent,
+        twins,
+        alarms,
+    } = sums(lines);
+    let _ = writeln!(
+        text,
+        "{faults} faults: {named} named, {silent} silent; {twins} healthy hosts: {alarms} alarmed; {} not played",
+        lines.iter().filter(|line| line.verdict.is_none()).count()
+    );
+    text
+}
+
+/// How many faults were named or silent, and how many healthy hosts led to a finding.
+pub struct Sums {
+    pub faults: usize,
+    pub named: usize,
+    pub silent: usize,
+    pub twins: usize,
+    pub alarms: usize,
+}
+
+pub fn sums(lines: &[Line]) -> Sums {
     let (faults, twins): (Vec<_>, Vec<_>) =
         judged(lines).partition(|(line, _)| line.truth.is_fault());
     let silent = faults
@@ -178,14 +203,13 @@ pub fn table(lines: &[Line]) -> String {
         .iter()
         .filter(|(line, verdict)| verdict.is_alarm(&line.truth))
         .count();
-    let _ = writeln!(
-        text,
-        "{} faults: {named} named, {silent} silent; {} healthy hosts: {alarms} alarmed; {} not played",
-        faults.len(),
-        twins.len(),
-        lines.iter().filter(|line| line.verdict.is_none()).count()
-    );
-    text
+    Sums {
+        faults: faults.len(),
+        named,
+        silent,
+        twins: twins.len(),
+        alarms,
+    }
 }
 
 pub fn percent(part: usize, all: usize) -> String {
