@@ -123,15 +123,16 @@ fn verdicts(test: impl Fn() -> Result<Vec<Verdict>>) -> Result<Vec<Verdict>> {
     for number in 0..TRIES {
         let witness = Witness::watch();
         let these = test()?;
+        let skipped = witness::says_withheld(&these);
         match number {
             0 => verdicts = these,
             _ => witness::replace_doubtful(&mut verdicts, these),
         }
         let withheld = witness.is_some_and(|witness| witness.was_withheld());
-        if !withheld || !witness::is_in_doubt(&verdicts) {
+        if !(withheld || skipped) || !witness::is_in_doubt(&verdicts) {
             return Ok(verdicts);
         }
-        progress("this host withheld events: once more");
+        progress("this host withheld events or skipped runs: once more");
     }
     witness::excuse_doubtful(&mut verdicts);
     Ok(verdicts)

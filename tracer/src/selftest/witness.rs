@@ -28,9 +28,16 @@ impl Witness {
     }
 }
 
-/// Whether the check failed, and an event that was withheld may be why.
+/// Whether the check failed or was withheld, and an event that was withheld may be why.
 fn may_be_withheld(verdict: &Verdict) -> bool {
-    matches!(verdict.outcome, Outcome::Fail(_)) && !SURE.contains(&verdict.name.as_str())
+    matches!(verdict.outcome, Outcome::Fail(_) | Outcome::Withheld(_))
+        && !SURE.contains(&verdict.name.as_str())
+}
+
+/// Whether a check itself says that something was withheld.
+pub fn says_withheld(verdicts: &[Verdict]) -> bool {
+    let withheld = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Withheld(_));
+    verdicts.iter().any(withheld)
 }
 
 /// Whether it is worth while to look again.
@@ -87,6 +94,9 @@ mod tests {
         let withheld = Outcome::Withheld("none came".to_owned());
         // One event too many was not withheld.
         assert_eq!(first, verdicts([good(), good(), withheld, bad()]));
-        assert!(!is_in_doubt(&first));
+        assert!(says_withheld(&first));
+        replace_doubtful(&mut first, verdicts([bad(), bad(), good(), bad()]));
+        assert_eq!(first, verdicts([good(), good(), good(), bad()]));
+        assert!(!is_in_doubt(&first) && !says_withheld(&first));
     }
 }
