@@ -1,4 +1,5 @@
-//! Builds the BPF programs, so that the program can carry them inside (`OUT_DIR/sendtrace-ebpf`).
+//! Builds the BPF programs, so that the program can carry them inside (`OUT_DIR/sendtrace-ebpf`, and
+//! `OUT_DIR/sendtrace-debug-ebpf` for `--debug-bpf`).
 
 use std::env;
 use std::process::Command;
@@ -6,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, anyhow};
 use aya_build::{Package, Toolchain};
 
-const PACKAGE: &str = "tracer-ebpf";
+const PACKAGES: [&str; 2] = ["tracer-ebpf", "tracer-ebpf-debug"];
 const LINKER: &str = "bpf-linker";
 
 fn main() {
@@ -49,11 +50,13 @@ fn build() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
 
     let toolchain = toolchain()?;
-    let package = Package {
-        name: PACKAGE,
-        root_dir: root_dir(PACKAGE)?.as_str(),
+    let root_dirs = [root_dir(PACKAGES[0])?, root_dir(PACKAGES[1])?];
+    let packages = PACKAGES.iter().zip(&root_dirs);
+    let packages = packages.map(|(name, root_dir)| Package {
+        name,
+        root_dir: root_dir.as_str(),
         ..Package::default()
-    };
+    });
     // SAFETY: a build script has one thread here.
     unsafe {
         // `-Z build-std=core` on a stable toolchain, for the one cargo call below and nothing else.
@@ -61,7 +64,7 @@ fn build() -> Result<()> {
         // aya-build turns each line of progress into a warning; diagnostics still come through.
         env::set_var("CARGO_TERM_QUIET", "true");
     }
-    aya_build::build_ebpf([package], Toolchain::Custom(&toolchain))
+    aya_build::build_ebpf(packages, Toolchain::Custom(&toolchain))
         .context("the BPF programs did not build; what its compiler said is above")
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tracer_capture::kernel::facts::Facts;
-use tracer_capture::kernel::load::{self, Loaded};
+use tracer_capture::kernel::load::{self, Build, Loaded};
 use tracer_capture::kernel::plan::{Kind, NEEDED_FILES, Plan, Purpose, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_common::{Config, Counters, event_kind};
@@ -166,6 +166,7 @@ fn load(facts: &Facts, rate: Rate, benign: &[u32]) -> Result<Loaded> {
         ..FilterSpec::default()
     };
     load::load(
+        Build::Default,
         &mut facts.clone(),
         Wanted::ALL,
         &resolved,

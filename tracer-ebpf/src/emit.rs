@@ -15,6 +15,7 @@ use tracer_common::{
 };
 
 use crate::{
+    debug::debug,
     kernel::{clear, copy},
     maps::{
         ACTIVE, AGGREGATE_A, AGGREGATE_B, CODES, COMMS, COUNTERS, NESTED, PIDS, PORTS, Place,
@@ -287,7 +288,11 @@ pub fn errno_filtered_out(errno: u32) -> bool {
         }
         word += 1;
     }
-    bits >> (errno % 64) & 1 == 0
+    let filtered_out = bits >> (errno % 64) & 1 == 0;
+    if filtered_out {
+        debug!("errno {} filtered: --errno", errno);
+    }
+    filtered_out
 }
 
 /// Does a filter remove this event? Only what is sure: where the stored owner may not be the whole truth,
@@ -300,9 +305,11 @@ pub fn filtered_out(head: &Head) -> bool {
     }
     let flow = &head.flow;
     if filters & filter::NETNS != 0 && flow.netns as u64 != config!(netns) {
+        debug!("event kind {} filtered: --netns", head.event_kind);
         return true;
     }
     if filters & filter::PROTO != 0 && !protocol_wanted(flow) {
+        debug!("event kind {} filtered: --proto", head.event_kind);
         return true;
     }
     if filters & filter::PORT != 0
@@ -311,13 +318,22 @@ pub fn filtered_out(head: &Head) -> bool {
         // SAFETY: as above.
         && unsafe { PORTS.get(u16::from_be(flow.remote_port)) }.is_none()
     {
+        debug!("event kind {} filtered: --port", head.event_kind);
         return true;
     }
     if filters & filter::REMOTE != 0 && !remote_wanted(head) {
+        debug!("event kind {} filtered: --remote", head.event_kind);
         return true;
     }
     if filters & (filter::PID | filter::COMM | filter::CGROUP) != 0 && head.owner_is_sure() {
-        return !owner_wanted(filters, &head.owner);
+        let wanted = owner_wanted(filters, &head.owner);
+        if !wanted {
+            debug!(
+                "event kind {} filtered: --pid, --comm or --cgroup; its owner is {}",
+                head.event_kind, head.owner.pid
+            );
+        }
+        return !wanted;
     }
     false
 }

@@ -19,7 +19,9 @@
 // A program that calls functions of its own must not read through typed pointers before it calls one: its whole
 // work is done by the first. On kernels that lack "bpf: ensure main program has an extable" (6.4, and what was
 // back-ported since) a null pointer in the main function of such a program brings the kernel down, where it
-// should read as 0. A test of the loader keeps those main functions short.
+// should read as 0. A test of the loader keeps those main functions short. What the programs say of themselves takes
+// calls, so their work is a function in the object that has it (`feature = "debug"`).
+mod debug;
 mod emit;
 mod hooks;
 mod kernel;

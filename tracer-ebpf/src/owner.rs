@@ -15,6 +15,7 @@ use core::{
 use tracer_common::{Head, Owner, ability, filter, grade, mix, owner_flag};
 
 use crate::{
+    debug::debug,
     kernel::{
         Ptr, Words, can, clear, current_task, load, load_bits, load_probed, load_ptr, load_task,
         load_task_ptr, probe, put,
@@ -155,6 +156,12 @@ pub fn stored(sk: Ptr, to: &mut Owner) {
         storage::read(sk, to);
     } else {
         by_address::read(&by_address::identify(sk), to);
+    }
+    if to.grade == grade::NONE {
+        debug!(
+            "no owner is stored for the socket with cookie {}",
+            load!(sk, sk_cookie: u64).unwrap_or(0)
+        );
     }
 }
 

@@ -13,6 +13,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use tracer_common::{NO_U64, SystemCalls, ability};
 
 use crate::{
+    debug::debug,
     kernel::{Ptr, can, load, load_probed, load_task, load_task_ptr, probe, probe_user},
     maps::config,
     owner::is_kernel_thread,
@@ -105,6 +106,7 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
     }
     let regs = registers(task)?;
     if reg!(regs, regs_mode)? & config!(calls.mode_mask) != config!(calls.user_mode) {
+        debug!("registers: not those of a 64-bit process");
         return None;
     }
     let first = reg!(regs, regs_arg0)?;
@@ -113,6 +115,7 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
         value => value,
     };
     if reg!(regs, regs_running)? != running {
+        debug!("registers: no system call is running");
         return None;
     }
     let number = reg!(regs, regs_number: u32)? as u64;
@@ -120,6 +123,7 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
     let third = reg!(regs, regs_arg2)?;
     let is_splice = number == config!(calls.splice);
     if !descriptor_is(task, if is_splice { third } else { first } as u32, sk) {
+        debug!("registers: system call {} is on another file", number);
         return None;
     }
     if is_splice || number == config!(calls.sendfile) {
@@ -139,6 +143,7 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
     {
         message(second, request)?;
     } else {
+        debug!("registers: system call {} is no send", number);
         return None;
     }
     request.visible = true;

@@ -10,11 +10,13 @@ use tracer::commands::{self, Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| wrong_usage(&error));
-    let log = env_logger::Env::default().default_filter_or(match cli.verbose {
+    let level = match cli.verbose {
         0 => "error",
         1 => "info",
         _ => "debug",
-    });
+    };
+    // Who loads the programs that say something wants to read it.
+    let log = env_logger::Env::default().default_filter_or(format!("{level},bpf=debug"));
     env_logger::Builder::from_env(log)
         .format_timestamp(None)
         .init();

@@ -75,6 +75,8 @@ fn clippy_kernel(ready: &Ready) -> Result<()> {
             "clippy",
             "--package",
             "tracer-ebpf",
+            "--package",
+            "tracer-ebpf-debug",
             "--bins",
             "--quiet",
             "--release",

@@ -58,6 +58,8 @@ pub fn command(args: &Args) -> Result<()> {
                 "--exclude",
                 "tracer-ebpf",
                 "--exclude",
+                "tracer-ebpf-debug",
+                "--exclude",
                 SCENARIOS,
             ],
         ),

@@ -95,6 +95,7 @@ pub fn helper(number: u32) -> Option<Helper> {
             Returned::Maybe(Maybe::Memory),
         ),
         132 => ("bpf_ringbuf_submit", &[Plain, Plain], Returned::Number),
+        133 => ("bpf_ringbuf_discard", &[Plain, Plain], Returned::Number),
         134 => ("bpf_ringbuf_query", &[Plain, Plain], Returned::Number),
         137 => (
             "bpf_skc_to_tcp_sock",

@@ -124,6 +124,53 @@ fn root_each_filter_lets_through_what_matches_and_nothing_else() {
 
 #[test]
 #[ignore = "needs root"]
+fn root_programs_that_are_asked_to_say_which_filter_an_event_met_and_see_the_same() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let mut sender = Sender::new(&world.a, "flt-debug", 600, "203.0.113.9");
+    let only = ["--netns", &world.a.name, "--port", "4001"];
+    let tracer = Tracer::start(&[&only[..], &["--debug-bpf"]].concat());
+    sender.fail_four_times();
+    let run = tracer.stop();
+    run.assert_complete();
+    assert_eq!(
+        run.events("send_error", |_| true).len(),
+        1,
+        "{}",
+        run.totals
+    );
+    let said = |what: &str| {
+        run.stderr
+            .lines()
+            .filter(|line| line.contains(what))
+            .count()
+    };
+    let filtered = run.total("send_error", "filtered");
+    assert_eq!(run.total("send_error", "seen"), filtered + 1);
+    assert!(
+        filtered >= 3 && said("bpf] event kind 1 filtered: --") as u64 == filtered,
+        "{}",
+        run.stderr
+    );
+    assert!(said("filtered: --port") >= 3, "{}", run.stderr);
+
+    let silent = Tracer::start(&only);
+    sender.fail_four_times();
+    let run = silent.stop();
+    assert_eq!(
+        run.events("send_error", |_| true).len(),
+        1,
+        "{}",
+        run.totals
+    );
+    assert!(!run.stderr.contains("filtered: --"), "{}", run.stderr);
+    sender.peer.kill();
+}
+
+#[test]
+#[ignore = "needs root"]
 fn root_follow_takes_children_along() {
     if !requires(&[]) {
         return;

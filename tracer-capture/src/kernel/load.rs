@@ -18,6 +18,7 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
 use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, event_kind};
 
 use super::facts::{Facts, ProgramVerdict, Verdicts};
@@ -36,6 +37,30 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sendtrace-ebpf")));
 
+/// The same with what the programs say of themselves.
+static DEBUG_OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(
+    env!("OUT_DIR"),
+    "/sendtrace-debug-ebpf"
+)));
+
+/// Which object is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Programs that do their work and nothing else.
+    Default,
+    /// The same, which also say why they filter an event or know no owner, in log records of the target `bpf`.
+    Debug,
+}
+
+impl Build {
+    fn object(self) -> &'static [u8] {
+        match self {
+            Self::Default => &OBJECT.0,
+            Self::Debug => &DEBUG_OBJECT.0,
+        }
+    }
+}
+
 /// The smallest ring that holds a few records of any event kind.
 pub const MIN_RING_BYTES: u32 = 4096;
 
@@ -52,6 +77,7 @@ enum Link {
 /// # Errors
 /// When there is no plan, the object or a map is refused, or a filter does not fit its map.
 pub fn load(
+    build: Build,
     facts: &mut Facts,
     wanted: Wanted,
     resolved: &FilterSpec,
@@ -60,7 +86,7 @@ pub fn load(
 ) -> Result<Loaded> {
     let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
     let make = |plan: &Plan| {
-        let mut ebpf = object(plan, resolved, ring_bytes, &btf)?;
+        let mut ebpf = object(build, plan, resolved, ring_bytes, &btf)?;
         fill(&mut ebpf, resolved, benign)?;
         Ok(ebpf)
     };
@@ -80,7 +106,11 @@ pub fn load(
         let mut seen: Array<_, u32> = Array::try_from(map(&mut ebpf, "CONNECTS_SEEN")?)?;
         seen.set(0, 1, 0)?;
     }
-    Loaded::new(ebpf, plan, running)
+    let logger = match build {
+        Build::Default => None,
+        Build::Debug => Some(EbpfLogger::init(&mut ebpf)?),
+    };
+    Loaded::new(ebpf, plan, running, logger)
 }
 
 /// Lets the programs keep owners by address of those sockets whose end is seen from now on.
@@ -107,10 +137,17 @@ pub fn try_load(facts: &mut Facts, wanted: Wanted) -> Result<Plan> {
         },
         ..FilterSpec::default()
     };
-    load(facts, wanted, &everything, smallest, &[]).map(|loaded| loaded.plan)
+    let build = Build::Default;
+    load(build, facts, wanted, &everything, smallest, &[]).map(|loaded| loaded.plan)
 }
 
-fn object(plan: &Plan, resolved: &FilterSpec, ring_bytes: u64, btf: &Btf) -> Result<Ebpf> {
+fn object(
+    build: Build,
+    plan: &Plan,
+    resolved: &FilterSpec,
+    ring_bytes: u64,
+    btf: &Btf,
+) -> Result<Ebpf> {
     let sizes = ring_sizes(ring_bytes, resolved.config.event_kinds);
     let used = sizes.iter().zip(RINGS);
     let smallest = used
@@ -146,8 +183,8 @@ fn object(plan: &Plan, resolved: &FilterSpec, ring_bytes: u64, btf: &Btf) -> Res
     }
     let patched = plan
         .perf_tracepoint_sends
-        .map(|ids| Patched::with_cast(&OBJECT.0, ids.cast));
-    let object = patched.as_ref().map_or(&OBJECT.0, Patched::bytes);
+        .map(|ids| Patched::with_cast(build.object(), ids.cast));
+    let object = patched.as_ref().map_or(build.object(), Patched::bytes);
     loader.load(object).map_err(|error| {
         anyhow!(error).context(
             "the kernel did not create the maps: before 5.11 they count as locked memory, which root may \

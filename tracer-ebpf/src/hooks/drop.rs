@@ -35,7 +35,8 @@ pub fn drop_location(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[inline(always)]
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
 fn dropped(skb: Arg, location: u64, reason: u32, rx_sk: Arg) {
     let Some(skb) = skb.get() else {
         return;

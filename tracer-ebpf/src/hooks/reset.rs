@@ -29,18 +29,25 @@ pub fn reset_sent(ctx: BtfTracePointContext) -> i32 {
 /// `void tcp_receive_reset(struct sock *sk)`
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
-    let Some(sk) = arg::<Arg>(&ctx, 0).get() else {
-        return 0;
-    };
-    let Some((slot, head)) = emit::begin(RESET, Place::ResetReceived) else {
-        return 0;
-    };
-    owner::describe_socket(sk, socket::tcp_sock(sk), head);
-    deliver(slot, head, sk, direction::RECEIVED, NO_U32);
+    received(arg(&ctx, 0));
     0
 }
 
-#[inline(always)]
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
+fn received(sk: Arg) {
+    let Some(sk) = sk.get() else {
+        return;
+    };
+    let Some((slot, head)) = emit::begin(RESET, Place::ResetReceived) else {
+        return;
+    };
+    owner::describe_socket(sk, socket::tcp_sock(sk), head);
+    deliver(slot, head, sk, direction::RECEIVED, NO_U32);
+}
+
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
 fn sent(sk: Arg, skb: Arg, reason: u32) {
     let Some((slot, head)) = emit::begin(RESET, Place::ResetSent) else {
         return;

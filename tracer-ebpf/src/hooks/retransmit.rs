@@ -68,7 +68,8 @@ fn why(sk: Ptr, tcp: Ptr) -> (u8, bool) {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
 fn retransmitted(sk: Arg, skb: Arg, err: i32) {
     let (Some(sk), Some(skb)) = (sk.get(), skb.get()) else {
         return;
@@ -153,21 +154,26 @@ fn segments(skb: Ptr) -> u32 {
 /// `void tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`: `sk` is the listener.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 pub fn synack(ctx: BtfTracePointContext) -> i32 {
-    let (sk, req): (Arg, Arg) = (arg(&ctx, 0), arg(&ctx, 1));
+    synack_retransmitted(arg(&ctx, 0), arg(&ctx, 1));
+    0
+}
+
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
+fn synack_retransmitted(sk: Arg, req: Arg) {
     if !emit::wanted(RETRANSMIT) {
-        return 0;
+        return;
     }
     let (Some(sk), Some(req)) = (sk.get(), req.get()) else {
-        return 0;
+        return;
     };
     let Some((slot, head)) = emit::begin(RETRANSMIT, Place::Synack) else {
-        return 0;
+        return;
     };
     owner::describe_socket(sk, socket::tcp_sock(sk), head);
     describe_request(req, head);
     if emit::filtered_out(head) {
-        slot.count_filtered();
-        return 0;
+        return slot.count_filtered();
     }
     // `reqsk_timer_handler` runs with its timer taken out; a SYN that came again (`tcp_check_req`) finds it
     // armed.
@@ -178,8 +184,7 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
             bytes: 0,
             segments: 1,
         };
-        slot.aggregate(head, code::retransmit(cause::SYNACK, timer, 0), weight);
-        return 0;
+        return slot.aggregate(head, code::retransmit(cause::SYNACK, timer, 0), weight);
     }
     slot.emit(
         &EVENTS_RETRANSMIT,
@@ -196,7 +201,6 @@ pub fn synack(ctx: BtfTracePointContext) -> i32 {
             record.bytes = 0;
         },
     );
-    0
 }
 
 /// The flow is that of the connection being opened, not the listener's. `request_sock` starts an

@@ -92,17 +92,22 @@ fn recall(skb: u64, head: &mut Head) {
 /// `void net_dev_xmit_timeout(struct net_device *dev, int queue_index)`
 #[btf_tracepoint(function = "net_dev_xmit_timeout")]
 pub fn xmit_timeout(ctx: BtfTracePointContext) -> i32 {
-    let queue: u32 = arg(&ctx, 1);
-    let Some(dev) = arg::<Arg>(&ctx, 0).get() else {
-        return 0;
+    timed_out(arg(&ctx, 0), arg(&ctx, 1));
+    0
+}
+
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
+fn timed_out(dev: Arg, queue: u32) {
+    let Some(dev) = dev.get() else {
+        return;
     };
     let Some((slot, head)) = emit::begin(DEVICE, Place::XmitTimeout) else {
-        return 0;
+        return;
     };
     head.flags |= head_flag::NO_SOCKET;
     head.flow.netns = netns(dev);
     deliver(slot, head, -ETIMEDOUT, dev, NO_U32, queue);
-    0
 }
 
 #[inline(always)]

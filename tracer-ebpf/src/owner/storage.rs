@@ -14,6 +14,7 @@ use tracer_common::{Owner, StoredOwner, grade, owner_flag};
 
 use super::digest;
 use crate::{
+    debug::debug,
     kernel::{Ptr, copy},
     maps::OWNERS,
 };
@@ -44,6 +45,7 @@ pub fn read(sk: Ptr, to: &mut Owner) {
     let slot = slot(sk);
     // SAFETY: the slot lives as long as the program runs.
     if !slot.is_null() && unsafe { !take(slot, to) } {
+        debug!("the stored owner is being written at this moment");
         to.grade = grade::NONE;
     }
 }

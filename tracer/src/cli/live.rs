@@ -67,6 +67,9 @@ pub struct CaptureArgs {
     /// Do not read the command lines of processes: they may hold secrets
     #[arg(long)]
     pub no_cmdline: bool,
+    /// Load BPF programs that say why they filter an event or know no owner, on standard error; they cost more
+    #[arg(long)]
+    pub debug_bpf: bool,
     /// Do as if the kernel refused this program; for tests of what takes its place
     #[arg(long, hide = true, value_name = "NAME", value_parser = program)]
     pub without_program: Vec<String>,

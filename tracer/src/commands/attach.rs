@@ -12,7 +12,7 @@ use super::{Failure, warn};
 use crate::cli::{CaptureArgs, LiveFilters};
 use tracer_capture::host::ThisHost;
 use tracer_capture::kernel::facts::{self, Facts};
-use tracer_capture::kernel::load::{self, Loaded};
+use tracer_capture::kernel::load::{self, Build, Loaded};
 use tracer_capture::kernel::plan::{self, NEEDED_FILES, Plan, Wanted};
 use tracer_capture::names::KernelNames;
 use tracer_capture::owner::{Cgroups, Holders, Names, Owners, Processes, SystemdCgroups};
@@ -70,7 +70,11 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
     };
     let names = KernelNames::open(root, &facts);
     let benign = names.benign_reasons();
-    let mut loaded = load::load(&mut facts, wanted, &filter, capture.ring, &benign)?;
+    let build = match capture.debug_bpf {
+        true => Build::Debug,
+        false => Build::Default,
+    };
+    let mut loaded = load::load(build, &mut facts, wanted, &filter, capture.ring, &benign)?;
     let losses = losses(&loaded.plan);
     losses.iter().for_each(|loss| warn(loss));
     let event_kinds = seen(&loaded.plan, &facts, &filter)?;

@@ -167,6 +167,7 @@ impl Capture {
     /// One batch of records, in order of time over all rings; gives how many there were.
     fn pump_batch(&mut self, sink: &mut dyn Sink) -> Result<usize> {
         self.now_boot_ns = sys::boot_clock_ns();
+        self.loaded.log();
         let mut records = Vec::new();
         let tally = &mut self.tally;
         let taken =

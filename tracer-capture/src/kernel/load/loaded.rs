@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use aya::programs::Iter;
 use aya::{Ebpf, Pod};
+use aya_log::EbpfLogger;
+use log::Log;
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Counters, EXACT_START, EndRow, Holder, RowHead,
     START_TICK_NS, TrafficRow, WaitingRow, WalkState, Wire, event_kind, from_bytes, row,
@@ -46,6 +48,8 @@ pub struct Loaded {
     codes: PerCpuHashMap<MapData, Plain<CodeKey>, u64>,
     pids: HashMap<MapData, u32, u64>,
     walk_state: Array<MapData, Plain<WalkState>>,
+    /// What the programs say of themselves, where that object is loaded.
+    logger: Option<EbpfLogger<&'static dyn Log>>,
     /// Walks over the open sockets so far.
     walks: u64,
     /// Which aggregation map is written now.
@@ -62,6 +66,7 @@ impl Loaded {
         mut ebpf: Ebpf,
         plan: Plan,
         running: Vec<(Hook, Option<Link>)>,
+        logger: Option<EbpfLogger<&'static dyn Log>>,
     ) -> Result<Self> {
         let programs = running
             .iter()
@@ -90,6 +95,7 @@ impl Loaded {
             codes,
             pids,
             walk_state,
+            logger,
             walks: 0,
             writing: 0,
             aggregated: 0,
@@ -114,6 +120,13 @@ impl Loaded {
         self.walk_state.set(0, Plain(state), 0)?;
         rows(iterator(&mut self.ebpf, "walk_sockets")?, each)
             .context("cannot walk the open sockets of all tasks")
+    }
+
+    /// Logs what the programs have said of themselves since, where the object that does is loaded.
+    pub fn log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
     }
 
     /// The counters of all CPUs together.

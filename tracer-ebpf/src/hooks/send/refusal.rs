@@ -13,23 +13,26 @@ use crate::{
 /// `int security_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size)`
 #[fexit(function = "security_socket_sendmsg")]
 pub fn lsm_refusal(ctx: FExitContext) -> i32 {
-    let (sock, msg): (Arg, Arg) = (arg(&ctx, 0), arg(&ctx, 1));
-    let size: i32 = arg(&ctx, 2);
-    let ret: i32 = arg(&ctx, 3);
+    returned(arg(&ctx, 0), arg(&ctx, 1), arg(&ctx, 2), arg(&ctx, 3));
+    0
+}
+
+#[cfg_attr(feature = "debug", inline(never))]
+#[cfg_attr(not(feature = "debug"), inline(always))]
+fn returned(sock: Arg, msg: Arg, size: i32, ret: i32) {
     if ret >= 0 || !emit::wanted(SEND_ERROR) {
-        return 0;
+        return;
     }
     let (Some(sock), Some(msg)) = (sock.get(), msg.get()) else {
-        return 0;
+        return;
     };
     let Some(sk) = load_ptr!(sock, socket_sk) else {
-        return 0;
+        return;
     };
     if config!(other_sends) != 0 && !has_program(socket::family(sk)) {
-        return 0;
+        return;
     }
     let asked = Asked::from_msghdr(msg, size as u32 as u64);
     let errno = ret.unsigned_abs();
     failed::<true>(sk, errno, current_task(), asked, Place::LsmRefusal);
-    0
 }
