@@ -14,7 +14,7 @@ use tracer_common::{Holder, TrafficRow, WaitingRow, WalkState};
 
 pub use traffic::Traffic;
 use waits::Waits;
-pub use waits::{Told, Waiter};
+pub use waits::{Stage, Told, Waiter};
 
 use tracer_model::samples::SocketWalk;
 
@@ -83,10 +83,27 @@ impl Walker {
         cpu: &dyn Fn() -> u64,
         walk: &mut Walk<'_>,
     ) -> Option<Walked> {
+        (now() >= self.next_ns).then(|| self.walk(now, cpu, walk, false))?
+    }
+
+    /// Walks once more, before nobody looks any longer: waits that go on are told as unfinished.
+    pub fn last(
+        &mut self,
+        now: &dyn Fn() -> u64,
+        cpu: &dyn Fn() -> u64,
+        walk: &mut Walk<'_>,
+    ) -> Option<Walked> {
+        self.walk(now, cpu, walk, true)
+    }
+
+    fn walk(
+        &mut self,
+        now: &dyn Fn() -> u64,
+        cpu: &dyn Fn() -> u64,
+        walk: &mut Walk<'_>,
+        is_last: bool,
+    ) -> Option<Walked> {
         let begun = now();
-        if begun < self.next_ns {
-            return None;
-        }
         let cpu_before = cpu();
         let mut rows = Vec::new();
         let mut left_out = 0;
@@ -123,7 +140,7 @@ impl Walker {
             left_out,
         };
         Some(Walked {
-            told: self.waits.walked(done, waiters),
+            told: self.waits.walked(done, waiters, is_last),
             traffic,
             walk,
         })

@@ -158,6 +158,7 @@ columns! {
     WaitingAcked = 140,
     WaitingRetransmitted = 141,
     WaitingReordering = 142,
+    WaitingUnfinished = 143,
     BlockedFor = 144,
     BlockedRequested = 145,
     BlockedSent = 146,

@@ -208,6 +208,7 @@ fn detail(rng: &mut Rng, event_kind: EventKind) -> Detail {
             why: rng.pick(&WaitReason::ALL),
             for_us: rng.any(),
             ended: rng.below(2) == 0,
+            unfinished: rng.below(2) == 0,
             queued_bytes: rng.maybe_wide(),
             timer: rng.maybe(|rng| rng.pick(&SocketTimer::ALL)),
             blocked_writers: rng.maybe_size(),

@@ -3,6 +3,7 @@
 use tracer_common::{NO_U32, NO_U64, WaitingRow, head_flag, timer, wait};
 
 use super::{Names, flow, some, tcp};
+use crate::walk::{Stage, Told};
 use tracer_model::event::{Detail, Event, Owner, SocketTimer, TcpState, WaitReason, Waiting};
 
 /// `ICSK_TIME_…` of net/inet_connection_sock.h.
@@ -11,15 +12,9 @@ const PROBE0: u32 = 3;
 const LOSS_PROBE: u32 = 5;
 const REO_TIMEOUT: u32 = 6;
 
-/// The event of a socket that waits, at `boot_ns`, for that long, or that has waited.
-pub fn waiting(
-    row: &WaitingRow,
-    boot_ns: u64,
-    for_us: u64,
-    ended: bool,
-    owner: Owner,
-    names: &dyn Names,
-) -> Event {
+/// The event of a socket that waits, or that has waited.
+pub fn waiting(told: &Told, owner: Owner, names: &dyn Names) -> Event {
+    let row = &*told.waiter.row;
     let hz = names.hz();
     let head = &row.head;
     let is_tcp = head.flags & head_flag::TCP != 0;
@@ -39,14 +34,15 @@ pub fn waiting(
     let name = row.congestion_control;
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     Event {
-        boot_ns,
+        boot_ns: told.boot_ns,
         count: 1,
         owner,
         flow: flow(&head.flow, head.flags, &Default::default(), names),
         detail: Detail::Waiting(Box::new(Waiting {
             why,
-            for_us,
-            ended,
+            for_us: told.for_us,
+            ended: told.stage == Stage::Ended,
+            unfinished: told.stage == Stage::Unfinished,
             queued_bytes: some(row.queued).map(u64::from),
             timer: some(row.timer).filter(|_| is_tcp).and_then(pending),
             blocked_writers: small(row.blocked_writers),

@@ -29,8 +29,19 @@ pub struct Told {
     pub boot_ns: u64,
     /// For how long.
     pub for_us: u64,
+    /// Whether it goes on.
+    pub stage: Stage,
+}
+
+/// Whether a wait goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It does.
+    GoesOn,
     /// It does not wait any more, or not without having moved on.
-    pub ended: bool,
+    Ended,
+    /// It does, but nobody will look again.
+    Unfinished,
 }
 
 /// Puts the descriptors of a socket together.
@@ -80,14 +91,14 @@ impl Known {
             || (now.why == wait::UNREAD && before.queued != now.queued)
     }
 
-    fn tell(&mut self, now_ns: u64, ended: bool) -> Told {
+    fn tell(&mut self, now_ns: u64, stage: Stage) -> Told {
         let for_us = now_ns.saturating_sub(self.since_ns) / 1_000;
         self.next_us = for_us.saturating_mul(2);
         Told {
             waiter: self.waiter.clone(),
             boot_ns: now_ns,
             for_us,
-            ended,
+            stage,
         }
     }
 }
@@ -101,8 +112,8 @@ impl Waits {
         }
     }
 
-    /// Takes all sockets that wait now, and gives what is to be told.
-    pub(super) fn walked(&mut self, now_ns: u64, waiters: Vec<Waiter>) -> Vec<Told> {
+    /// Takes all sockets that wait now, and gives what is to be told; after the last walk, of every long wait.
+    pub(super) fn walked(&mut self, now_ns: u64, waiters: Vec<Waiter>, is_last: bool) -> Vec<Told> {
         let mut told = Vec::new();
         let mut before = std::mem::take(&mut self.known);
         for waiter in waiters {
@@ -125,8 +136,12 @@ impl Waits {
                     }
                 }
             };
-            if now_ns.saturating_sub(known.since_ns) / 1_000 >= known.next_us {
-                told.push(known.tell(now_ns, false));
+            let (least_us, stage) = match is_last {
+                true => (self.first_us, Stage::Unfinished),
+                false => (known.next_us, Stage::GoesOn),
+            };
+            if now_ns.saturating_sub(known.since_ns) / 1_000 >= least_us {
+                told.push(known.tell(now_ns, stage));
             }
             if self.known.len() < MOST_SOCKETS {
                 self.known.insert(cookie, known);
@@ -143,7 +158,7 @@ impl Waits {
 
     /// The end of a wait that was told.
     fn end(&self, mut gone: Known, now_ns: u64) -> Option<Told> {
-        (gone.next_us > self.first_us).then(|| gone.tell(now_ns, true))
+        (gone.next_us > self.first_us).then(|| gone.tell(now_ns, Stage::Ended))
     }
 }
 

@@ -150,6 +150,7 @@ pub fn write(out: &mut Writer, tables: &mut Interner, detail: &Detail) {
             out.optional(Column::WaitingAcked, w.acked_bytes);
             out.optional(Column::WaitingRetransmitted, wide(w.retransmitted_segments));
             out.optional(Column::WaitingReordering, wide(w.reordering_segments));
+            out.number(Column::WaitingUnfinished, u64::from(w.unfinished));
         }
         Detail::Blocked(b) => {
             out.optional(Column::BlockedFor, b.blocked_us);
@@ -221,6 +222,7 @@ reader! {
     waiting_acked: WaitingAcked,
     waiting_retransmitted: WaitingRetransmitted,
     waiting_reordering: WaitingReordering,
+    waiting_unfinished: WaitingUnfinished,
     blocked_for: BlockedFor,
     blocked_requested: BlockedRequested,
     blocked_sent: BlockedSent,
@@ -288,6 +290,9 @@ impl Reader {
                     why: pick(&WAIT_REASONS, why >> 1)?,
                     for_us: self.waiting_for.number()?,
                     ended: why & 1 != 0,
+                    // Traces of older versions do not say.
+                    unfinished: !self.waiting_unfinished.is_empty()
+                        && self.waiting_unfinished.number()? != 0,
                     queued_bytes: self.waiting_queued.optional()?,
                     timer: timer.map(|timer| pick(&TIMERS, timer)).transpose()?,
                     blocked_writers: self.waiting_writers.optional_u32()?,

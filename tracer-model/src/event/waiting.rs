@@ -95,6 +95,8 @@ pub struct Waiting {
     pub for_us: u64,
     /// It waits no longer, or is closed.
     pub ended: bool,
+    /// The run ended while it went on: no more is told of it.
+    pub unfinished: bool,
     /// Bytes that wait; connections, in the accept queue of a listener.
     pub queued_bytes: Option<u64>,
     /// The timer that is pending.
@@ -130,6 +132,7 @@ impl Waiting {
             why,
             for_us,
             ended: false,
+            unfinished: false,
             queued_bytes: None,
             timer: None,
             blocked_writers: None,

@@ -419,6 +419,7 @@ impl Capture {
     /// run must end.
     pub fn finish(mut self, sink: &mut dyn Sink, patience: Duration) -> Result<()> {
         let missed = self.missed();
+        let last_walk = self.last_walk();
         self.loaded.detach();
         let mut takes = sink.flush(patience);
         while takes && self.pump_batch(sink)? > 0 {
@@ -430,6 +431,9 @@ impl Capture {
         let last = self.loaded.take_last_aggregates()?;
         self.now_boot_ns = sys::boot_clock_ns();
         self.aggregates(&last, sink)?;
+        if let Some(walked) = last_walk {
+            self.walked(walked, sink);
+        }
         self.monitor(sink, true);
         self.tell_counted(sink)?;
         let counted = self.tally.counted();

@@ -193,6 +193,7 @@ pub const COLUMNS: &[Column] = &[
     int("waiting_queued_bytes", |s| wide(s.waiting()?.queued_bytes?)),
     text("waiting_timer", |s| known(s.waiting()?.timer?.name())),
     flag("waiting_ended", |s| Some(s.waiting()?.ended)),
+    flag("waiting_unfinished", |s| Some(s.waiting()?.unfinished)),
     int("waiting_blocked_writers", |s| {
         s.waiting()?.blocked_writers.map(i64::from)
     }),

@@ -182,7 +182,7 @@ fn detail(detail: &Detail) -> Value {
             "rwnd_limited_us": w.rwnd_limited_us, "sndbuf_limited_us": w.sndbuf_limited_us,
             "congestion_control": w.congestion_control, "sent_segments": w.sent_segments,
             "acked_bytes": w.acked_bytes, "retransmitted_segments": w.retransmitted_segments,
-            "reordering_segments": w.reordering_segments,
+            "reordering_segments": w.reordering_segments, "unfinished": w.unfinished,
         }),
         Detail::Blocked(b) => json!({
             "blocked_us": b.blocked_us, "requested_bytes": b.requested_bytes, "sent_bytes": b.sent_bytes,

@@ -17,13 +17,15 @@ fn waiter(cookie: u64, why: u32) -> Waiter {
     }
 }
 
-fn told(waits: &mut Waits, seconds: u64, waiters: &[Waiter]) -> Vec<(u64, u64, bool)> {
-    waits
-        .walked(seconds * SECOND, waiters.to_vec())
-        .iter()
+fn told(waits: &mut Waits, seconds: u64, waiters: &[Waiter]) -> Vec<(u64, u64, Stage)> {
+    in_short(waits.walked(seconds * SECOND, waiters.to_vec(), false))
+}
+
+fn in_short(told: Vec<Told>) -> Vec<(u64, u64, Stage)> {
+    told.iter()
         .map(|told| {
             let cookie = told.waiter.row.head.flow.cookie;
-            (cookie, told.for_us / 1_000_000, told.ended)
+            (cookie, told.for_us / 1_000_000, told.stage)
         })
         .collect()
 }
@@ -40,7 +42,12 @@ fn a_wait_is_told_when_it_is_long_when_it_has_doubled_and_at_its_end() {
     all.extend(told(&mut waits, 112, &[]));
     assert_eq!(
         all,
-        [(7, 2, false), (7, 4, false), (7, 8, false), (7, 11, true)]
+        [
+            (7, 2, Stage::GoesOn),
+            (7, 4, Stage::GoesOn),
+            (7, 8, Stage::GoesOn),
+            (7, 11, Stage::Ended)
+        ]
     );
 }
 
@@ -51,6 +58,28 @@ fn a_wait_that_was_never_long_is_never_told() {
     assert_eq!(told(&mut waits, 100, &one), []);
     assert_eq!(told(&mut waits, 101, &one), []);
     assert_eq!(told(&mut waits, 102, &[]), []);
+}
+
+#[test]
+fn every_long_wait_that_goes_on_is_told_once_more_when_nobody_looks_any_longer() {
+    let mut waits = Waits::new(2_000_000, HZ);
+    let [told_before, ended, became_long, short] =
+        [1, 2, 3, 4].map(|cookie| waiter(cookie, wait::WRITER_BLOCKED));
+    told(&mut waits, 100, &[told_before.clone(), ended.clone()]);
+    told(
+        &mut waits,
+        102,
+        &[told_before.clone(), ended, became_long.clone()],
+    );
+    let all = waits.walked(105 * SECOND, vec![told_before, became_long, short], true);
+    assert_eq!(
+        in_short(all),
+        [
+            (1, 5, Stage::Unfinished),
+            (3, 3, Stage::Unfinished),
+            (2, 5, Stage::Ended)
+        ]
+    );
 }
 
 #[test]
@@ -68,7 +97,7 @@ fn what_a_socket_waits_for_may_change_while_it_waits() {
     let mut waits = Waits::new(2_000_000, HZ);
     told(&mut waits, 100, &[waiter(7, wait::WRITER_BLOCKED)]);
     let all = told(&mut waits, 103, &[waiter(7, wait::PEER_WINDOW)]);
-    assert_eq!(all, [(7, 3, false)]);
+    assert_eq!(all, [(7, 3, Stage::GoesOn)]);
 }
 
 #[test]
@@ -91,7 +120,12 @@ fn the_clocks_of_a_socket_tell_what_was_before_the_first_walk() {
     let all = told(&mut waits, 100, &[syn, closed, silent, answered, ahead]);
     assert_eq!(
         all,
-        [(1, 5, false), (2, 6, false), (3, 8, false), (4, 3, false)]
+        [
+            (1, 5, Stage::GoesOn),
+            (2, 6, Stage::GoesOn),
+            (3, 8, Stage::GoesOn),
+            (4, 3, Stage::GoesOn)
+        ]
     );
 }
 

@@ -21,9 +21,22 @@ impl Capture {
         let walked = walker.poll(&sys::boot_clock_ns, &sys::thread_cpu_ns, &mut |each| {
             loaded.walk_sockets(each)
         });
-        let Some(walked) = walked else {
-            return;
-        };
+        if let Some(walked) = walked {
+            self.walked(walked, sink);
+        }
+    }
+
+    /// Walks once more, while the BPF programs are still there.
+    pub(super) fn last_walk(&mut self) -> Option<Walked> {
+        let loaded = &mut self.loaded;
+        let walker = self.walker.as_mut()?;
+        walker.last(&sys::boot_clock_ns, &sys::thread_cpu_ns, &mut |each| {
+            loaded.walk_sockets(each)
+        })
+    }
+
+    /// Hands on what a walk has found.
+    pub(super) fn walked(&mut self, walked: Walked, sink: &mut dyn Sink) {
         let Walked {
             told,
             traffic,
@@ -43,14 +56,7 @@ impl Capture {
     fn waits(&mut self, told: Told, sink: &mut dyn Sink) {
         let waiter = &told.waiter;
         let owner = self.owners.resolve_among(&waiter.row.head, &waiter.holders);
-        let event = decode::waiting(
-            &waiter.row,
-            told.boot_ns,
-            told.for_us,
-            told.ended,
-            owner,
-            &self.names,
-        );
+        let event = decode::waiting(&told, owner, &self.names);
         self.tally.made(event_kind::WAITING);
         if self.filter.matches(&event) {
             self.tally.delivered(event_kind::WAITING);

@@ -111,6 +111,8 @@ fn waiting(w: &Waiting, tcp: Option<&Tcp>) -> WhatColumn {
     };
     if w.ended {
         first.push_str(" ended");
+    } else if w.unfinished {
+        first.push_str(" unfinished");
     }
     first.push_str(&format!(" {}", tenths(w.for_us)));
     let mut more = Vec::new();
