@@ -240,7 +240,7 @@ fn each_event_kind_has_its_object() {
         r#"device {"code":16,"name":"NETDEV_TX_BUSY","interface":"eth0","bytes":1448,"ifindex":2,"queue":null,"requeued":true}"#,
         r#"reset {"direction":"received","reason":null}"#,
         r#"connection {"from":"SYN_SENT","to":"CLOSE","errno":111,"name":"ECONNREFUSED"}"#,
-        r#"waiting {"why":"peer_window","for_us":12412000,"queued_bytes":92160,"timer":"persist","ended":false,"blocked_writers":1,"errno":null,"soft_errno":null,"busy_us":null,"rwnd_limited_us":null,"sndbuf_limited_us":null,"congestion_control":null,"sent_segments":null,"acked_bytes":null,"retransmitted_segments":null,"reordering_segments":null}"#,
+        r#"waiting {"why":"peer_window","for_us":12412000,"queued_bytes":92160,"timer":"persist","ended":false,"blocked_writers":1,"errno":null,"soft_errno":null,"busy_us":null,"rwnd_limited_us":null,"sndbuf_limited_us":null,"congestion_control":null,"sent_segments":null,"acked_bytes":null,"retransmitted_segments":null,"reordering_segments":null,"unfinished":false}"#,
         r#"blocked {"blocked_us":1250000,"requested_bytes":512,"sent_bytes":512}"#,
         r#"send {"requested_bytes":512,"sent_bytes":100}"#,
         r#"lost {"where":"ring","event":"drop","count":17}"#,

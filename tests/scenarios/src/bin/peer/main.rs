@@ -20,6 +20,7 @@ use nix::sys::socket::{
     UnixAddr, accept4, bind, connect, getsockname, listen, recv, recvmsg, send, sendmsg, sendto,
     setsockopt, shutdown, socket, sockopt,
 };
+use nix::sys::time::TimeValLike as _;
 use scenarios::sys;
 
 fn main() -> Result<()> {
@@ -160,10 +161,15 @@ impl Peer {
                 );
             }
             ["drain", name] => return self.drain(name),
+            // Takes what is there without waiting for more.
+            ["empty", name] => {
+                let mut room = vec![0; 65536];
+                while recv(self.fd(name)?, &mut room, MsgFlags::MSG_DONTWAIT).is_ok() {}
+            }
             ["await-error", name] => self.await_error(name)?,
             ["interruptible", restart] => sys::interruptible(restart == "restart")?,
             ["send-timeout", name, ms] => {
-                let timeout = nix::sys::time::TimeVal::new(0, ms.parse::<i64>()? * 1000);
+                let timeout = nix::sys::time::TimeVal::milliseconds(ms.parse()?);
                 setsockopt(self.socket(name)?, sockopt::SendTimeout, &timeout)?
             }
             // Errors of packets that are gone come back, those of queues of this host too.
