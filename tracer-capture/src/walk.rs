@@ -10,7 +10,7 @@ mod waits;
 use std::time::Duration;
 
 use anyhow::Result;
-use tracer_common::{Holder, TrafficRow, WaitingRow, WalkState};
+use tracer_common::{Holder, PeerKey, PeerSums, TrafficRow, WaitingRow, WalkState};
 
 pub use traffic::Traffic;
 use waits::Waits;
@@ -27,6 +27,10 @@ pub enum Row {
     Waiting(Box<WaitingRow>),
     /// What a socket has sent.
     Traffic(TrafficRow),
+    /// What connections that were established or closed since the last walk have come to.
+    Peer(PeerKey, Box<PeerSums>),
+    /// How many of those found no place.
+    LeftOut(u64),
 }
 
 /// Walks, hands out the rows, and gives what the last of them says.
@@ -111,7 +115,7 @@ impl Walker {
         let state = walk(&mut |row| match row {
             Row::Waiting(row) if rows.len() < MOST_ROWS => rows.push(*row),
             Row::Waiting(_) => left_out += 1,
-            Row::Traffic(row) => traffic.add(&row),
+            row => traffic.take(row),
         });
         let done = now();
         let took = cpu().saturating_sub(cpu_before);

@@ -32,7 +32,10 @@ pub use record::{
     ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
     RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause, direction, head_flag,
 };
-pub use walk::{EndRow, RowHead, TrafficRow, WaitingRow, WalkState, Walked, row, timer, wait};
+pub use walk::{
+    EndRow, PeerKey, PeerSums, RowHead, TrafficRow, WaitingRow, WalkState, Walked, row, timer,
+    wait, walked_flag,
+};
 
 /// A plain wire type: `repr(C)`, no implicit padding, every bit pattern valid.
 ///

@@ -174,6 +174,10 @@ offsets! {
     tcp_bytes_acked: "tcp_sock", "bytes_acked";
     tcp_total_retrans: "tcp_sock", "total_retrans";
     tcp_reordering: "tcp_sock", "reordering";
+    tcp_delivered: "tcp_sock", "delivered";
+    tcp_dsack_dups: "tcp_sock", "dsack_dups";
+    /// Probes of a closed window, or of keepalive, without an answer.
+    tcp_probes_out: "tcp_sock", "inet_conn.icsk_probes_out", bits;
     tcp_retrans_stamp: "tcp_sock", "retrans_stamp";
     /// Time stamps are in microseconds, not milliseconds (since 6.7).
     tcp_usec_ts: "tcp_sock", "tcp_usec_ts", bits;

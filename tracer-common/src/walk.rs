@@ -29,6 +29,8 @@ pub mod wait {
     pub const BUFFER_FULL: u32 = 6;
     /// CLOSE_WAIT with data that was not read, or not sent.
     pub const UNREAD: u32 = 7;
+    /// Nothing is queued, and keepalive probes have no answer.
+    pub const KEEPALIVE: u32 = 8;
 }
 
 /// Bits of [`WaitingRow::timer`] above those of `icsk_pending`.
@@ -113,6 +115,10 @@ pub struct TrafficRow {
     pub acked_bytes: u64,
     /// `srtt_us`, eighths of a microsecond; 0: not measured yet.
     pub srtt_us8: u32,
+    /// `delivered`.
+    pub delivered_segments: u32,
+    /// `dsack_dups`.
+    pub dsack_dups: u32,
     pub pad: u32,
 }
 
@@ -146,13 +152,72 @@ pub struct Walked {
     pub acked_bytes: u64,
     pub sent_segments: u32,
     pub retransmitted_segments: u32,
+    pub delivered_segments: u32,
+    pub dsack_dups: u32,
+    /// Bits of [`walked_flag`].
+    pub flags: u32,
+    pub pad: u32,
+}
+
+/// Bits of [`Walked::flags`]: how the connection began, where that was seen.
+pub mod walked_flag {
+    /// By connect.
+    pub const CONNECTED: u32 = 1;
+    /// At a listener.
+    pub const ACCEPTED: u32 = 2;
+}
+
+/// What [`PeerSums`] are of.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerKey {
+    /// [`Owner::start_ns`].
+    pub start_ns: u64,
+    /// [`Owner::pid`]; 0: the kernel, or nobody is known.
+    pub pid: u32,
+    pub netns: u32,
+    /// In network byte order, IPv4 in the first four bytes.
+    pub remote: [u8; 16],
+    /// In network byte order; 0: this host was connected to, or it is not known who connected.
+    pub port: u16,
+    /// AF_INET or AF_INET6.
+    pub family: u16,
+    pub pad: u32,
+}
+
+/// What the connections of a process and a remote end have come to since a walk took it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerSums {
+    /// As the first of them had it.
+    pub owner: Owner,
+    /// Connects that reached ESTABLISHED.
+    pub established: u64,
+    /// Connections of which both ends closed their half, or this end did and the peer acknowledged it.
+    pub graceful_closes: u64,
+    /// Closed sockets whose share, since a walk last met them, is in what follows.
+    pub closed_sockets: u64,
+    /// `segs_out`.
+    pub sent_segments: u64,
+    /// `total_retrans`.
+    pub retransmitted_segments: u64,
+    /// `delivered`.
+    pub delivered_segments: u64,
+    /// `dsack_dups`.
+    pub dsack_dups: u64,
+    /// `bytes_sent`.
+    pub sent_bytes: u64,
+    /// `bytes_acked`.
+    pub acked_bytes: u64,
 }
 
 wire!(
     RowHead = 8,
     WaitingRow = 352,
-    TrafficRow = 112,
+    TrafficRow = 120,
     EndRow = 32,
     WalkState = 24,
-    Walked = 32
+    Walked = 48,
+    PeerKey = 40,
+    PeerSums = 120
 );

@@ -26,8 +26,9 @@ use crate::{
 
 const SECOND: u64 = 1_000_000_000;
 
+/// Adds to a counter that others add to at the same time.
 #[inline(always)]
-fn add(counter: *mut u64, amount: u64) {
+pub fn add(counter: *mut u64, amount: u64) {
     // The compiler makes an atomic OR of an addition of nothing, and older kernels know atomic additions only.
     if amount == 0 {
         return;

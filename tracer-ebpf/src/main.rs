@@ -29,6 +29,7 @@ mod maps;
 mod mptcp;
 mod owner;
 mod packet;
+mod peers;
 mod socket;
 mod syscall;
 

@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use tracer_common::{
     AggregateKey, AggregateValue, CodeKey, Config, Counters, Flow, Head, OFFSET_COUNT, Offsets,
-    Owner, OwnerByAddress, StoredOwner, SystemCalls, UNRESOLVED, WaitingRow, WalkState, Walked,
-    event_kind,
+    Owner, OwnerByAddress, PeerKey, PeerSums, StoredOwner, SystemCalls, UNRESOLVED, WaitingRow,
+    WalkState, Walked, event_kind,
 };
 
 /// Settings of the run, frozen before loading: the verifier prunes what is off.
@@ -179,6 +179,17 @@ pub static WALKED: SkStorage<Walked> = SkStorage::new();
 /// The walk at hand.
 #[map]
 pub static WALK: Array<WalkState> = Array::with_max_entries(1, 0);
+
+/// What connections have come to since a walk took it, see [`crate::peers`]; which of the two maps is written, as for
+/// [`ACTIVE`]; and how many connections found no place.
+#[map]
+pub static PEERS_A: HashMap<PeerKey, PeerSums> = HashMap::with_max_entries(4096, 0);
+#[map]
+pub static PEERS_B: HashMap<PeerKey, PeerSums> = HashMap::with_max_entries(4096, 0);
+#[map]
+pub static PEERS_ACTIVE: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub static PEERS_LEFT_OUT: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Where a walk builds a row that is too large for the stack.
 #[map]

@@ -211,6 +211,91 @@ fn root_a_connection_that_its_peer_has_closed_waits_for_who_does_not_read() {
 
 #[test]
 #[ignore = "needs root"]
+fn root_datagram_sockets_whose_buffers_are_full_wait() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&ONLY_WAITS);
+    let mut client = world.a.peer("dgram-client");
+    client.ok("open d udp4");
+    let mut servers = ["wait-dgram", "well-dgram"].map(|name| {
+        let mut server = world.b.peer(name);
+        server.ok("open u udp4");
+        server.ok(&format!("bind u {}:0", world.b.v4));
+        server.ok("rcvbuf u 16384");
+        let at = server.ok("address u");
+        client.ok(&format!("flood d 100 1000 {at}"));
+        server
+    });
+    servers[1].ok("empty u");
+    let [full, well] = &servers;
+    let waits = tracer.wait_for("a full buffer", WAIT, |event| goes_on(event, &full.id));
+    assert_eq!(text(&waits, "waiting.why"), "buffer_full", "{waits}");
+    assert_eq!(text(&waits, "flow.proto"), "udp", "{waits}");
+    assert!(number(&waits, "waiting.queued_bytes") > 8192, "{waits}");
+    assert_eq!(
+        number(&waits, "flow.netns"),
+        world.b.netns() as i64,
+        "{waits}"
+    );
+
+    // Who writes to a unix socket that nobody reads: what it has sent fills its own buffer.
+    let mut log = world.a.peer("quiet-log");
+    let mut logger = world.a.peer("wait-logger");
+    let path = format!("/tmp/waits-and-twins-{}", log.id.pid);
+    log.ok("open d unix-dgram");
+    log.ok(&format!("bind d {path}"));
+    logger.ok("open d unix-dgram");
+    logger.ok("sndbuf d 4608");
+    logger.ok(&format!("connect d {path}"));
+    logger.ok("fill d 2000");
+    let waits = tracer.wait_for("a full logger", WAIT, |event| goes_on(event, &logger.id));
+    assert_eq!(text(&waits, "waiting.why"), "buffer_full", "{waits}");
+    assert_eq!(text(&waits, "flow.proto"), "unix_dgram", "{waits}");
+    assert!(number(&waits, "waiting.queued_bytes") >= 4000, "{waits}");
+    drop(std::fs::remove_file(&path));
+    stop(tracer, &[&well.id, &client.id, &log.id]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_a_keepalive_that_runs_out_is_a_wait_until_the_connection_is_given_up() {
+    if !requires(&["nft"]) {
+        return;
+    }
+    let world = World::routed();
+    let tracer = Tracer::start(&["--event", "waiting,connection"]);
+    let mut pairs = ["wait-keepalive", "well-keepalive"].map(|name| {
+        let mut pair = Connection::new(&world, name, "idle-server");
+        // SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT.
+        for option in ["1 9 1", "6 4 1", "6 5 2", "6 6 4"] {
+            pair.client.ok(&format!("option c {option}"));
+        }
+        pair
+    });
+    let port = pairs[0].remote.rsplit(':').next().expect("a port");
+    world.on_the_path(&[&format!("tcp dport {port} drop")]);
+    let [silent, well] = &mut pairs;
+    let client = silent.client.id.clone();
+    let waits = tracer.wait_for("a wait", WAIT, |event| goes_on(event, &client));
+    assert_eq!(text(&waits, "waiting.why"), "keepalive", "{waits}");
+    assert_eq!(text(&waits, "waiting.timer"), "keepalive", "{waits}");
+    assert_eq!(number(&waits, "waiting.queued_bytes"), 0, "{waits}");
+    assert_flow(&waits, "tcp", &silent.local, &silent.remote, &world.a);
+    let end = tracer.wait_for("its end", WAIT, |event| {
+        event["event"] == "connection" && event["owner"]["pid"] == client.pid
+    });
+    assert_eq!(text(&end, "connection.name"), "ETIMEDOUT", "{end}");
+    tracer.wait_for("the wait's end", WAIT, |event| has_ended(event, &client));
+    stop(
+        tracer,
+        &[&well.client.id, &well.server.id, &silent.server.id],
+    );
+}
+
+#[test]
+#[ignore = "needs root"]
 fn root_a_wait_in_a_container_has_its_process_as_this_host_knows_it() {
     if !requires(&[]) {
         return;

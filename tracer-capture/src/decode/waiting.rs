@@ -70,6 +70,7 @@ const fn reason(number: u32) -> WaitReason {
         wait::ACCEPT_QUEUE => WaitReason::AcceptQueue,
         wait::BUFFER_FULL => WaitReason::BufferFull,
         wait::UNREAD => WaitReason::Unread,
+        wait::KEEPALIVE => WaitReason::Keepalive,
         _ => WaitReason::WriterBlocked,
     }
 }

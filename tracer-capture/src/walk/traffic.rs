@@ -1,10 +1,12 @@
 //! What processes have sent to hosts, summed up. Bounded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tracer_common::{Owner, TrafficRow};
-use tracer_model::samples::PeerTraffic;
+use tracer_common::{Owner, PeerKey, PeerSums, TrafficRow};
+use tracer_model::samples::{PeerTraffic, PortConnections};
+
+use super::Row;
 
 /// Pairs of a process and a host that are kept apart.
 const MOST_PAIRS: usize = 4_096;
@@ -15,7 +17,7 @@ const MOST_TIMES: usize = 256;
 #[derive(Debug, Default)]
 pub struct Traffic {
     pairs: HashMap<Pair, Sum>,
-    /// Sockets whose pair found no place.
+    /// Sockets and connections whose pair found no place.
     pub left_out: u64,
 }
 
@@ -33,34 +35,43 @@ struct Sum {
     sockets: u64,
     sent_segments: u64,
     retransmitted_segments: u64,
+    delivered_segments: u64,
+    dsack_dups: u64,
     sent_bytes: u64,
     acked_bytes: u64,
+    closed_sockets: u64,
+    /// By remote port: connects that reached ESTABLISHED, and graceful closes.
+    connections: BTreeMap<Option<u16>, [u64; 2]>,
     /// Eighths of microseconds.
     times: Vec<u32>,
 }
 
 impl Traffic {
+    /// Adds a row of the walk.
+    pub fn take(&mut self, row: Row) {
+        match row {
+            Row::Traffic(row) => self.add(&row),
+            Row::Peer(key, sums) => self.add_connections(&key, &sums),
+            Row::LeftOut(connections) => self.left_out += connections,
+            Row::Waiting(_) => {}
+        }
+    }
+
     /// Adds what a socket has sent.
-    pub fn add(&mut self, row: &TrafficRow) {
-        let remote = if row.family == libc::AF_INET as u32 {
-            let [a, b, c, d, ..] = row.remote;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        } else {
-            Ipv6Addr::from(row.remote).to_canonical()
-        };
+    fn add(&mut self, row: &TrafficRow) {
         let pair = Pair {
             pid: row.owner.pid,
             start_ns: row.owner.start_ns,
             netns: row.netns,
-            remote,
+            remote: address(row.family, row.remote),
         };
-        if self.pairs.len() >= MOST_PAIRS && !self.pairs.contains_key(&pair) {
+        let Some(sum) = self.sum(pair, &row.owner) else {
             self.left_out += 1;
             return;
-        }
-        let sum = self.pairs.entry(pair).or_default();
-        sum.owner = row.owner;
+        };
         sum.sockets += 1;
+        sum.delivered_segments += u64::from(row.delivered_segments);
+        sum.dsack_dups += u64::from(row.dsack_dups);
         sum.sent_segments += u64::from(row.sent_segments);
         sum.retransmitted_segments += u64::from(row.retransmitted_segments);
         sum.sent_bytes = sum.sent_bytes.saturating_add(row.sent_bytes);
@@ -68,6 +79,43 @@ impl Traffic {
         if row.srtt_us8 != 0 && sum.times.len() < MOST_TIMES {
             sum.times.push(row.srtt_us8);
         }
+    }
+
+    /// Adds connections that were established, and those that have closed.
+    fn add_connections(&mut self, key: &PeerKey, sums: &PeerSums) {
+        let pair = Pair {
+            pid: key.pid,
+            start_ns: key.start_ns,
+            netns: key.netns,
+            remote: address(key.family.into(), key.remote),
+        };
+        let Some(sum) = self.sum(pair, &sums.owner) else {
+            self.left_out += sums.established + sums.closed_sockets;
+            return;
+        };
+        sum.closed_sockets += sums.closed_sockets;
+        sum.sent_segments += sums.sent_segments;
+        sum.retransmitted_segments += sums.retransmitted_segments;
+        sum.delivered_segments += sums.delivered_segments;
+        sum.dsack_dups += sums.dsack_dups;
+        sum.sent_bytes = sum.sent_bytes.saturating_add(sums.sent_bytes);
+        sum.acked_bytes = sum.acked_bytes.saturating_add(sums.acked_bytes);
+        if sums.established + sums.graceful_closes > 0 {
+            let port = (key.port != 0).then(|| u16::from_be(key.port));
+            let [established, closed] = sum.connections.entry(port).or_default();
+            *established += sums.established;
+            *closed += sums.graceful_closes;
+        }
+    }
+
+    /// The sum of this pair; `None` when there is no room for another one.
+    fn sum(&mut self, pair: Pair, owner: &Owner) -> Option<&mut Sum> {
+        if self.pairs.len() >= MOST_PAIRS && !self.pairs.contains_key(&pair) {
+            return None;
+        }
+        let sum = self.pairs.entry(pair).or_default();
+        sum.owner = *owner;
+        Some(sum)
     }
 
     /// A row per process and host, in their order.
@@ -78,6 +126,15 @@ impl Traffic {
             .into_iter()
             .map(|(pair, sum)| (sum.owner, pair.remote, peer(pair, sum)))
             .collect()
+    }
+}
+
+fn address(family: u32, octets: [u8; 16]) -> IpAddr {
+    if family == libc::AF_INET as u32 {
+        let [a, b, c, d, ..] = octets;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    } else {
+        Ipv6Addr::from(octets).to_canonical()
     }
 }
 
@@ -94,8 +151,20 @@ fn peer(pair: Pair, mut sum: Sum) -> PeerTraffic {
         sockets: sum.sockets,
         sent_segments: sum.sent_segments,
         retransmitted_segments: sum.retransmitted_segments,
+        delivered_segments: Some(sum.delivered_segments),
+        dsack_dups: Some(sum.dsack_dups),
         sent_bytes: sum.sent_bytes,
         acked_bytes: sum.acked_bytes,
+        closed_sockets: Some(sum.closed_sockets),
+        connections: sum
+            .connections
+            .into_iter()
+            .map(|(port, [established, graceful_closes])| PortConnections {
+                port,
+                established,
+                graceful_closes,
+            })
+            .collect(),
         srtt_us_min: us(sum.times.first()),
         srtt_us_median: us(sum.times.get(sum.times.len() / 2)),
     }
@@ -152,6 +221,47 @@ mod tests {
             (Some(100), Some(200))
         );
         assert_eq!(rows[1].2.srtt_us_min, None);
+    }
+
+    #[test]
+    fn connections_are_counted_by_port_and_what_closed_ones_had_sent_is_in_the_sums() {
+        let mut traffic = Traffic::default();
+        traffic.add(&row(1, 1, 300));
+        let owner = row(1, 1, 0).owner;
+        let mut key = PeerKey {
+            pid: 1,
+            start_ns: 1,
+            remote: row(1, 1, 0).remote,
+            family: libc::AF_INET as u16,
+            ..PeerKey::default()
+        };
+        for (port, established, closed) in [(443_u16, 5, 2), (80, 1, 1), (0, 0, 3)] {
+            key.port = port.to_be();
+            let sums = PeerSums {
+                owner,
+                established,
+                graceful_closes: closed,
+                closed_sockets: closed,
+                sent_segments: 10 * closed,
+                sent_bytes: 100 * closed,
+                ..PeerSums::default()
+            };
+            traffic.take(Row::Peer(key, Box::new(sums)));
+        }
+        traffic.take(Row::LeftOut(4));
+        assert_eq!(traffic.left_out, 4);
+        let rows = traffic.rows();
+        let [(_, _, peer)] = &rows[..] else {
+            panic!("{rows:?}")
+        };
+        let by_port: Vec<_> = peer
+            .connections
+            .iter()
+            .map(|one| (one.port, one.established, one.graceful_closes))
+            .collect();
+        assert_eq!(by_port, [(None, 0, 3), (Some(80), 1, 1), (Some(443), 5, 2)]);
+        assert_eq!((peer.sockets, peer.closed_sockets), (1, Some(6)));
+        assert_eq!((peer.sent_segments, peer.sent_bytes), (70, 1600));
     }
 
     #[test]

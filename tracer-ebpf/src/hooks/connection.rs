@@ -7,7 +7,7 @@ use crate::{
     emit::{self, CONNECTION, Weight},
     kernel::{Arg, Ptr, arg, copy, load},
     maps::{CONNECTS_SEEN, EVENTS_CONNECTION, Place},
-    owner,
+    owner, peers,
     socket::{
         self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
         TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
@@ -51,6 +51,9 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
             && load!(sk, sk_socket: u64).unwrap_or(0) != 0)
     {
         owner::closed(sk);
+    }
+    if to == TCP_ESTABLISHED as u32 || to == TCP_CLOSE as u32 {
+        peers::state_set(sk, from, to);
     }
     if to == TCP_CLOSE as u32 && emit::wanted(CONNECTION) {
         ended(sk, from);

@@ -1,25 +1,23 @@
 //! Walks the open files of all tasks (`iter/task_file`) and tells of sockets that wait, and of what the others
 //! have sent since the walk before. A socket that is idle and well costs a look at its counters.
 
-use core::{ffi::c_void, mem::MaybeUninit, ptr::null_mut};
+use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    helpers::generated::{
-        bpf_jiffies64, bpf_ktime_get_ns, bpf_seq_write, bpf_sk_storage_get, bpf_sock_from_file,
-    },
+use aya_ebpf::helpers::generated::{
+    bpf_jiffies64, bpf_ktime_get_ns, bpf_seq_write, bpf_sock_from_file,
 };
 use tracer_common::{
-    EndRow, NO_U32, NO_U64, RowHead, TrafficRow, WaitingRow, WalkState, Walked, ability, grade,
-    row, timer, wait,
+    EndRow, NO_U32, NO_U64, RowHead, TrafficRow, WaitingRow, WalkState, ability, grade, row, timer,
+    wait,
 };
 
 use super::open_sockets::TaskFile;
 use crate::{
     emit,
     kernel::{self, Arg, Ptr, Words, arg, can, clear, load, load_bits, load_ptr, non_null, put},
-    maps::{WAITING_PLACE, WALK, WALKED},
+    maps::{WAITING_PLACE, WALK},
     owner,
+    peers::{self, Sent},
     socket::{
         self, AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, SOCK_STREAM, TCP_CLOSE, TCP_CLOSE_WAIT,
         TCP_LISTEN, TCP_SYN_SENT,
@@ -148,6 +146,9 @@ fn reason_of_tcp(sk: Ptr, tcp: Ptr) -> Found {
         if load!(sk, sk_write_pending: u32).unwrap_or(0) != 0 {
             return because(wait::WRITER_BLOCKED);
         }
+    } else if load_bits!(tcp, tcp_probes_out).unwrap_or(0) != 0 {
+        // With nothing queued a probe is one of keepalive; whatever the peer sends sets this back.
+        return because(wait::KEEPALIVE);
     }
     if state == TCP_CLOSE_WAIT {
         // The FIN has a sequence number too, which is read with the end of the stream.
@@ -206,7 +207,10 @@ fn reason_of_datagrams(sk: Ptr) -> Found {
     }
     let received = load!(sk, sk_rmem_alloc: u32).unwrap_or(0);
     let most = load!(sk, sk_rcvbuf: u32).unwrap_or(NO_U32);
-    if received >= most && received != 0 {
+    // UDP takes nothing that would not fit, so its buffer is hardly ever filled to the last byte.
+    let length = load!(sk, sk_receive_qlen: u32).unwrap_or(0);
+    let one_more = received.checked_div(length).unwrap_or(0);
+    if received != 0 && received.saturating_add(one_more) >= most {
         return full(received);
     }
     WELL
@@ -301,69 +305,29 @@ fn traffic(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, state: *mut WalkState) -> boo
     }
     // SAFETY: an element of the map.
     let number = unsafe { (*state).number };
-    // SAFETY: the verifier checks the socket; what is made is all zeroes.
-    let slot: *mut Walked = unsafe {
-        bpf_sk_storage_get(
-            (&raw const WALKED) as *mut _,
-            sk as *mut _,
-            null_mut(),
-            BPF_SK_STORAGE_GET_F_CREATE as u64,
-        )
-    }
-    .cast();
+    let slot = peers::walked(sk, true);
     if slot.is_null() {
         return true;
     }
-    // SAFETY: the slot lives as long as the program runs, and only walks use it.
+    // SAFETY: the slot lives as long as the program runs.
     let walked = unsafe { &mut *slot };
     let before = walked.number;
     if before == number {
         // By another descriptor.
         return true;
     }
-    let segments = load!(tcp, tcp_segs_out: u32).unwrap_or(0);
-    // The first walk cannot know what is new; a socket that a later one meets for the first time is new.
-    if (before != 0 || number > 1) && segments != walked.sent_segments {
-        let mut place = MaybeUninit::<TrafficRow>::uninit();
-        // SAFETY: `clear` writes every byte, and all zeroes are valid.
-        let to = unsafe { &mut *place.as_mut_ptr() };
-        clear(to);
-        to.row = row_head::<TrafficRow>(row::TRAFFIC);
-        owner::describe(task, grade::SEEDED, &mut to.owner);
-        let family = socket::family(sk);
-        to.family = family as u32;
-        if family == AF_INET {
-            put(
-                &mut to.remote,
-                socket::v4(load!(sk, sk_daddr: u32).unwrap_or(0)),
-            );
-        } else if family == AF_INET6 {
-            put(
-                &mut to.remote,
-                load!(sk, sk_v6_daddr: Words).unwrap_or([0; 4]),
-            );
-        }
-        to.netns = socket::netns(sk);
-        let retransmitted = load!(tcp, tcp_total_retrans: u32).unwrap_or(0);
-        let sent = load!(tcp, tcp_bytes_sent: u64).unwrap_or(0);
-        let acked = load!(tcp, tcp_bytes_acked: u64).unwrap_or(0);
-        to.sent_segments = segments.wrapping_sub(walked.sent_segments);
-        to.retransmitted_segments = retransmitted.wrapping_sub(walked.retransmitted_segments);
-        to.sent_bytes = sent.wrapping_sub(walked.sent_bytes);
-        to.acked_bytes = acked.wrapping_sub(walked.acked_bytes);
-        to.srtt_us8 = load!(tcp, tcp_srtt: u32).unwrap_or(0);
-        if !write(seq, to) {
+    // The first walk cannot know what is new, but for what has begun since the start; a socket that a later one meets
+    // for the first time is new.
+    let has_base = before != 0 || number > 1 || walked.flags != 0;
+    if !has_base
+        || load!(tcp, tcp_segs_out: u32).unwrap_or(0) != walked.sent_segments
+        || load!(tcp, tcp_bytes_acked: u64).unwrap_or(0) != walked.acked_bytes
+    {
+        let all = Sent::of(tcp);
+        if has_base && !sent(seq, task, sk, tcp, &all.since(walked)) {
             return false;
         }
-        note(walked, segments, retransmitted, sent, acked);
-    } else if before == 0 {
-        note(
-            walked,
-            segments,
-            load!(tcp, tcp_total_retrans: u32).unwrap_or(0),
-            load!(tcp, tcp_bytes_sent: u64).unwrap_or(0),
-            load!(tcp, tcp_bytes_acked: u64).unwrap_or(0),
-        );
+        all.note(walked);
     }
     walked.number = number;
     // SAFETY: an element of the map.
@@ -371,12 +335,37 @@ fn traffic(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, state: *mut WalkState) -> boo
     true
 }
 
+/// Writes what a TCP socket has sent since the last walk; false when there was no room for it.
 #[inline(always)]
-fn note(walked: &mut Walked, segments: u32, retransmitted: u32, sent: u64, acked: u64) {
-    walked.sent_segments = segments;
-    walked.retransmitted_segments = retransmitted;
-    walked.sent_bytes = sent;
-    walked.acked_bytes = acked;
+fn sent(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, sent: &Sent) -> bool {
+    let mut place = MaybeUninit::<TrafficRow>::uninit();
+    // SAFETY: `clear` writes every byte, and all zeroes are valid.
+    let to = unsafe { &mut *place.as_mut_ptr() };
+    clear(to);
+    to.row = row_head::<TrafficRow>(row::TRAFFIC);
+    owner::describe(task, grade::SEEDED, &mut to.owner);
+    let family = socket::family(sk);
+    to.family = family as u32;
+    if family == AF_INET {
+        put(
+            &mut to.remote,
+            socket::v4(load!(sk, sk_daddr: u32).unwrap_or(0)),
+        );
+    } else if family == AF_INET6 {
+        put(
+            &mut to.remote,
+            load!(sk, sk_v6_daddr: Words).unwrap_or([0; 4]),
+        );
+    }
+    to.netns = socket::netns(sk);
+    to.sent_segments = sent.segments;
+    to.retransmitted_segments = sent.retransmitted;
+    to.delivered_segments = sent.delivered;
+    to.dsack_dups = sent.dsack_dups;
+    to.sent_bytes = sent.bytes;
+    to.acked_bytes = sent.acked;
+    to.srtt_us8 = load!(tcp, tcp_srtt: u32).unwrap_or(0);
+    write(seq, to)
 }
 
 #[inline(always)]

@@ -28,7 +28,7 @@ const PLACES: [LostAt; 4] = [
     LostAt::Disk,
     LostAt::Decode,
 ];
-const WAIT_REASONS: [WaitReason; 7] = [
+const WAIT_REASONS: [WaitReason; 8] = [
     WaitReason::PeerWindow,
     WaitReason::Unacknowledged,
     WaitReason::WriterBlocked,
@@ -36,6 +36,7 @@ const WAIT_REASONS: [WaitReason; 7] = [
     WaitReason::AcceptQueue,
     WaitReason::BufferFull,
     WaitReason::Unread,
+    WaitReason::Keepalive,
 ];
 const TIMERS: [SocketTimer; 6] = [
     SocketTimer::None,

@@ -17,11 +17,13 @@ pub enum WaitReason {
     BufferFull,
     /// The peer has closed; data is left that nobody reads, or that was never sent.
     Unread,
+    /// Nothing is queued, and keepalive probes have no answer.
+    Keepalive,
 }
 
 impl WaitReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SynSent,
         Self::PeerWindow,
         Self::Unacknowledged,
@@ -29,6 +31,7 @@ impl WaitReason {
         Self::AcceptQueue,
         Self::BufferFull,
         Self::Unread,
+        Self::Keepalive,
     ];
 
     /// The name in the output.
@@ -41,6 +44,7 @@ impl WaitReason {
             Self::AcceptQueue => "accept_queue",
             Self::BufferFull => "buffer_full",
             Self::Unread => "unread",
+            Self::Keepalive => "keepalive",
         }
     }
 }

@@ -27,7 +27,7 @@ pub use qdisc::QdiscSample;
 pub use socket::{Found, Memory, SocketKey, SocketProto, SocketSample, Timer};
 pub use softnet::{CpuSoftnet, Softnet};
 pub use tcp_info::TcpInfo;
-pub use traffic::{PeerTraffic, SocketWalk};
+pub use traffic::{PeerTraffic, PortConnections, SocketWalk};
 pub use zone::Zone;
 
 /// Numbers by the kernel's own names.

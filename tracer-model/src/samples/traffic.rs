@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What one process has sent to one host since the walk before, over TCP. Sockets that have sent nothing are not
-/// counted, and a process and host without any is left out.
+/// What one process has sent to one host since the walk before, over TCP, by sockets that are open and by those that
+/// were closed since. Sockets that have sent nothing are not counted, and a process and host without any is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PeerTraffic {
@@ -22,16 +22,43 @@ pub struct PeerTraffic {
     pub sent_segments: u64,
     /// `total_retrans`.
     pub retransmitted_segments: u64,
+    /// `delivered`: segments of which the peer has said that it has them; `None` in older traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_segments: Option<u64>,
+    /// `dsack_dups`: segments of which the peer has said that it had them already; `None` in older traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dsack_dups: Option<u64>,
     /// `bytes_sent`: retransmitted ones are among them.
     pub sent_bytes: u64,
     /// `bytes_acked`.
     pub acked_bytes: u64,
+    /// Sockets that have closed and had sent something since a walk last met them; `None` in older traces, whose sums
+    /// lack what those had sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_sockets: Option<u64>,
+    /// Connections that were established, and those that have closed, by remote port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<PortConnections>,
     /// The shortest smoothed round-trip time of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srtt_us_min: Option<u64>,
     /// The median of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srtt_us_median: Option<u64>,
+}
+
+/// Connections of one process to one port of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PortConnections {
+    /// The remote port; `None`: the remote end connected to this host, or it is not known which end did, or these are
+    /// those of several ports.
+    pub port: Option<u16>,
+    /// Connects that reached ESTABLISHED.
+    pub established: u64,
+    /// Connections that ended in peace: each end closed its half, or this end did and the peer acknowledged all of it
+    /// (FIN_WAIT2, CLOSING or LAST_ACK to CLOSE, without an error).
+    pub graceful_closes: u64,
 }
 
 /// The walks over the open sockets in an interval.

@@ -432,7 +432,7 @@ impl Capture {
         self.now_boot_ns = sys::boot_clock_ns();
         self.aggregates(&last, sink)?;
         if let Some(walked) = last_walk {
-            self.walked(walked, sink);
+            self.last_walked(walked, sink)?;
         }
         self.monitor(sink, true);
         self.tell_counted(sink)?;

@@ -22,6 +22,10 @@ use crate::kernel::ring::Rings;
 use crate::sys;
 use crate::walk::Row;
 
+mod peers;
+
+use peers::Peers;
+
 /// Deliveries after the last aggregated event until both maps are empty for sure.
 const MAPS_TO_EMPTY: u32 = 2;
 
@@ -52,6 +56,7 @@ pub struct Loaded {
     logger: Option<EbpfLogger<&'static dyn Log>>,
     /// Walks over the open sockets so far.
     walks: u64,
+    peers: Peers,
     /// Which aggregation map is written now.
     writing: u32,
     /// Sum of the aggregated counters at the last delivery.
@@ -83,6 +88,7 @@ impl Loaded {
         let codes = PerCpuHashMap::try_from(take(&mut ebpf, "CODES")?)?;
         let pids = HashMap::try_from(take(&mut ebpf, "PIDS")?)?;
         let walk_state = Array::try_from(take(&mut ebpf, "WALK")?)?;
+        let peers = Peers::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
             links,
@@ -97,6 +103,7 @@ impl Loaded {
             walk_state,
             logger,
             walks: 0,
+            peers,
             writing: 0,
             aggregated: 0,
             quiet_turns: 0,
@@ -118,8 +125,15 @@ impl Loaded {
             ..WalkState::default()
         };
         self.walk_state.set(0, Plain(state), 0)?;
-        rows(iterator(&mut self.ebpf, "walk_sockets")?, each)
-            .context("cannot walk the open sockets of all tasks")
+        let state = rows(iterator(&mut self.ebpf, "walk_sockets")?, each)
+            .context("cannot walk the open sockets of all tasks")?;
+        self.peers.turn(each)?;
+        Ok(state)
+    }
+
+    /// What connections have come to since the last walk, once nothing runs any more, see [`Self::detach`].
+    pub fn last_peers(&mut self, each: &mut dyn FnMut(Row)) -> Result<()> {
+        self.peers.drain(each)
     }
 
     /// Logs what the programs have said of themselves since, where the object that does is loaded.
@@ -248,9 +262,7 @@ impl Loaded {
     }
 }
 
-fn empty(
-    map: &mut HashMap<MapData, Plain<AggregateKey>, Plain<AggregateValue>>,
-) -> Result<Vec<(AggregateKey, AggregateValue)>> {
+fn empty<K: Wire, V: Wire>(map: &mut HashMap<MapData, Plain<K>, Plain<V>>) -> Result<Vec<(K, V)>> {
     let keys: Vec<_> = map.keys().collect::<Result<_, _>>()?;
     let mut taken = Vec::with_capacity(keys.len());
     for key in keys {

@@ -252,6 +252,9 @@ const RULES: &[Rule] = &[
         &[],
     ),
     Rule("tcp_reordering", &["waiting.reordering_segments"], &[]),
+    Rule("tcp_delivered", &["traffic.delivered_segments"], &[]),
+    Rule("tcp_dsack_dups", &["traffic.dsack_dups"], &[]),
+    Rule("tcp_probes_out", &["waits for an answer to keepalive"], &[]),
     Rule(
         "tcp_retrans_stamp",
         &["the begin of a wait between two walks"],

@@ -1,5 +1,6 @@
 //! Sockets that wait: from the walk over all of them to the sinks.
 
+use anyhow::Result;
 use tracer_common::event_kind;
 
 use super::Capture;
@@ -35,8 +36,16 @@ impl Capture {
         })
     }
 
+    /// Hands on what the last walk has found, and what came to connections until the BPF programs were gone.
+    pub(super) fn last_walked(&mut self, mut walked: Walked, sink: &mut dyn Sink) -> Result<()> {
+        let traffic = &mut walked.traffic;
+        self.loaded.last_peers(&mut |row| traffic.take(row))?;
+        self.walked(walked, sink);
+        Ok(())
+    }
+
     /// Hands on what a walk has found.
-    pub(super) fn walked(&mut self, walked: Walked, sink: &mut dyn Sink) {
+    fn walked(&mut self, walked: Walked, sink: &mut dyn Sink) {
         let Walked {
             told,
             traffic,

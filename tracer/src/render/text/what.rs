@@ -108,6 +108,7 @@ fn waiting(w: &Waiting, tcp: Option<&Tcp>) -> WhatColumn {
         (WaitReason::AcceptQueue, _) => "accept queue full".to_owned(),
         (WaitReason::BufferFull, _) => "buffer full".to_owned(),
         (WaitReason::Unread, _) => "peer closed".to_owned(),
+        (WaitReason::Keepalive, _) => "keepalive unanswered".to_owned(),
     };
     if w.ended {
         first.push_str(" ended");
