@@ -68,8 +68,9 @@ impl Page {
     /// `  label    [status] text`, text wrapped under itself.
     fn row(&mut self, label: &str, status: Option<(Style, &str)>, text: &str) {
         let label = escape::name(label.as_bytes());
-        let mut line = format!("  {label:<width$}", width = INDENT - 2);
-        let mut used = INDENT.max(2 + escape::width(&label));
+        // One blank at least, however long the label is.
+        let mut line = format!("  {label:<width$} ", width = INDENT - 3);
+        let mut used = INDENT.max(3 + escape::width(&label));
         if let Some((style, word)) = status {
             // Writing to a String cannot fail.
             let _ = write!(line, "{} ", self.paint(style, &format!("{word:<8}")));
@@ -343,5 +344,23 @@ fn losses(page: &mut Page, plan: &Plan) {
         page.row(loss.serves.name(), None, &loss.lost);
         page.row("", None, &format!("why: {}", loss.why));
         page.row("", None, &format!("what to do: {}", loss.remedy));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_of_a_hook_does_not_run_into_its_verdict() {
+        let mut page = Page {
+            text: String::new(),
+            colour: false,
+        };
+        page.row("short", Some((GOOD, "ok")), "fexit");
+        page.row("connect refused by policy", Some((BAD, "refused")), "fexit");
+        let short = format!("  {:<24}ok       fexit\n", "short");
+        let long = "  connect refused by policy refused  fexit\n";
+        assert_eq!(page.text, short + long);
     }
 }
