@@ -15,6 +15,7 @@ mod sys;
 mod table;
 mod trace;
 mod traffic;
+mod walk;
 mod worker;
 
 use std::io::{IsTerminal as _, stderr};
@@ -40,6 +41,9 @@ enum Suite {
     Hooks(Hooks),
     /// The trace: its size, the recorder's cost, replay and seeking
     Trace(trace::Args),
+    /// Holds this many sockets until the input ends
+    #[command(hide = true)]
+    Hold { sockets: usize },
 }
 
 #[derive(clap::Args)]
@@ -74,6 +78,7 @@ fn run(what: &Suite) -> Result<()> {
     match what {
         Suite::Hooks(args) => all_hooks(args),
         Suite::Trace(args) => trace::run(args),
+        Suite::Hold { sockets } => walk::hold(*sockets),
     }
 }
 
@@ -115,5 +120,7 @@ fn hooks(args: &Hooks) -> Result<Vec<table::Line>> {
             samples.discarded
         );
     }
-    Ok(table::hooks(&bench, &samples))
+    let mut lines = table::hooks(&bench, &samples);
+    lines.extend(table::walks(&walk::measure(&bench)?));
+    Ok(lines)
 }

@@ -129,6 +129,11 @@ impl Bench {
         load(&self.facts, rate, &self.benign)
     }
 
+    /// Loads and attaches all that this host allows.
+    pub fn load_all(&self) -> Result<Loaded> {
+        self.load(Rate::One)
+    }
+
     /// One round of every scene.
     pub fn round(&self, number: usize, worker: &Worker, samples: &mut Samples) -> Result<()> {
         for rate in [Rate::Unlimited, Rate::One] {

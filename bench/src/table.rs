@@ -8,6 +8,7 @@ use crate::measure::{Bench, Samples};
 use crate::rest::Rest;
 use crate::scene::{Row, SCENES};
 use crate::statistics::{Median, median};
+use crate::walk::{WALKS, Walk};
 
 /// Aims for the program itself.
 const READY_MS: f64 = 500.0;
@@ -78,6 +79,47 @@ fn hook(bench: &Bench, samples: &Samples, row: &Row) -> Line {
     }
 }
 
+/// What a quiet walk may add to a trace, bytes.
+const QUIET_BYTES: f64 = 1024.0;
+
+const fn single(value: f64) -> Median {
+    Median {
+        value,
+        low: value,
+        high: value,
+    }
+}
+
+/// The lines about walks over open sockets.
+pub fn walks(walks: &[Walk]) -> Vec<Line> {
+    let line = |what, unit, value, aim, rounds| Line {
+        what,
+        program: "walk_sockets".to_owned(),
+        unit,
+        value: Some(value),
+        noise: None,
+        rounds,
+        runs: 0,
+        aim,
+    };
+    let mut lines: Vec<_> = walks
+        .iter()
+        .map(|walk| Line {
+            runs: walk.sockets,
+            ..line(walk.what, "ms", walk.ms, walk.aim_ms, WALKS)
+        })
+        .collect();
+    let bytes = walks.iter().map(|walk| walk.bytes).max().unwrap_or(0);
+    lines.push(line(
+        "a quiet walk in a trace, unpacked",
+        "B",
+        single(bytes as f64),
+        Some(QUIET_BYTES),
+        WALKS,
+    ));
+    lines
+}
+
 /// The lines about the program itself.
 pub fn rest(rest: &Rest) -> Vec<Line> {
     let line = |what, unit, value: Median, aim, rounds| Line {
@@ -89,11 +131,6 @@ pub fn rest(rest: &Rest) -> Vec<Line> {
         rounds,
         runs: 0,
         aim,
-    };
-    let single = |value| Median {
-        value,
-        low: value,
-        high: value,
     };
     vec![
         line(

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use io_uring::{IoUring, squeue};
+
 /// Takes over a descriptor that a system call has just returned.
 pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: callers pass what accept(2) or recvmsg(2) returned to them; nobody else owns it.
@@ -282,6 +284,24 @@ fn reduce(uid: u32, capabilities: &[u32]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Hands one operation to the ring and waits until all its completions are there: the result of the first.
+/// What the operation points to must live until this returns, and then nothing of it is used any more.
+pub fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<i64> {
+    // SAFETY: the callers keep buffers and descriptors until the operation has completed.
+    unsafe { ring.submission().push(entry) }.map_err(io::Error::other)?;
+    let mut result = None;
+    loop {
+        ring.submit_and_wait(1)?;
+        for completion in ring.completion() {
+            let told = *result.get_or_insert(i64::from(completion.result()));
+            // A zero-copy send completes twice: with its result, and when its memory is free again.
+            if !io_uring::cqueue::more(completion.flags()) {
+                return Ok(told);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

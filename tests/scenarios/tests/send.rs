@@ -305,3 +305,31 @@ fn root_count_and_duration_end_a_run() {
     let tracer = Tracer::start(&["--duration", "300ms"]);
     tracer.finish(SOON).assert_totals();
 }
+
+#[test]
+#[ignore = "needs root"]
+fn root_a_connected_datagram_socket_has_its_remote_when_io_uring_sends() {
+    if !requires(&[]) {
+        return;
+    }
+    let world = World::pair();
+    let tracer = Tracer::start(&["--event", "send_error"]);
+    let mut client = world.a.peer("uring-datagrams");
+    let remote = format!("{}:9", world.b.v4);
+    client.ok("open u udp4");
+    client.ok(&format!("connect u {remote}"));
+    if client.ask("uring-send u 100").errno() == Some(nix::errno::Errno::EPERM as i32) {
+        scenarios::skip("io_uring is off");
+        return;
+    }
+    // The answer of ICMP is told by the next send.
+    client.ok("await-error u");
+    client.fails("uring-send u 200", nix::errno::Errno::ECONNREFUSED as i32);
+    let pid = client.id.pid;
+    let refused = tracer.wait_for("the refusal", SOON, |event| event["owner"]["pid"] == pid);
+    assert_error(&refused, "ECONNREFUSED", 111);
+    assert_owner(&refused, &client.id, &["at_send"]);
+    let local = client.ok("address u");
+    assert_flow(&refused, "udp", &local, &remote, &world.a);
+    tracer.stop().assert_complete();
+}

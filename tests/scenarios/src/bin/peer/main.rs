@@ -118,6 +118,16 @@ impl Peer {
                 )?
                 .to_string());
             }
+            ["uring-send", name, bytes] => {
+                let (data, fd) = (vec![b'x'; bytes.parse()?], self.fd(name)?);
+                let (fd, start) = (io_uring::types::Fd(fd), data.as_ptr());
+                let entry = io_uring::opcode::Send::new(fd, start, data.len() as u32).build();
+                let sent = sys::submit(&mut io_uring::IoUring::new(8)?, &entry)?;
+                if sent < 0 {
+                    return Err(Errno::from_raw(-sent as i32).into());
+                }
+                return Ok(sent.to_string());
+            }
             // As a program does that does not know of MSG_NOSIGNAL.
             ["send-or-die", name, bytes] => {
                 sys::die_of_sigpipe()?;

@@ -3,7 +3,6 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use io_uring::{IoUring, squeue};
 use nix::errno::Errno;
 
 fn told(result: impl TryInto<i64>) -> i64 {
@@ -191,23 +190,5 @@ impl Drop for Page {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
         unsafe { std::alloc::dealloc(self.1, self.0) }
-    }
-}
-
-/// Hands one operation to the ring and waits until all its completions are there: the result of the first.
-/// What the operation points to must live until this returns, and then nothing of it is used any more.
-pub fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> std::io::Result<i64> {
-    // SAFETY: the callers in uring.rs keep buffers and descriptors until the operation has completed.
-    unsafe { ring.submission().push(entry) }.map_err(std::io::Error::other)?;
-    let mut result = None;
-    loop {
-        ring.submit_and_wait(1)?;
-        for completion in ring.completion() {
-            let told = *result.get_or_insert(i64::from(completion.result()));
-            // A zero-copy send completes twice: with its result, and when its memory is free again.
-            if !io_uring::cqueue::more(completion.flags()) {
-                return Ok(told);
-            }
-        }
     }
 }

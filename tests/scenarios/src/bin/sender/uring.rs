@@ -82,5 +82,5 @@ fn one(
         "send_zc" => opcode::SendZc::new(fd, start, len).build(),
         _ => opcode::SendMsgZc::new(fd, &message).build(),
     };
-    sys::submit(ring, &entry)
+    scenarios::sys::submit(ring, &entry)
 }
