@@ -135,16 +135,18 @@ impl Walker {
         };
         self.failed = false;
         let waiters = waits::group(rows);
+        let waiting_sockets = waiters.len() as u64;
+        let told = self.waits.walked(done, waiters, is_last);
         let walk = SocketWalk {
             walks: 1,
             took_us: took / 1_000,
             descriptors: state.descriptors,
             tcp_sockets: state.tcp_sockets,
-            waiting_sockets: waiters.len() as u64,
-            left_out,
+            waiting_sockets,
+            left_out: left_out + self.waits.left_out,
         };
         Some(Walked {
-            told: self.waits.walked(done, waiters, is_last),
+            told,
             traffic,
             walk,
         })

@@ -74,6 +74,8 @@ pub(super) struct Waits {
     first_us: u64,
     hz: u64,
     known: HashMap<u64, Known>,
+    /// Sockets of the last walk for which there was no room: nothing is told of them while they are new.
+    pub(super) left_out: u64,
 }
 
 struct Known {
@@ -109,12 +111,14 @@ impl Waits {
             first_us,
             hz,
             known: HashMap::new(),
+            left_out: 0,
         }
     }
 
     /// Takes all sockets that wait now, and gives what is to be told; after the last walk, of every long wait.
     pub(super) fn walked(&mut self, now_ns: u64, waiters: Vec<Waiter>, is_last: bool) -> Vec<Told> {
         let mut told = Vec::new();
+        self.left_out = 0;
         let mut before = std::mem::take(&mut self.known);
         for waiter in waiters {
             let cookie = waiter.row.head.flow.cookie;
@@ -145,6 +149,8 @@ impl Waits {
             }
             if self.known.len() < MOST_SOCKETS {
                 self.known.insert(cookie, known);
+            } else {
+                self.left_out += 1;
             }
         }
         let mut ended: Vec<_> = before

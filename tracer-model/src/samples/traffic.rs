@@ -74,6 +74,6 @@ pub struct SocketWalk {
     pub tcp_sockets: u64,
     /// Sockets that waited, for however short a time.
     pub waiting_sockets: u64,
-    /// Descriptors of sockets that wait for which there was no room.
+    /// Descriptors of sockets that wait, and sockets, for which there was no room.
     pub left_out: u64,
 }

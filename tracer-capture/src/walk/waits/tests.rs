@@ -83,6 +83,19 @@ fn every_long_wait_that_goes_on_is_told_once_more_when_nobody_looks_any_longer()
 }
 
 #[test]
+fn sockets_beyond_the_bound_are_counted() {
+    let mut waits = Waits::new(2_000_000, HZ);
+    let many = 1..=MOST_SOCKETS as u64 + 3;
+    let many: Vec<_> = many
+        .map(|cookie| waiter(cookie, wait::WRITER_BLOCKED))
+        .collect();
+    told(&mut waits, 100, &many);
+    assert_eq!(waits.left_out, 3);
+    told(&mut waits, 101, &many[..10]);
+    assert_eq!(waits.left_out, 0);
+}
+
+#[test]
 fn a_writer_whose_data_moves_does_not_wait() {
     let mut waits = Waits::new(2_000_000, HZ);
     for second in 100..120 {
