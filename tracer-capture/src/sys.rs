@@ -2,8 +2,9 @@
 //!
 //! Outside [`crate::kernel`] this is the only file with `unsafe`.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -144,8 +145,92 @@ pub(crate) fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<OwnedFd> {
             size_of::<T>(),
         )
     };
-    match i32::try_from(fd) {
-        // SAFETY: both commands give a new descriptor, which nobody else has.
+    new_descriptor(fd)
+}
+
+/// The first 64 bytes of `struct perf_event_attr` (`PERF_ATTR_SIZE_VER0`), which every kernel takes.
+#[repr(C)]
+#[derive(Default)]
+struct PerfEventAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    rest: [u64; 5],
+}
+
+/// Opens a tracepoint as a perf event of all processes and processors.
+pub(crate) fn perf_tracepoint(id: u64) -> io::Result<OwnedFd> {
+    const PERF_TYPE_TRACEPOINT: u32 = 2;
+    const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+    let attributes = PerfEventAttr {
+        kind: PERF_TYPE_TRACEPOINT,
+        size: size_of::<PerfEventAttr>() as u32,
+        config: id,
+        ..PerfEventAttr::default()
+    };
+    // Programs run on every processor, whichever the event is opened on.
+    let (all, processor, no_group) = (-1, 0, -1);
+    // SAFETY: the structure says its own size, and is only read.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(&attributes),
+            all,
+            processor,
+            no_group,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    new_descriptor(fd)
+}
+
+/// Runs a BPF program at a perf event, for as long as that is open.
+pub(crate) fn run_on_event(event: &OwnedFd, program: RawFd) -> io::Result<()> {
+    const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+    const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
+    for (request, argument) in [
+        (PERF_EVENT_IOC_SET_BPF, program),
+        (PERF_EVENT_IOC_ENABLE, 0),
+    ] {
+        // SAFETY: both take an integer and touch no memory of this process.
+        if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Mounts a file system that nobody else sees, at no place: it is gone with its descriptor (5.2 and later).
+pub(crate) fn detached_mount(kind: &CStr) -> io::Result<OwnedFd> {
+    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+    const CLOEXEC: libc::c_uint = 1;
+    // SAFETY: fsopen(2) reads the name.
+    let context = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) };
+    let context = new_descriptor(context)?;
+    let (no_key, no_value) = (std::ptr::null::<u8>(), std::ptr::null::<u8>());
+    // SAFETY: this command of fsconfig(2) takes neither key nor value.
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            no_key,
+            no_value,
+            0,
+        )
+    };
+    if made != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: fsmount(2) takes integers and touches no memory of this process.
+    new_descriptor(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, 0) })
+}
+
+/// The descriptor that a system call gave, or why it gave none.
+fn new_descriptor(returned: libc::c_long) -> io::Result<OwnedFd> {
+    match i32::try_from(returned) {
+        // SAFETY: the callers' system calls give a new descriptor, which nobody else has.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

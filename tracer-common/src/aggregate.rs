@@ -38,6 +38,16 @@ pub mod code {
     pub const PARTIAL_SEND: u32 = 0;
 }
 
+/// Where a connect that fails before its SYN is told.
+pub mod connects_seen {
+    /// Nowhere: without its errno, if its state changed.
+    pub const NOWHERE: u32 = 0;
+    /// At the return of the protocol's function.
+    pub const AT_FUNCTION: u32 = 1;
+    /// At the return of connect(2).
+    pub const AT_CALL: u32 = 2;
+}
+
 /// Events over the rate limit, and would-block and partial sends, are counted under this key.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -59,7 +59,7 @@ pub mod owner_end {
     pub const TCP: u32 = 2;
 }
 
-/// How the running kernel's processor makes a system call: numbers of the calls that send, and what its saved
+/// How the running kernel's processor makes a system call: numbers of the calls that send or connect, and what its saved
 /// registers look like while a 64-bit process is in one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,7 @@ pub struct SystemCalls {
     pub sendmmsg: u64,
     pub sendfile: u64,
     pub splice: u64,
+    pub connect: u64,
 }
 
 impl SystemCalls {
@@ -97,6 +98,7 @@ impl SystemCalls {
         sendmmsg: u64::MAX,
         sendfile: u64::MAX,
         splice: u64::MAX,
+        connect: u64::MAX,
     };
 
     /// `__USER_CS` is another one for 32-bit code; `syscall_enter_from_user_mode` puts -ENOSYS into `ax`.
@@ -112,6 +114,7 @@ impl SystemCalls {
         sendmmsg: 307,
         sendfile: 40,
         splice: 275,
+        connect: 42,
     };
 
     /// `pstate`: exception level 0, and not the 32-bit state (bit 4).
@@ -127,6 +130,7 @@ impl SystemCalls {
         sendmmsg: 269,
         sendfile: 71,
         splice: 76,
+        connect: 203,
     };
 }
 
@@ -180,12 +184,16 @@ pub struct Config {
     pub tcp_sock_type: u64,
 }
 
-wire!(SystemCalls = 8 * 11, Config = 8 * (30 + ERRNO_WORDS));
+wire!(SystemCalls = 8 * 12, Config = 8 * (31 + ERRNO_WORDS));
 
 /// Where `struct trace_event_raw_sock_msg_length` (the perf form of `sock_send_length`) must keep the socket and
 /// the result: an offset into a program's context has to be in its code.
 pub const SK_IN_EVENT: u32 = 8;
 pub const RET_IN_EVENT: u32 = 20;
+
+/// Where the context of a program at the end of a system call keeps the result (`struct syscall_tp_t` of
+/// `perf_call_bpf_exit`): the same on every 64-bit kernel.
+pub const RET_IN_CALL: u32 = 16;
 
 /// Number of the "helper" that the loader replaces by the kernel function `bpf_rdonly_cast`, whose number is
 /// another on each kernel. No kernel has so many helpers: where it is not replaced, the program is refused.

@@ -16,10 +16,10 @@ mod record;
 pub mod selftest;
 mod walk;
 
-pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code};
+pub use aggregate::{AggregateKey, AggregateValue, BEYOND_MAP, CodeKey, code, connects_seen};
 pub use config::{
-    Config, ERRNO_WORDS, RET_IN_EVENT, SK_IN_EVENT, SystemCalls, TYPED_CALL, ability, filter,
-    owner_end,
+    Config, ERRNO_WORDS, RET_IN_CALL, RET_IN_EVENT, SK_IN_EVENT, SystemCalls, TYPED_CALL, ability,
+    filter, owner_end,
 };
 pub use counters::Counters;
 pub use flow::{Flow, protocol_of_byte};

@@ -132,11 +132,12 @@ pub enum Place {
     ConnectDgram4,
     ConnectDgram6,
     ConnectStream,
+    ConnectCall,
 }
 
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> =
-    PerCpuArray::with_max_entries((Place::ConnectStream as u32 + 1) * NESTED, 0);
+    PerCpuArray::with_max_entries((Place::ConnectCall as u32 + 1) * NESTED, 0);
 
 /// Which of the two aggregation maps is written; user space reads and empties the other.
 #[map]
@@ -195,9 +196,14 @@ pub static PEERS_LEFT_OUT: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static WAITING_PLACE: PerCpuArray<WaitingRow> = PerCpuArray::with_max_entries(1, 0);
 
-/// 1 once the return of every TCP connect is seen: those that fail before their SYN are told there, with their errno.
+/// One of [`tracer_common::connects_seen`]: where a connect that fails before its SYN is told, with its errno.
 #[map]
 pub static CONNECTS_SEEN: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Cookies of sockets that have sent a SYN, so that their connect fails, if it does, where the state changes. Kept
+/// only for [`tracer_common::connects_seen::AT_CALL`]; those that were used longest ago are forgotten first.
+#[map]
+pub static SYN_SENT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8192, 0);
 
 /// Places in [`SENDERS`]; a power of two.
 pub const SENDER_PLACES: usize = 1024;

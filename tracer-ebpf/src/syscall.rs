@@ -105,20 +105,8 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
         return None;
     }
     let regs = registers(task)?;
-    if reg!(regs, regs_mode)? & config!(calls.mode_mask) != config!(calls.user_mode) {
-        debug!("registers: not those of a 64-bit process");
-        return None;
-    }
+    let number = running_call(regs)?;
     let first = reg!(regs, regs_arg0)?;
-    let running = match config!(calls.running) {
-        SystemCalls::ARGUMENT => first,
-        value => value,
-    };
-    if reg!(regs, regs_running)? != running {
-        debug!("registers: no system call is running");
-        return None;
-    }
-    let number = reg!(regs, regs_number: u32)? as u64;
     let second = reg!(regs, regs_arg1)?;
     let third = reg!(regs, regs_arg2)?;
     let is_splice = number == config!(calls.splice);
@@ -147,6 +135,73 @@ fn read(task: Ptr, sk: Ptr, request: &mut Request) -> Option<()> {
         return None;
     }
     request.visible = true;
+    Some(())
+}
+
+/// The number of the system call that a user task with these registers is in.
+#[inline(always)]
+fn running_call(regs: Ptr) -> Option<u64> {
+    if reg!(regs, regs_mode)? & config!(calls.mode_mask) != config!(calls.user_mode) {
+        debug!("registers: not those of a 64-bit process");
+        return None;
+    }
+    let running = match config!(calls.running) {
+        SystemCalls::ARGUMENT => reg!(regs, regs_arg0)?,
+        value => value,
+    };
+    if reg!(regs, regs_running)? != running {
+        debug!("registers: no system call is running");
+        return None;
+    }
+    Some(reg!(regs, regs_number: u32)? as u64)
+}
+
+/// Is `task`, the current one, in connect(2)?
+#[inline(always)]
+pub fn is_in_connect(task: Ptr) -> bool {
+    if is_kernel_thread(task) {
+        return false;
+    }
+    match registers(task) {
+        Some(regs) => running_call(regs) == Some(config!(calls.connect)),
+        None => false,
+    }
+}
+
+/// What the current task called connect(2) with, on its way out of it. A whole value for the reason of [`Request`].
+#[derive(Clone, Copy)]
+pub struct Connect {
+    /// Address of the `struct socket`, 0 when it is not known.
+    pub socket: u64,
+    /// User address of the destination.
+    pub name: u64,
+    /// Its length.
+    pub name_len: u32,
+}
+
+/// Reads them; the result has taken the place of the first argument where [`SystemCalls::ARGUMENT`] says that there
+/// is a copy.
+#[inline(always)]
+pub fn connect(task: Ptr) -> Connect {
+    let mut call = Connect {
+        socket: 0,
+        name: 0,
+        name_len: 0,
+    };
+    read_connect(task, &mut call);
+    call
+}
+
+#[inline(always)]
+fn read_connect(task: Ptr, call: &mut Connect) -> Option<()> {
+    let regs = registers(task)?;
+    let fd = match config!(calls.running) {
+        SystemCalls::ARGUMENT => reg!(regs, regs_running)?,
+        _ => reg!(regs, regs_arg0)?,
+    };
+    call.name = reg!(regs, regs_arg1)?;
+    call.name_len = reg!(regs, regs_arg2)? as u32;
+    call.socket = socket_of(task, fd as u32);
     Some(())
 }
 
@@ -184,28 +239,35 @@ fn sum_parts(address: u64, count: u64) -> u64 {
 /// Does file descriptor `fd` of the task lead to this socket?
 #[inline(always)]
 fn descriptor_is(task: Ptr, fd: u32, sk: Ptr) -> bool {
-    // SAFETY: a read of a static that nobody writes after loading.
-    let private = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.file_private) };
     let Some(socket) = load!(sk, sk_socket: u64) else {
         return false;
     };
+    socket != 0 && socket_of(task, fd) == socket
+}
+
+/// Address of the `struct socket` that file descriptor `fd` of the task leads to, if it leads to a socket; 0 when
+/// that cannot be read.
+#[inline(always)]
+fn socket_of(task: Ptr, fd: u32) -> u64 {
+    // SAFETY: a read of a static that nobody writes after loading.
+    let private = unsafe { core::ptr::read_volatile(&raw const crate::maps::OFFSETS.file_private) };
     let Some(files) = load_task_ptr!(task, task_files) else {
-        return false;
+        return 0;
     };
     let Some(table) = load_task_ptr!(files, files_fdt) else {
-        return false;
+        return 0;
     };
     let Some(max) = load_task!(table, fdt_max_fds: u32) else {
-        return false;
+        return 0;
     };
     let Some(array) = load_task!(table, fdt_fd: u64) else {
-        return false;
+        return 0;
     };
-    if private == tracer_common::UNRESOLVED || socket == 0 || fd >= max {
-        return false;
+    if private == tracer_common::UNRESOLVED || fd >= max {
+        return 0;
     }
-    let Some(file) = probe::<u64>(array + fd as u64 * 8) else {
-        return false;
-    };
-    file != 0 && probe::<u64>(file + private as u64) == Some(socket)
+    match probe::<u64>(array + fd as u64 * 8) {
+        Some(file) if file != 0 => probe::<u64>(file + private as u64).unwrap_or(0),
+        _ => 0,
+    }
 }

@@ -9,17 +9,19 @@ mod bring_up;
 #[allow(unsafe_code)]
 mod loaded;
 mod patch;
+mod perf;
+
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::lpm_trie::Key as PrefixKey;
 use aya::maps::{Array, HashMap, LpmTrie};
 use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, event_kind};
+use tracer_common::{Config, OFFSET_COUNT, START_TICK_NS, ability, connects_seen, event_kind};
 
 use super::facts::{Facts, ProgramVerdict, Verdicts};
 use super::plan::{Hook, Kind, OWNER_ENDS, OWNERS_BY_ADDRESS, Plan, Purpose, Wanted};
@@ -68,7 +70,7 @@ pub const MIN_RING_BYTES: u32 = 4096;
 enum Link {
     Tracepoint { _link: BtfTracePointLink },
     Exit { _link: FExitLink },
-    Perf { _link: TracePointLink },
+    Perf { _event: OwnedFd },
 }
 
 /// Plans for these facts, loads and attaches. A refusal is no error: it is noted in the facts, and the next best
@@ -98,19 +100,25 @@ pub fn load(
         start(ebpf, hook, &btf).map_err(|error| refused(&error))
     })?;
     keep_owners(&mut ebpf, &facts.verdicts)?;
-    let connects = ["connect_tcp4", "connect_tcp6"];
-    if connects
-        .iter()
-        .all(|program| facts.verdicts.is_allowed(program))
-    {
-        let mut seen: Array<_, u32> = Array::try_from(map(&mut ebpf, "CONNECTS_SEEN")?)?;
-        seen.set(0, 1, 0)?;
-    }
+    let mut seen: Array<_, u32> = Array::try_from(map(&mut ebpf, "CONNECTS_SEEN")?)?;
+    seen.set(0, connects_seen(&facts.verdicts), 0)?;
     let logger = match build {
         Build::Default => None,
         Build::Debug => Some(EbpfLogger::init(&mut ebpf)?),
     };
     Loaded::new(ebpf, plan, running, logger)
+}
+
+/// One of [`connects_seen`]: what the programs that run can see.
+fn connects_seen(verdicts: &Verdicts) -> u32 {
+    let functions = ["connect_tcp4", "connect_tcp6"];
+    if functions.iter().all(|program| verdicts.is_allowed(program)) {
+        connects_seen::AT_FUNCTION
+    } else if verdicts.is_allowed("connect_call") {
+        connects_seen::AT_CALL
+    } else {
+        connects_seen::NOWHERE
+    }
 }
 
 /// Lets the programs keep owners by address of those sockets whose end is seen from now on.
@@ -300,9 +308,14 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, Progra
         }
         (Kind::Tracepoint, Program::TracePoint(program)) => {
             program.load()?;
-            let id = program.attach("sock", hook.attach)?;
             Some(Link::Perf {
-                _link: program.take_link(id)?,
+                _event: perf::attach(program, "sock", hook.attach)?,
+            })
+        }
+        (Kind::CallExit, Program::TracePoint(program)) => {
+            program.load()?;
+            Some(Link::Perf {
+                _event: perf::attach(program, "syscalls", hook.attach)?,
             })
         }
         (Kind::Iter, Program::Iter(program)) => {

@@ -5,6 +5,7 @@
 
 mod abilities;
 mod choose;
+mod connects;
 mod error;
 mod fields;
 mod groups;
@@ -39,13 +40,16 @@ pub struct Wanted {
     pub event_kinds: u64,
     /// Children of the wanted processes too.
     pub follow: bool,
+    /// Connects that fail before their SYN, even where that costs every system call.
+    pub connect_errors: bool,
 }
 
 impl Wanted {
-    /// Every event kind, without following children.
+    /// Every event kind, at no other cost.
     pub const ALL: Self = Self {
         event_kinds: (1 << event_kind::COUNT) - 1,
         follow: false,
+        connect_errors: false,
     };
 
     const fn has(self, event_kind: u32) -> bool {
@@ -97,6 +101,8 @@ pub enum Kind {
     Fexit,
     /// A perf event of a tracepoint.
     Tracepoint,
+    /// A perf event at the end of a system call.
+    CallExit,
 }
 
 impl Kind {
@@ -106,7 +112,7 @@ impl Kind {
             Self::TpBtf => "tp_btf",
             Self::Iter => "iter",
             Self::Fexit => "fexit",
-            Self::Tracepoint => "tracepoint",
+            Self::Tracepoint | Self::CallExit => "tracepoint",
         }
     }
 }
@@ -210,7 +216,7 @@ pub struct Plan {
     pub calls: SystemCalls,
     /// Why the programs do not see what the caller of a send asks for; `None` where they do.
     pub requests_unseen: Option<String>,
-    /// How the program of [`PERF_TRACEPOINT`] reads sockets; `None`: it is not loaded.
+    /// How the programs of perf events read sockets; `None`: none is loaded.
     pub perf_tracepoint_sends: Option<PerfTracepointSends>,
     /// What this host does not give, as far as the kernel has had its say.
     pub losses: Vec<Loss>,
@@ -293,6 +299,9 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         .filter(|group| wants(group))
         .flat_map(|group| match group.attach {
             sends::TRACEPOINT => sends::choices(group, facts, btf, wants),
+            connects::CALL => connects::choice(group, facts, btf, wanted)
+                .into_iter()
+                .collect(),
             _ => vec![choose(group, facts, btf)],
         })
         .collect();
@@ -311,7 +320,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         fields: field_losses(btf),
         perf_tracepoint_sends: btf
             .perf_tracepoint_sends
-            .filter(|_| btf.preemptible_tracepoints),
+            .filter(|_| btf.preemptible_tracepoints || wanted.connect_errors),
     };
     let wanted_kinds = (0..event_kind::COUNT as u32).filter(|&event_kind| wanted.has(event_kind));
     // Once the kernel has refused a program, what is missing is told by the losses.

@@ -7,7 +7,7 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use tracer_common::{ConnectionRecord, NO_U32, code};
 
-use super::send::{Asked, describe_caller, named};
+use super::send::{Asked, describe_caller, named, tcp_sock};
 use crate::{
     emit::{self, CONNECTION, Weight},
     kernel::{Arg, Ptr, arg, copy, current_task, load, load_ptr, probe},
@@ -64,7 +64,7 @@ fn stream_connected(sock: Arg, address: u64, len: u32, ret: i32) -> i32 {
         return 0;
     };
     if let Some(sk) = load_ptr!(sock, socket_sk) {
-        failed(sk, address, len, EPERM, Place::ConnectStream);
+        failed::<true>(sk, in_kernel(address, len), EPERM, Place::ConnectStream);
     }
     0
 }
@@ -87,8 +87,20 @@ fn connected(sk: Arg, address: u64, len: u32, ret: i32, place: Place) -> i32 {
     if matches!(place, Place::ConnectTcp6 | Place::ConnectDgram6) && is_ipv4(address) {
         return 0;
     }
-    failed(sk, address, len, errno, place);
+    failed::<true>(sk, in_kernel(address, len), errno, place);
     0
+}
+
+/// A destination that was copied in.
+#[inline(always)]
+fn in_kernel(name: u64, name_len: u32) -> Asked {
+    Asked {
+        visible: true,
+        bytes: 0,
+        name,
+        name_len,
+        in_kernel: true,
+    }
 }
 
 /// Is this an IPv4 destination, or one mapped into IPv6?
@@ -102,10 +114,10 @@ fn is_ipv4(address: u64) -> bool {
         || (family == AF_INET6 && [words[2], words[3], words[4]] == [0, 0, 0xffff_u32.to_be()])
 }
 
-/// One failed connect by current.
+/// One failed connect by current. `TRUSTED`: the verifier lets helpers have the socket.
 #[inline(always)]
-fn failed(sk: Ptr, address: u64, len: u32, errno: u32, place: Place) {
-    let tcp = socket::tcp_sock(sk);
+pub(super) fn failed<const TRUSTED: bool>(sk: Ptr, asked: Asked, errno: u32, place: Place) {
+    let tcp = tcp_sock::<TRUSTED>(sk);
     // The send that opens the connection (TCP_FASTOPEN) fails with it, and says so itself.
     if !tcp.is_null() && load!(tcp, tcp_fastopen_req: u64).unwrap_or(0) != 0 {
         return;
@@ -116,15 +128,12 @@ fn failed(sk: Ptr, address: u64, len: u32, errno: u32, place: Place) {
     if emit::errno_filtered_out(errno) {
         return slot.count_filtered();
     }
-    socket::describe(sk, head);
-    describe_caller(sk, current_task(), head);
-    let asked = Asked {
-        visible: true,
-        bytes: 0,
-        name: address,
-        name_len: len,
-        in_kernel: true,
-    };
+    if TRUSTED {
+        socket::describe(sk, head);
+    } else {
+        socket::describe_borrowed(sk, head);
+    }
+    describe_caller::<TRUSTED>(sk, current_task(), head);
     named(&asked, head);
     if emit::filtered_out(head) {
         return slot.count_filtered();

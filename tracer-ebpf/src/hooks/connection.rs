@@ -1,17 +1,18 @@
 //! Connections that fail or die; and who opened, listened and closed.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{ConnectionRecord, code, grade};
+use tracer_common::{ConnectionRecord, code, connects_seen, grade};
 
 use crate::{
     emit::{self, CONNECTION, Weight},
-    kernel::{Arg, Ptr, arg, copy, load},
-    maps::{CONNECTS_SEEN, EVENTS_CONNECTION, Place},
+    kernel::{Arg, Ptr, arg, copy, current_task, load},
+    maps::{CONNECTS_SEEN, EVENTS_CONNECTION, Place, SYN_SENT},
     owner, peers,
     socket::{
         self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
         TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
     },
+    syscall,
 };
 
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
@@ -41,8 +42,15 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
                 grade::AT_CONNECT
             },
         );
+        if !listens && connects_seen() == connects_seen::AT_CALL {
+            let _ = SYN_SENT.insert(&socket::cookie(sk), &1, 0);
+        }
     } else if from == TCP_SYN_RECV as u32 && to == TCP_ESTABLISHED as u32 {
         owner::born(sk);
+    } else if from == TCP_SYN_SENT as u32 && to == TCP_ESTABLISHED as u32 {
+        if connects_seen() == connects_seen::AT_CALL {
+            let _ = SYN_SENT.remove(&load!(sk, sk_cookie: u64).unwrap_or(0));
+        }
     } else if to == TCP_FIN_WAIT1 as u32
         || to == TCP_LAST_ACK as u32
         || (to == TCP_CLOSE as u32
@@ -61,6 +69,15 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
     0
 }
 
+/// Where connects that fail before their SYN are told.
+#[inline(always)]
+fn connects_seen() -> u32 {
+    CONNECTS_SEEN
+        .get(0)
+        .copied()
+        .unwrap_or(connects_seen::NOWHERE)
+}
+
 /// A connection ended: an event when it never came to be, or when the socket carries an error.
 #[inline(always)]
 fn ended(sk: Ptr, from: u32) {
@@ -73,12 +90,17 @@ fn ended(sk: Ptr, from: u32) {
     }
     let tcp = socket::tcp_sock(sk);
     // A connect that fails before its SYN: told, with its errno, when connect(2) returns.
-    if errno == 0
-        && CONNECTS_SEEN.get(0).copied() == Some(1)
-        && !tcp.is_null()
-        && load!(tcp, tcp_packets_out: u32) == Some(0)
-    {
-        return;
+    if errno == 0 && !tcp.is_null() && load!(tcp, tcp_packets_out: u32) == Some(0) {
+        let seen = connects_seen();
+        if seen == connects_seen::AT_FUNCTION {
+            return;
+        }
+        if seen == connects_seen::AT_CALL {
+            let _ = SYN_SENT.remove(&socket::cookie(sk));
+            if syscall::is_in_connect(current_task()) {
+                return;
+            }
+        }
     }
     let Some((slot, head)) = emit::begin(CONNECTION, Place::SetState) else {
         return;

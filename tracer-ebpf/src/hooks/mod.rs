@@ -3,6 +3,7 @@
 
 mod accept;
 mod connect;
+mod connect_call;
 mod connection;
 mod drop;
 mod fork;

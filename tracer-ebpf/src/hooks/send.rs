@@ -185,7 +185,7 @@ fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Asked, pla
 
 /// The TCP socket behind `sk`, null when it is none.
 #[inline(always)]
-fn tcp_sock<const TRUSTED: bool>(sk: Ptr) -> Ptr {
+pub(super) fn tcp_sock<const TRUSTED: bool>(sk: Ptr) -> Ptr {
     if TRUSTED {
         socket::tcp_sock(sk)
     } else {
@@ -257,9 +257,11 @@ pub(super) fn named(asked: &Asked, head: &mut Head) {
 
 /// The owner of a connect by current, or by whoever it works for.
 #[inline(always)]
-pub(super) fn describe_caller(sk: Ptr, task: Ptr, head: &mut Head) {
+pub(super) fn describe_caller<const TRUSTED: bool>(sk: Ptr, task: Ptr, head: &mut Head) {
     if owner::works_for_others(task) {
-        owner::stored(sk, &mut head.owner);
+        if TRUSTED {
+            owner::stored(sk, &mut head.owner);
+        }
     } else {
         by_current(sk, task, grade::AT_CONNECT, head);
     }

@@ -67,6 +67,7 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
     let wanted = Wanted {
         event_kinds: filter.config.event_kinds,
         follow: filter.config.filters & bit::FOLLOW != 0,
+        connect_errors: capture.connect_errors,
     };
     let names = KernelNames::open(root, &facts);
     let benign = names.benign_reasons();

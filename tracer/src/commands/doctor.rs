@@ -55,6 +55,7 @@ impl Tried {
     ) -> Self {
         let everything = Wanted {
             follow: true,
+            connect_errors: true,
             ..Wanted::ALL
         };
         let plan = plan::plan(facts, everything);

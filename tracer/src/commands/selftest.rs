@@ -113,7 +113,11 @@ fn expected_hooks(facts: &mut Facts, args: &Selftest) -> Result<ExpectedHooks> {
     }
     sys::raise_nofile(NEEDED_FILES)?;
     sys::raise_memlock();
-    let plan = load::try_load(facts, Wanted::ALL)?;
+    let wanted = Wanted {
+        connect_errors: true,
+        ..Wanted::ALL
+    };
+    let plan = load::try_load(facts, wanted)?;
     Ok(ExpectedHooks::new(facts, plan))
 }
 
@@ -164,7 +168,7 @@ fn test(
         .collect();
     let every = every.join(",");
     // Owners that must be looked up are, however slow this host is at it.
-    let look_ups = ["--look-ups", "100"];
+    let look_ups = ["--look-ups", "100", "--connect-errors"];
     let arguments = ["--netns", &netns, "--rate", &rate, "--event", &every];
     let without = without
         .iter()

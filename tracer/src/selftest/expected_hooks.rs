@@ -86,6 +86,15 @@ impl ExpectedHooks {
         }
     }
 
+    /// Is a connect of TCP seen that fails before its SYN, over IPv4 (0) or IPv6 (1)?
+    ///
+    /// # Errors
+    /// What is lost, and why.
+    pub fn connects(&self, family: usize) -> Result<(), String> {
+        self.hook(["tcp_v4_connect", "tcp_v6_connect"][family])
+            .or_else(|why| self.hook("sys_exit_connect").map_err(|_| why))
+    }
+
     /// Can any owner be identified, of sockets that connect or listen, or by looking at the open files?
     fn owners(&self) -> Result<(), String> {
         match (

@@ -79,7 +79,10 @@ fn obstacle(group: &Group, variant: &Variant, facts: &Facts, btf: &BtfFacts) -> 
         Kind::Iter if !btf.features.contains(&Feature::TaskFileIterator) => {
             return absent(format!("lacks the {}", Feature::TaskFileIterator.name()));
         }
-        Kind::Iter => None,
+        Kind::CallExit if btf.perf_tracepoint_sends.is_none() => {
+            return absent("lacks bpf_rdonly_cast".to_owned());
+        }
+        Kind::Iter | Kind::CallExit => None,
     };
     if let Some(count) = arguments.filter(|&count| !fits(group, variant, count)) {
         return Obstacle::of_form(format!(
@@ -127,7 +130,7 @@ fn fits(group: &Group, variant: &Variant, count: usize) -> bool {
     let is_known = || group.variants.iter().any(|other| other.args == count);
     match group.kind {
         Kind::TpBtf => variant.args <= count && is_known(),
-        Kind::Tracepoint | Kind::Fexit | Kind::Iter => variant.args == count,
+        Kind::Tracepoint | Kind::CallExit | Kind::Fexit | Kind::Iter => variant.args == count,
     }
 }
 

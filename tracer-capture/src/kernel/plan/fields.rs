@@ -27,7 +27,7 @@ macro_rules! around_sends {
 
 /// Programs that make sense of a `struct sock`.
 const SOCKET_PROGRAMS: &[&str] = around_sends!(
-    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_perf", "lsm_refusal"]
+    ["retransmit_err", "retransmit", "send_length", "send_owner", "send_perf", "lsm_refusal", "connect_call"]
     ["drop_rx_sk", "drop_reason", "drop_location", "reset_sent_reason", "reset_sent", "reset_received", "set_state"]
 );
 /// Programs that may meet a socket in TIME_WAIT or a request, which are smaller structures: without the state
@@ -101,7 +101,7 @@ const RULES: &[Rule] = &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
         ],
-        &[],
+        &["connect_call"],
     ),
     Rule("sk_err", &["connection.errno", "connections that die"], &[]),
     Rule("sk_err_soft", &["waiting.soft_errno"], &[]),
@@ -159,7 +159,7 @@ const RULES: &[Rule] = &[
             "owners of sockets opened before the start",
             "sends refused by policy",
         ],
-        around_sends!(["open_sockets", "walk_sockets", "lsm_refusal"][]),
+        around_sends!(["open_sockets", "walk_sockets", "lsm_refusal", "connect_call"][]),
     ),
     Rule(
         "file_inode",
@@ -172,7 +172,7 @@ const RULES: &[Rule] = &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
         ],
-        &[],
+        &["connect_call"],
     ),
     Rule(
         "file_refs",
@@ -456,7 +456,7 @@ const RULES: &[Rule] = &[
             "send_error.requested_bytes",
             "flow.remote of an unconnected send",
         ],
-        &[],
+        &["connect_call"],
     ),
     Rule(
         "regs_arg2",

@@ -2,6 +2,7 @@
 
 use tracer_common::{event_kind, owner_end};
 
+use super::connects::CALL;
 use super::sends::REMEDY;
 use super::{Kind, Need, Purpose};
 
@@ -38,6 +39,8 @@ const NEWER_KERNEL: &str =
     "a newer kernel, or a sendtrace that knows this one; nothing can be set here";
 const POLICY: &str =
     "none needed for the rest; a kernel or policy that allows fexit programs gives it";
+
+const CONNECT_ERRORS: &str = "--connect-errors, or a kernel or policy that allows fexit programs";
 
 /// The program that reads every open socket.
 pub(super) const WALK: &str = "walk_sockets";
@@ -228,7 +231,7 @@ pub static GROUPS: &[Group] = &[
             short_of_best: "",
         }],
         lost: "connects of TCP over IPv4 that fail before a SYN is sent (no route, no free port)",
-        remedy: POLICY,
+        remedy: CONNECT_ERRORS,
     },
     Group {
         name: "connect: TCP over IPv6",
@@ -242,7 +245,7 @@ pub static GROUPS: &[Group] = &[
             short_of_best: "",
         }],
         lost: "connects of TCP over IPv6 that fail before a SYN is sent",
-        remedy: POLICY,
+        remedy: CONNECT_ERRORS,
     },
     Group {
         name: "connect: IPv4 datagrams",
@@ -256,7 +259,7 @@ pub static GROUPS: &[Group] = &[
             short_of_best: "",
         }],
         lost: "connects of IPv4 datagram sockets that fail",
-        remedy: POLICY,
+        remedy: CONNECT_ERRORS,
     },
     Group {
         name: "connect: IPv6 datagrams",
@@ -270,7 +273,7 @@ pub static GROUPS: &[Group] = &[
             short_of_best: "",
         }],
         lost: "connects of IPv6 datagram sockets that fail",
-        remedy: POLICY,
+        remedy: CONNECT_ERRORS,
     },
     Group {
         name: "connect refused by policy",
@@ -284,7 +287,21 @@ pub static GROUPS: &[Group] = &[
             short_of_best: "",
         }],
         lost: "connects that a cgroup's BPF program refuses",
-        remedy: POLICY,
+        remedy: CONNECT_ERRORS,
+    },
+    Group {
+        name: "connect(2) that fails",
+        serves: &[Purpose::Event(event_kind::CONNECTION)],
+        kind: Kind::CallExit,
+        attach: CALL,
+        need: Need::Required,
+        variants: &[Variant {
+            program: "connect_call",
+            args: 0,
+            short_of_best: "",
+        }],
+        lost: "connects that fail before a SYN is sent, which --connect-errors asks for",
+        remedy: "a kernel with CONFIG_FTRACE_SYSCALLS and bpf_rdonly_cast (6.2), or one that allows fexit programs",
     },
     Group {
         name: "sockets already open",

@@ -6,6 +6,7 @@ use super::*;
 use crate::kernel::facts::Limit;
 use crate::kernel::facts::fixture::{host, with_btf};
 
+mod connects;
 mod null;
 mod perf_tracepoint;
 mod refused;
@@ -438,6 +439,7 @@ fn only_what_is_wanted_is_planned_and_owners_always() {
             Wanted {
                 event_kinds: 1 << number,
                 follow: false,
+                connect_errors: false,
             },
         )
         .unwrap();
@@ -460,6 +462,7 @@ fn a_loss_of_an_unwanted_event_kind_is_none() {
         Wanted {
             event_kinds: 1 << event_kind::RESET,
             follow: false,
+            connect_errors: false,
         },
     )
     .unwrap();
@@ -476,6 +479,7 @@ fn losing_the_only_wanted_event_kind_is_an_error_that_says_why() {
         Wanted {
             event_kinds: 1 << event_kind::DROP,
             follow: false,
+            connect_errors: false,
         },
     )
     .unwrap_err();
@@ -496,6 +500,7 @@ fn an_optional_hook_alone_does_not_make_an_event_kind_seen() {
     let wanted = Wanted {
         event_kinds: 1 << event_kind::SEND_ERROR,
         follow: false,
+        connect_errors: false,
     };
     assert!(matches!(plan(&facts, wanted), Err(PlanError::NoHooks(_))));
 }

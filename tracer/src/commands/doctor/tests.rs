@@ -14,6 +14,7 @@ fn everything(facts: &Facts) -> Result<Plan, PlanError> {
         facts,
         Wanted {
             follow: true,
+            connect_errors: true,
             ..Wanted::ALL
         },
     )

@@ -77,11 +77,15 @@ const LIMITS: &[Limit] = &[
         "send_error",
         "blocked_us is always null: nothing is hooked at the start of a send.",
     ),
-    limit(
-        "connection",
-        "A connect(2) that fails before the SYN is prepared is not seen (ENETUNREACH, EACCES, EHOSTUNREACH of a \
-         route): the kernel has no tracepoint there. EADDRNOTAVAIL shows as SYN_SENT to CLOSE without an errno.",
-    ),
+    Limit {
+        about: "connection",
+        text: "A connect(2) that fails before the SYN is prepared is not seen without --connect-errors (ENETUNREACH, \
+               EACCES, EHOSTUNREACH of a route): the kernel has no tracepoint there. EADDRNOTAVAIL shows as SYN_SENT to \
+               CLOSE without an errno.",
+        lifted_by: Some("connect_tcp4"),
+        comes_with: None,
+        only_if: None,
+    },
     limit(
         "drop",
         "Only packets of local sockets are listed; all others are counted by reason. Reasons of modules \

@@ -45,6 +45,10 @@ impl FaultRunner<'_> {
             ],
             |sandbox| reset(sandbox, family),
         );
+        let unreachable = self.expected_hooks.connects(family);
+        self.check("connect ENETUNREACH", family, unreachable, |sandbox| {
+            unreachable_network(sandbox, family)
+        });
         self.checks(
             family,
             [
@@ -111,6 +115,25 @@ fn reset(sandbox: &mut Sandbox, family: usize) -> Result<[Watch; 3]> {
             vec![ends(flow, "ESTABLISHED", "ECONNRESET", sender)],
         ),
     ])
+}
+
+/// There is no route, so no SYN is sent.
+fn unreachable_network(sandbox: &mut Sandbox, family: usize) -> Result<Watch> {
+    const NOWHERE: [&str; 2] = ["192.0.2.1:80", "[2001:db8:ffff::1]:80"];
+    let port = sandbox.port();
+    let connect = Request::Connect {
+        name: sandbox.client(family, port)?,
+        to: NOWHERE[family].parse()?,
+        wait_ms: 0,
+    };
+    sandbox.sender.fails(&connect, libc::ENETUNREACH)?;
+    let flow = Flow {
+        remote: Some(NOWHERE[family].to_owned()),
+        ..sandbox.flow("tcp", family, port)
+    };
+    let sender = Line::of(&sandbox.sender.who, CONNECTED);
+    let expected = ends(&flow, "CLOSE", "ENETUNREACH", sender);
+    Ok(Watch::new("no route, for who connects", vec![expected]))
 }
 
 fn refused(sandbox: &mut Sandbox, family: usize) -> Result<[Watch; 3]> {

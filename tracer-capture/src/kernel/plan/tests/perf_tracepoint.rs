@@ -99,6 +99,7 @@ fn owners_alone_are_left_to_the_typed_program() {
     let wanted = Wanted {
         event_kinds: 1 << event_kind::RESET,
         follow: false,
+        connect_errors: false,
     };
     let programs = programs(&plan(&preemptible(), wanted).unwrap());
     assert!(programs.contains(&"send_length") && !programs.contains(&"send_perf"));

@@ -102,6 +102,7 @@ fn only_owners_need_the_ip_functions_alone() {
     let wanted = Wanted {
         event_kinds: 1 << event_kind::RESET,
         follow: false,
+        connect_errors: false,
     };
     let plan = plan(&older(), wanted).unwrap();
     let sends: Vec<_> = programs(&plan)
