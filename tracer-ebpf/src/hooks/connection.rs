@@ -6,7 +6,7 @@ use tracer_common::{ConnectionRecord, code, connects_seen, grade};
 use crate::{
     emit::{self, CONNECTION, Weight},
     kernel::{Arg, Ptr, arg, copy, current_task, load},
-    maps::{CONNECTS_SEEN, EVENTS_CONNECTION, Place, SYN_SENT},
+    maps::{CONNECTS_SEEN, EVENTS_CONNECTION, Place, SYN_SENT, config},
     owner, peers,
     socket::{
         self, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
@@ -42,13 +42,13 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
                 grade::AT_CONNECT
             },
         );
-        if !listens && connects_seen() == connects_seen::AT_CALL {
+        if !listens && connects_seen_at_call() {
             let _ = SYN_SENT.insert(&socket::cookie(sk), &1, 0);
         }
     } else if from == TCP_SYN_RECV as u32 && to == TCP_ESTABLISHED as u32 {
         owner::born(sk);
     } else if from == TCP_SYN_SENT as u32 && to == TCP_ESTABLISHED as u32 {
-        if connects_seen() == connects_seen::AT_CALL {
+        if connects_seen_at_call() {
             let _ = SYN_SENT.remove(&load!(sk, sk_cookie: u64).unwrap_or(0));
         }
     } else if to == TCP_FIN_WAIT1 as u32
@@ -78,6 +78,13 @@ fn connects_seen() -> u32 {
         .unwrap_or(connects_seen::NOWHERE)
 }
 
+/// Are they told at the end of the system call? That program needs types of its own, so that the verifier removes all
+/// this where it cannot run.
+#[inline(always)]
+fn connects_seen_at_call() -> bool {
+    config!(sock_type) != 0 && connects_seen() == connects_seen::AT_CALL
+}
+
 /// A connection ended: an event when it never came to be, or when the socket carries an error.
 #[inline(always)]
 fn ended(sk: Ptr, from: u32) {
@@ -91,11 +98,10 @@ fn ended(sk: Ptr, from: u32) {
     let tcp = socket::tcp_sock(sk);
     // A connect that fails before its SYN: told, with its errno, when connect(2) returns.
     if errno == 0 && !tcp.is_null() && load!(tcp, tcp_packets_out: u32) == Some(0) {
-        let seen = connects_seen();
-        if seen == connects_seen::AT_FUNCTION {
+        if connects_seen() == connects_seen::AT_FUNCTION {
             return;
         }
-        if seen == connects_seen::AT_CALL {
+        if connects_seen_at_call() {
             let _ = SYN_SENT.remove(&socket::cookie(sk));
             if syscall::is_in_connect(current_task()) {
                 return;
