@@ -7,6 +7,8 @@
 
 pub mod cli;
 pub mod commands;
+#[cfg(target_os = "linux")]
+pub mod confine;
 #[cfg(feature = "capture")]
 pub mod exec;
 #[deny(clippy::disallowed_methods)]

@@ -20,6 +20,10 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(log)
         .format_timestamp(None)
         .init();
+    #[cfg(target_os = "linux")]
+    if let Some(files) = tracer::confine::Files::of(&cli.command) {
+        tracer::confine::to(&files);
+    }
     let result = match &cli.command {
         #[cfg(feature = "capture")]
         Command::Live(args) => commands::live::run(args),
