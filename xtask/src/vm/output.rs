@@ -90,14 +90,7 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
         })
         .collect();
     let file = workspace::root().join("docs/kernels.md");
-    // Of one processor, with the kernel of this machine.
-    let arch = ENTRIES
-        .iter()
-        .find(|entry| ids.contains(&entry.id.to_owned()));
-    let sisters = ENTRIES
-        .iter()
-        .filter(|entry| arch.is_some_and(|one| one.arch == entry.arch));
-    let complete = ids.len() == sisters.count() + 1 && kernels.len() == ids.len();
+    let complete = all_were_asked_for(ids) && kernels.len() == ids.len();
     let old = fs::read_to_string(&file).unwrap_or_default();
     let new = || docs::document(&kernels, docs::section(&old, docs::BY_HAND));
     if write {
@@ -115,6 +108,16 @@ pub fn write_docs(write: bool, ids: &[String], all: &[(Finished, Vec<Check>)]) -
         );
     }
     Ok(())
+}
+
+/// Whether these are all kernels of one processor, with that of this machine.
+fn all_were_asked_for(ids: &[String]) -> bool {
+    let is_asked_for = |id: &str| ids.iter().any(|asked| asked == id);
+    let Some(first) = ENTRIES.iter().find(|entry| is_asked_for(entry.id)) else {
+        return false;
+    };
+    let sisters = ENTRIES.iter().filter(|entry| entry.arch == first.arch);
+    ids.len() == sisters.count() + 1
 }
 
 pub fn write_facts(dir: &Path, all: &[(Finished, Vec<Check>)]) -> Result<()> {
@@ -161,4 +164,24 @@ fn facts(finished: &Finished) -> Option<(String, String)> {
     let text = step.stdout.join("\n") + "\n";
     let name = facts_file(&serde_json::from_str(&text).ok()?)?;
     Some((name, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::Entry;
+    use super::super::{HOST, OWN};
+    use super::*;
+    use crate::arch::Arch;
+
+    #[test]
+    fn the_page_of_kernels_is_compared_with_all_of_a_processor_not_with_an_image() {
+        let owned = |ids: &[&str]| -> Vec<String> { ids.iter().map(|id| (*id).into()).collect() };
+        let x86_64 = |entry: &&Entry| entry.arch == Arch::X86_64;
+        let all = ENTRIES.iter().filter(x86_64).map(|entry| entry.id);
+        let all: Vec<&str> = all.chain([HOST]).collect();
+        assert!(all_were_asked_for(&owned(&all)));
+        assert!(!all_were_asked_for(&owned(&all[1..])));
+        assert!(!all_were_asked_for(&owned(&[OWN])));
+        assert!(!all_were_asked_for(&owned(&[HOST])));
+    }
 }
