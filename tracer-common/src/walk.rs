@@ -119,7 +119,8 @@ pub struct TrafficRow {
     pub delivered_segments: u32,
     /// `dsack_dups`.
     pub dsack_dups: u32,
-    pub pad: u32,
+    /// `chrono_stat`: jiffies busy, limited by the peer's window, limited by the send buffer.
+    pub chrono_jiffies: [u32; 3],
 }
 
 /// Ends a walk.
@@ -156,7 +157,7 @@ pub struct Walked {
     pub dsack_dups: u32,
     /// Bits of [`walked_flag`].
     pub flags: u32,
-    pub pad: u32,
+    pub chrono_jiffies: [u32; 3],
 }
 
 /// Bits of [`Walked::flags`]: how the connection began, where that was seen.
@@ -214,10 +215,10 @@ pub struct PeerSums {
 wire!(
     RowHead = 8,
     WaitingRow = 352,
-    TrafficRow = 120,
+    TrafficRow = 128,
     EndRow = 32,
     WalkState = 24,
-    Walked = 48,
+    Walked = 56,
     PeerKey = 40,
     PeerSums = 120
 );

@@ -19,10 +19,12 @@ enum Answer {
     NotSeen(&'static str),
     /// It could not be seen, so the verdict is not sure.
     Open(&'static str),
+    /// It could not be seen, and is as likely.
+    Guess(&'static str),
     /// It could not be seen.
     NotKnown,
 }
-use Answer::{Against, Excluded, NotKnown, NotSeen, Open, Refutes};
+use Answer::{Against, Excluded, Guess, NotKnown, NotSeen, Open, Refutes};
 
 type Question = fn(&Observed, &Case) -> Answer;
 
@@ -59,6 +61,14 @@ pub fn weigh(
         if !matches!(rule.layer, Some(Layer::Network | Layer::Peer)) || matched.sockets.is_empty() {
             return true;
         }
+        // The peer is another process of this host.
+        let host = &observed.hosts[matched.host];
+        let mut sockets = matched.sockets.iter();
+        if rule.layer == Some(Layer::Peer)
+            && sockets.all(|socket| is_here(host, &observed.sockets[*socket]))
+        {
+            matched.layer = Some(Layer::App);
+        }
         let case = Case {
             rule,
             sockets: matched
@@ -77,6 +87,10 @@ pub fn weigh(
                 NotSeen(what) => matched.unseen.push(what.to_owned()),
                 Open(what) => {
                     matched.confidence = matched.confidence.min(Confidence::Medium);
+                    matched.against.push(what.to_owned());
+                }
+                Guess(what) => {
+                    matched.confidence = Confidence::Low;
                     matched.against.push(what.to_owned());
                 }
                 Against(what) => {
@@ -118,15 +132,18 @@ pub fn earned(rule: &Rule, matched: &Match, observed: &Observed) -> Confidence {
     }
 }
 
+/// Is the other end on this host?
+fn is_here(host: &HostFacts, socket: &Socket) -> bool {
+    let remote = socket.remote_address();
+    remote.is_some_and(|remote| {
+        remote.is_loopback() || host.describes(socket) && host.has_address(remote)
+    })
+}
+
 fn loopback(_: &Observed, case: &Case) -> Answer {
-    let here = |socket: &&Socket| {
-        let remote = socket.remote_address();
-        remote.is_some_and(|remote| {
-            remote.is_loopback() || case.host.describes(socket) && case.host.has_address(remote)
-        })
-    };
     let is_network = case.rule.layer == Some(Layer::Network);
-    match case.sockets.iter().filter(|socket| here(socket)).count() {
+    let here = case.sockets.iter();
+    match here.filter(|socket| is_here(case.host, socket)).count() {
         0 => Excluded("loopback"),
         _ if is_network => {
             Refutes("the other end is on this host, and no network is involved".to_owned())
@@ -263,7 +280,13 @@ fn memory(_: &Observed, case: &Case) -> Answer {
 
 /// What a container sends is forwarded by its host, which may drop it there, where no socket is.
 fn namespaces(_: &Observed, case: &Case) -> Answer {
+    let forwarded = |socket: &&Socket| !case.host.describes(socket);
     match case.host.one_namespace {
+        true if case.rule.layer == Some(Layer::Network) && case.sockets.iter().any(forwarded) => {
+            Guess(
+                "this host itself forwards what that network namespace sends, and what it dropped there was not recorded",
+            )
+        }
         true => Open(
             "only one network namespace was recorded: another one of this host may have dropped what it forwards",
         ),

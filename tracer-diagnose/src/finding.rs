@@ -1,6 +1,6 @@
 //! A finding: a diagnosis with its evidence.
 
-use super::rule::{Confidence, Rule, Symptom};
+use super::rule::{Confidence, Layer, Rule, Symptom};
 use super::{Peer, Sum};
 use tracer_model::event::{Flow, Owner};
 
@@ -67,6 +67,8 @@ pub struct Finding {
     pub id: String,
     pub rule: &'static Rule,
     pub symptom: Symptom,
+    /// `None`: the evidence does not tell.
+    pub layer: Option<Layer>,
     pub confidence: Confidence,
     pub subject: Subject,
     /// Trouble that it explains, in events.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Coverage, HostFacts, Role, Socket, Sum};
+use super::{Coverage, FlowSum, HostFacts, Role, Socket, Sum};
 use tracer_model::event::{Cause, Counted, Endpoint, Owner};
 
 /// Everything that a rule may look at.
@@ -16,6 +16,8 @@ pub struct Observed {
     pub conversations: Vec<Conversation>,
     /// What the recorder counted instead of listing it, with the index of its host.
     pub counted: Vec<(usize, Counted)>,
+    /// What each process sent to each host over TCP, as far as it was sampled.
+    pub flows: Vec<FlowSum>,
     /// Packets that were dropped and belong to no socket that is known, by reason.
     pub stray_drops: BTreeMap<String, Sum>,
     /// What a device did not take of packets that belong to no socket that is known, by host, interface and name.
@@ -130,6 +132,10 @@ impl Observed {
                     (Peer::Remote(peer), Some(remote)) => peer == remote,
                     (Peer::Client { remote: peer, .. }, Some(Endpoint::Inet(address))) => {
                         *peer == Endpoint::Address(address.ip())
+                    }
+                    (Peer::Unknown, None) => {
+                        let proto = row.flow.as_ref().map(|flow| &*flow.proto);
+                        proto == Some(conversation.proto.as_str())
                     }
                     _ => false,
                 }

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::flows::Flows;
 use super::observed::same;
 use super::tables::HourCounts;
 use super::{
     Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
 };
 use tracer_model::event::{
-    Cause, Counted, Detail, Direction, Endpoint, Event, Flow, Totals, Trigger, proto_from_name,
+    Cause, Counted, Detail, Direction, Endpoint, Event, Flow, Totals, Trigger, WaitReason,
+    proto_from_name,
 };
 use tracer_model::samples::{Change, Found, Sample, SocketSample};
 
@@ -39,6 +41,7 @@ pub struct Observer {
     events_of: Vec<u64>,
     events: usize,
     hours: Hours,
+    flows: Flows,
 }
 
 impl Observer {
@@ -102,6 +105,11 @@ impl Observer {
                 self.observed.sockets[index].sample(wall_ns, one);
             }
         }
+        let ns = i64::try_from(sample.interval_ns).unwrap_or(0);
+        for row in sample.traffic.iter().flatten() {
+            self.flows
+                .add(host, wall_ns.saturating_sub(ns), wall_ns, row);
+        }
         let samples = &mut self.observed.hosts[host].samples;
         if samples.len() < NOTES {
             let sample = sample.clone();
@@ -130,8 +138,57 @@ impl Observer {
     /// The end: what was counted in all, and what was observed.
     pub fn finish(mut self, totals: Totals) -> (Observed, Hours) {
         self.observed.coverage.totals = totals;
+        self.observed.flows = std::mem::take(&mut self.flows).sums();
+        self.flows();
         self.observed.conversations = conversations(&self.observed);
         (self.observed, self.hours)
+    }
+
+    /// Gives each socket what its flow sent, and what was held back to the socket that had it, or to one that stands for all of its flow. Where a wait was
+    /// seen, that says more.
+    fn flows(&mut self) {
+        let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
+        for (index, socket) in self.observed.sockets.iter().enumerate() {
+            let ends = (socket.host, socket.owner.pid, socket.remote_address());
+            by_ends.entry(ends).or_default().push(index);
+        }
+        for flow in &self.observed.flows {
+            let sockets = &mut self.observed.sockets;
+            let of = by_ends.get(&(flow.host, flow.owner.pid, Some(flow.remote.to_canonical())));
+            let of: Vec<usize> = of
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(|index| flow.is_of(&sockets[*index]))
+                .collect();
+            for index in &of {
+                sockets[*index].flow_segments =
+                    Some((flow.sent_segments, flow.retransmitted_segments));
+            }
+            if flow.window.is_none() && flow.buffer.is_none() {
+                continue;
+            }
+            let waits = of.iter().flat_map(|index| &sockets[*index].waits);
+            if waits
+                .into_iter()
+                .any(|wait| wait.latest.why == WaitReason::PeerWindow)
+            {
+                continue;
+            }
+            let first = of.first().map(|index| sockets[*index].remote.clone());
+            let same = of
+                .iter()
+                .all(|index| Some(&sockets[*index].remote) == first.as_ref());
+            let index = match of.first() {
+                Some(index) if same => *index,
+                _ => {
+                    sockets.push(flow.stand_in());
+                    sockets.len() - 1
+                }
+            };
+            sockets[index].held_by_window = flow.window;
+            sockets[index].held_by_buffer = flow.buffer;
+        }
     }
 
     /// A part of a trace is missing.

@@ -174,6 +174,7 @@ fn merge(observed: &Observed, cases: Vec<(&'static Rule, Match)>) -> Vec<Finding
             id: id(observed, rule, &matched),
             rule,
             symptom: matched.symptom.unwrap_or(rule.symptom),
+            layer: matched.layer.or(rule.layer),
             confidence,
             subject: subject(observed, &matched),
             explains: matched.explains,

@@ -177,6 +177,8 @@ pub struct Match {
     pub about: Option<String>,
     /// Where it shows itself otherwise than the rule says.
     pub symptom: Option<Symptom>,
+    /// Where somebody else has to be asked than the rule says.
+    pub layer: Option<Layer>,
 }
 
 impl Match {
@@ -225,6 +227,7 @@ impl Match {
             harm: 0.0,
             about: None,
             symptom: None,
+            layer: None,
             conversations,
             sockets,
         }
@@ -248,6 +251,7 @@ impl Match {
             harm: 0.0,
             about: None,
             symptom: None,
+            layer: None,
         }
     }
 

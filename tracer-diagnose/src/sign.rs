@@ -34,6 +34,8 @@ pub enum Sign {
     NeverOpened,
     /// It waited for this, and went on or was still waiting at the end.
     Waited(WaitReason),
+    /// For most of the time this held data back, although it went on.
+    Held(WaitReason),
     /// Sends took what they should, but were blocked for long.
     Blocked,
 }
@@ -68,6 +70,10 @@ impl fmt::Display for Sign {
             Self::ResetSent => f.write_str("RST sent"),
             Self::ResetReceived => f.write_str("RST received"),
             Self::Ended(code) => write!(f, "connections ended with {}", errno::display(*code)),
+            Self::Held(WaitReason::PeerWindow) => {
+                f.write_str("data held back by the window of the peer for most of the time")
+            }
+            Self::Held(_) => f.write_str("data held back by the send buffer for most of the time"),
             Self::Blocked => f.write_str("sends that were blocked for long"),
             Self::NeverOpened => f.write_str("connection requests given up without an errno"),
             Self::Waited(why) => write!(f, "waits without progress ({})", why.name()),
@@ -186,6 +192,10 @@ pub fn is_loss(part: f64, segments: u64) -> bool {
 fn usual(socket: &Socket) -> bool {
     let resent = socket.resent_segments();
     let twice = socket.duplicates().unwrap_or(0);
+    let probes = socket.retransmits.get(&Cause::Tlp);
+    if socket.last_info().is_none() && probes.is_some_and(|sum| sum.segments == resent) {
+        return true;
+    }
     twice * 2 >= resent.max(1)
         || match socket.resent_part() {
             Some(part) => !is_loss(part, resent),
@@ -238,6 +248,17 @@ impl Socket {
         }
         if self.blocked_sends.count > 0 {
             signs.push((Sign::Blocked, self.blocked_sends.clone()));
+        }
+        for (why, held) in [
+            (WaitReason::PeerWindow, self.held_by_window),
+            (WaitReason::WriterBlocked, self.held_by_buffer),
+        ] {
+            if let Some(held) = held {
+                let mut sum = Sum::default();
+                sum.add(held.last_ns, self.boot_ns_at(held.last_ns).unwrap_or(0), 1);
+                sum.first_ns = held.first_ns;
+                signs.push((Sign::Held(why), sum));
+            }
         }
         let ends = self.ends();
         if self.resets_received.count > 0 && ends.is_empty() {
@@ -318,6 +339,13 @@ impl Socket {
             Sign::DroppedIn(_) | Sign::ResetSent => count / 50.0,
             Sign::ResetReceived | Sign::Ended(_) if self.open => 10.0,
             Sign::ResetReceived | Sign::Ended(_) | Sign::NeverOpened => 1.0,
+            Sign::Held(why) => {
+                let held = match why {
+                    WaitReason::PeerWindow => self.held_by_window,
+                    _ => self.held_by_buffer,
+                };
+                held.unwrap_or_default().us as f64 / 1e6
+            }
             Sign::Waited(why) => {
                 let waits = self.waits.iter().filter(|wait| wait.latest.why == *why);
                 waits.map(|wait| wait.latest.for_us as f64 / 1e6).sum()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use tracer_model::linux;
 
-use super::Sum;
+use super::{Held, Sum};
 use tracer_model::event::{
     Attribution, Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Outcome, Owner,
     PacketDrop, Tcp, TcpState, Trigger, Waiting,
@@ -137,6 +137,12 @@ pub struct Socket {
     pub sends: Sum,
     /// Times in which it waited although nothing failed; the last of them.
     pub waits: Vec<Wait>,
+    /// Segments that its process sent to this host over all its sockets, and those sent again among them.
+    pub flow_segments: Option<(u64, u64)>,
+    /// Time in which the window of the peer held back what its process had for this host, although little passed.
+    pub held_by_window: Option<Held>,
+    /// Time in which the send buffer held it back.
+    pub held_by_buffer: Option<Held>,
     /// Sends that took what they should, but were blocked for long.
     pub blocked_sends: Sum,
     /// The longest of them, microseconds.
@@ -150,7 +156,7 @@ pub struct Socket {
     /// The first and last events, as they were; the owner is left out.
     pub events: Vec<(i64, Event)>,
     /// Of which so many are from the beginning.
-    first_events: usize,
+    pub(super) first_events: usize,
 }
 
 impl Socket {
@@ -383,8 +389,12 @@ impl Socket {
     }
 
     /// Segments sent again and segments that arrived, both until the last sample, since the connection began.
+    /// Without a sample of the socket: of all that its process sent to this host meanwhile.
     pub fn sent_until_sample(&self) -> Option<(u64, u64)> {
-        let info = self.last_info()?;
+        let Some(info) = self.last_info() else {
+            let (sent, resent) = self.flow_segments?;
+            return Some((resent, sent.saturating_sub(resent)));
+        };
         let resent = info.total_retrans_segments.map(u64::from);
         let resent = resent.unwrap_or_else(|| self.resent_segments());
         Some((resent, u64::from(info.delivered_segments?)))

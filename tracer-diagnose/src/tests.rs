@@ -75,12 +75,20 @@ fn a_burst_of_refusals_is_told_and_a_steady_health_check_is_not() {
     assert_eq!(finding.subject.sockets, 5);
     assert!((finding.share - 1.0).abs() < 1e-9);
 
-    let checks: Vec<_> = (0..6)
-        .flat_map(|n| refused(SECOND + n * 2 * SECOND, "balancer", 7, "10.0.0.2:443", n))
-        .collect();
-    let report = report_of(&header(), &checks, 20);
+    let steady = |comm| {
+        let checks: Vec<_> = (0..6)
+            .flat_map(|n| refused(SECOND + n * 2 * SECOND, comm, 7, "10.0.0.2:443", n))
+            .collect();
+        report_of(&header(), &checks, 20)
+    };
+    let report = steady("haproxy");
     assert_eq!(causes(&report), []);
     assert_eq!(report.verdict, Verdict::NothingWrong);
+    // Whoever is not known for it waits for the service.
+    assert_eq!(
+        causes(&steady("orders")),
+        [("fixed_retry", Confidence::Medium)]
+    );
 }
 
 #[test]

@@ -44,6 +44,21 @@ impl HostFacts {
         address.is_loopback() || self.interface_of(address).is_some()
     }
 
+    /// Is it the broadcast address of a network that this host is in?
+    pub fn is_broadcast(&self, address: IpAddr) -> bool {
+        let interfaces = self.once.interfaces.iter().flatten();
+        let mut own = interfaces
+            .flat_map(|one| &one.addresses)
+            .filter_map(|text| prefix(text));
+        let last = |address: IpAddr, length: u32| match address {
+            IpAddr::V4(v4) if length < 31 => {
+                Some(IpAddr::V4((v4.to_bits() | (u32::MAX >> length)).into()))
+            }
+            _ => None,
+        };
+        own.any(|(own, length)| last(own, length) == Some(address))
+    }
+
     /// The interface that has this address.
     fn interface_of(&self, address: IpAddr) -> Option<&str> {
         let mut all = self.once.interfaces.iter().flatten();

@@ -37,6 +37,7 @@ pub const IPPROTO_MPTCP: i32 = 262;
 
 // include/uapi/asm-generic/errno.h
 pub const EPERM: i32 = 1;
+pub const ENOENT: i32 = 2;
 pub const EINTR: i32 = 4;
 pub const EIO: i32 = 5;
 pub const EAGAIN: i32 = 11;
@@ -46,13 +47,18 @@ pub const EBUSY: i32 = 16;
 pub const EINVAL: i32 = 22;
 pub const EPIPE: i32 = 32;
 pub const ECOMM: i32 = 70;
+pub const EDESTADDRREQ: i32 = 89;
 pub const EMSGSIZE: i32 = 90;
 pub const EOPNOTSUPP: i32 = 95;
+pub const EAFNOSUPPORT: i32 = 97;
+pub const EADDRINUSE: i32 = 98;
 pub const EADDRNOTAVAIL: i32 = 99;
 pub const ENETDOWN: i32 = 100;
 pub const ENETUNREACH: i32 = 101;
 pub const ECONNRESET: i32 = 104;
 pub const ENOBUFS: i32 = 105;
+pub const EISCONN: i32 = 106;
+pub const ENOTCONN: i32 = 107;
 pub const ETIMEDOUT: i32 = 110;
 pub const ECONNREFUSED: i32 = 111;
 pub const EHOSTDOWN: i32 = 112;

@@ -44,6 +44,8 @@ struct Sum {
     connections: BTreeMap<Option<u16>, [u64; 2]>,
     /// Eighths of microseconds.
     times: Vec<u32>,
+    /// Jiffies busy, limited by the peer's window, limited by the send buffer.
+    chronos: [u64; 3],
 }
 
 impl Traffic {
@@ -76,6 +78,9 @@ impl Traffic {
         sum.retransmitted_segments += u64::from(row.retransmitted_segments);
         sum.sent_bytes = sum.sent_bytes.saturating_add(row.sent_bytes);
         sum.acked_bytes = sum.acked_bytes.saturating_add(row.acked_bytes);
+        for (sum, jiffies) in sum.chronos.iter_mut().zip(row.chrono_jiffies) {
+            *sum += u64::from(jiffies);
+        }
         if row.srtt_us8 != 0 && sum.times.len() < MOST_TIMES {
             sum.times.push(row.srtt_us8);
         }
@@ -118,13 +123,13 @@ impl Traffic {
         Some(sum)
     }
 
-    /// A row per process and host, in their order.
-    pub fn rows(self) -> Vec<(Owner, IpAddr, PeerTraffic)> {
+    /// A row per process and host, in their order. `hz`: jiffies per second.
+    pub fn rows(self, hz: u64) -> Vec<(Owner, IpAddr, PeerTraffic)> {
         let mut pairs: Vec<_> = self.pairs.into_iter().collect();
         pairs.sort_by_key(|(pair, _)| *pair);
         pairs
             .into_iter()
-            .map(|(pair, sum)| (sum.owner, pair.remote, peer(pair, sum)))
+            .map(|(pair, sum)| (sum.owner, pair.remote, peer(pair, sum, hz)))
             .collect()
     }
 }
@@ -138,9 +143,11 @@ fn address(family: u32, octets: [u8; 16]) -> IpAddr {
     }
 }
 
-fn peer(pair: Pair, mut sum: Sum) -> PeerTraffic {
+fn peer(pair: Pair, mut sum: Sum, hz: u64) -> PeerTraffic {
     sum.times.sort_unstable();
     let us = |eighths: Option<&u32>| eighths.map(|eighths| u64::from(eighths >> 3));
+    let [only_busy, window, buffer] = sum.chronos;
+    let time = |jiffies: u64| (jiffies * 1_000_000).checked_div(hz);
     let comm = tracer_model::event::RawName::from_padded(&sum.owner.comm);
     PeerTraffic {
         pid: (pair.pid != 0).then_some(pair.pid),
@@ -167,6 +174,9 @@ fn peer(pair: Pair, mut sum: Sum) -> PeerTraffic {
             .collect(),
         srtt_us_min: us(sum.times.first()),
         srtt_us_median: us(sum.times.get(sum.times.len() / 2)),
+        busy_us: time(only_busy + window + buffer),
+        rwnd_limited_us: time(window),
+        sndbuf_limited_us: time(buffer),
     }
 }
 
@@ -200,7 +210,7 @@ mod tests {
         for (pid, last, us) in [(1, 1, 300), (1, 1, 100), (1, 2, 0), (2, 1, 7), (1, 1, 200)] {
             traffic.add(&row(pid, last, us));
         }
-        let rows = traffic.rows();
+        let rows = traffic.rows(100);
         let short: Vec<_> = rows
             .iter()
             .map(|(_, _, peer)| (peer.pid, peer.remote.as_str(), peer.sockets))
@@ -250,7 +260,7 @@ mod tests {
         }
         traffic.take(Row::LeftOut(4));
         assert_eq!(traffic.left_out, 4);
-        let rows = traffic.rows();
+        let rows = traffic.rows(100);
         let [(_, _, peer)] = &rows[..] else {
             panic!("{rows:?}")
         };
@@ -271,6 +281,6 @@ mod tests {
             traffic.add(&row(pid, 1, 1));
         }
         assert_eq!(traffic.left_out, 5);
-        assert_eq!(traffic.rows().len(), MOST_PAIRS);
+        assert_eq!(traffic.rows(100).len(), MOST_PAIRS);
     }
 }

@@ -41,8 +41,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
     let by_address = by_address(observed);
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        let Some(refusals) =
-            Refusals::of(observed, conversation, &by_address).filter(|all| !all.is_probe)
+        let Some(refusals) = Refusals::of(observed, conversation, &by_address)
+            .filter(|all| !all.is_probe && !all.steady)
         else {
             continue;
         };
@@ -90,12 +90,63 @@ pub fn probes(observed: &Observed) -> BTreeMap<usize, &'static str> {
         .collect()
 }
 
+/// Cases of requests that are refused at a fixed pace, by a program that is not known to ask for the answer alone.
+pub fn at_fixed_pace(observed: &Observed) -> Vec<Match> {
+    let by_address = by_address(observed);
+    let mut matches = Vec::new();
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let refusals = Refusals::of(observed, conversation, &by_address);
+        let Some(refusals) = refusals.filter(|all| !all.is_probe && all.steady) else {
+            continue;
+        };
+        let found = refusals.sockets;
+        let ends = ends(observed, &found, |sign| {
+            *sign == Sign::Ended(linux::ECONNREFUSED.unsigned_abs())
+        });
+        let steps = i64::try_from(ends.count).unwrap_or(i64::MAX).max(2) - 1;
+        let pace_ns = (ends.last_ns - ends.first_ns) / steps;
+        matches.push(
+            Match::of(observed, index, found, Confidence::Medium)
+                .shown_by("connections were refused (ECONNREFUSED)", &ends)
+                .with(format!(
+                    "one each {:.1} s, as steady as a timer",
+                    pace_ns as f64 / 1e9
+                ))
+                .but(
+                    true,
+                    "a health check that is meant to be refused looks the same",
+                )
+                .timed(),
+        );
+    }
+    matches
+}
+
+/// Programs whose work it is to ask whether others answer.
+const PROBERS: [&str; 8] = [
+    "haproxy",
+    "envoy",
+    "keepalived",
+    "kubelet",
+    "ldirectord",
+    "traefik",
+    "consul",
+    "blackbox_export",
+];
+
+fn asks_for_the_answer(conversation: &Conversation) -> bool {
+    let comm = conversation.owner.comm.as_ref();
+    comm.is_some_and(|comm| PROBERS.contains(&&*comm.lossy()))
+}
+
 struct Refusals {
     sockets: Vec<usize>,
     /// Of its program, by its address, at any port.
     to_address: u64,
     /// Were others taken?
     taken: bool,
+    /// At a pace that is always the same, and none taken.
+    steady: bool,
     is_probe: bool,
 }
 
@@ -129,7 +180,8 @@ impl Refusals {
         let to_address = to_address.copied().unwrap_or(0);
         let steady = !taken && times.len() == found.len() && is_steady(&times);
         (!found.is_empty()).then_some(Self {
-            is_probe: steady || to_address < FEW,
+            is_probe: steady && asks_for_the_answer(conversation) || to_address < FEW,
+            steady,
             to_address,
             sockets: found,
             taken,

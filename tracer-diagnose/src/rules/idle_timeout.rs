@@ -8,7 +8,7 @@ use tracer_model::event::{Cause, EventKind};
 use tracer_model::linux;
 
 /// Shorter pauses are part of any conversation, microseconds.
-pub const IDLE_US: u64 = 5_000_000;
+pub const IDLE_US: u64 = 3_000_000;
 
 pub static RULE: Rule = Rule {
     cause: "idle_timeout",

@@ -112,7 +112,9 @@ fn loses(socket: &Socket) -> bool {
         + socket.resent(Cause::Rto)
         + socket.resent(Cause::Tlp);
     let twice = socket.duplicates().unwrap_or(0);
-    lost > 0 && socket.open && twice * 2 < socket.resent_segments().max(1)
+    // A probe may have been sent for a late ACK; only the peer's word on duplicates would tell.
+    let only_probes = lost == socket.resent(Cause::Tlp) && socket.last_info().is_none();
+    !only_probes && lost > 0 && socket.open && twice * 2 < socket.resent_segments().max(1)
 }
 
 /// So many segments sent again were to be expected elsewhere, and did not come.

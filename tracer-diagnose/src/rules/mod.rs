@@ -4,6 +4,7 @@ mod accept_queue_overflow;
 mod ack_loss;
 mod address_conflict;
 mod attempts;
+mod blocked_writer;
 mod bpf_drop;
 mod bufferbloat;
 mod common;
@@ -14,6 +15,7 @@ mod device_errors;
 mod dgram_peer_gone;
 mod duplicate_delivery;
 mod ecomm;
+mod fixed_retry;
 mod half_closed;
 mod icmp_reject;
 mod idle_reset;
@@ -26,6 +28,7 @@ mod link_flapping;
 mod link_taken_down;
 mod local_address_removed;
 mod local_firewall;
+mod local_peer_closed;
 mod loss;
 mod neighbour_failed;
 mod neighbour_table_full;
@@ -40,6 +43,7 @@ mod peer_host_gone;
 mod peer_restarted;
 mod peer_window_closed;
 mod pmtu_blackhole;
+mod port_in_use;
 mod ports_exhausted;
 mod qdisc_overflow;
 mod reconnect_storm;
@@ -49,6 +53,7 @@ mod rp_filter;
 mod send_buffer_small;
 mod slow_application;
 mod slow_reader;
+mod socket_misused;
 mod source_address;
 mod spurious_retransmits;
 mod syn_blackhole;
@@ -72,10 +77,14 @@ pub use unknown::UNKNOWN;
 /// Every rule, by layer. The order does not matter: each judges by itself.
 pub static ALL: &[&Rule] = &[
     // Application
+    &blocked_writer::RULE,
     &dgram_peer_gone::RULE,
     &half_closed::RULE,
     &own_shutdown::RULE,
     &peer_closed_idle::RULE,
+    &local_peer_closed::RULE,
+    &port_in_use::RULE,
+    &socket_misused::RULE,
     &source_address::RULE,
     &syslog_socket_full::RULE,
     &tun_reader_slow::RULE,
@@ -131,6 +140,7 @@ pub static ALL: &[&Rule] = &[
     &syn_dropped_at_peer::RULE,
     &user_timeout::RULE,
     &connection_refused::RULE,
+    &fixed_retry::RULE,
     &peer_crashed::RULE,
     &peer_host_gone::RULE,
     &peer_window_closed::RULE,

@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
                 both ends at the same time. If so, something in between forgot or filters this one connection.",
     do_not: "Do not raise tcp_retries2 or the application's retries: the connection is dead, and waiting longer only \
              hides when.",
-    supersedes: &["path_loss", "destination_loss"],
+    supersedes: &["path_loss", "destination_loss", "blocked_writer"],
     judge,
 };
 

@@ -25,7 +25,7 @@ pub static RULE: Rule = Rule {
                 for this connection.",
     do_not: "Do not raise send buffers here or retry on more connections: whatever is sent waits in front of the same \
              reader.",
-    supersedes: &["send_buffer_small", "slow_reader"],
+    supersedes: &["send_buffer_small", "slow_reader", "blocked_writer"],
     judge,
 };
 

@@ -30,8 +30,9 @@ pub static RULE: Rule = Rule {
     judge,
 };
 
-/// Resets that come within this time come together, nanoseconds.
-pub const TOGETHER_NS: i64 = 1_000_000_000;
+/// Resets that come within this time come together, nanoseconds: a process that ends closes all it has at once, and the
+/// next segment of each connection is answered.
+pub const TOGETHER_NS: i64 = 200_000_000;
 
 fn judge(observed: &Observed) -> Vec<Match> {
     matches(observed, |first, last| last - first > TOGETHER_NS)

@@ -1,11 +1,14 @@
 //! A route of this host forbids the destination.
 
-use super::common::{failing, has_failed};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use super::common::{dropped, failing, has_failed};
 use super::no_route::is_route;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::sign::Sign;
 use crate::{HostFacts, Observed, Socket};
-use tracer_model::event::EventKind;
+use tracer_model::event::{Detail, EventKind};
 use tracer_model::linux;
 use tracer_model::samples::Route;
 
@@ -45,6 +48,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
         failed && route(host, socket).is_some()
     };
     let mut matches = failing(observed, refused, &errnos, Confidence::High);
+    matches.extend(by_errno(observed));
     for matched in &mut matches {
         let socket = matched
             .sockets
@@ -58,6 +62,51 @@ fn judge(observed: &Observed) -> Vec<Match> {
         }
     }
     matches
+}
+
+/// Cases in network namespaces whose routes were not recorded. Before anything was sent nobody but a route can have
+/// refused it, and each type of route has its errno.
+fn by_errno(observed: &Observed) -> Vec<Match> {
+    let namespaces: BTreeSet<_> = observed
+        .sockets
+        .iter()
+        .filter(|socket| refused_unsent(&observed.hosts[socket.host], socket))
+        .map(|socket| (socket.host, socket.netns))
+        .collect();
+    let refused = |host: &HostFacts, socket: &Socket| {
+        let lost = !socket.dropped(is_route).is_empty();
+        refused_unsent(host, socket)
+            || lost && namespaces.contains(&(socket.host, socket.netns)) && !host.describes(socket)
+    };
+    let matches = failing(observed, refused, &UNSENT, Confidence::Medium).into_iter();
+    matches
+        .map(|matched| {
+            let lost = dropped(observed, &matched.sockets, is_route);
+            matched
+                .shown_by("packets dropped for want of a usable route", &lost)
+                .but(true, "routes of this network namespace were not recorded")
+                .timed()
+        })
+        .collect()
+}
+
+/// What prohibit, blackhole and unreachable give.
+const UNSENT: [i32; 3] = [linux::EACCES, linux::EINVAL, linux::EHOSTUNREACH];
+
+/// The first thing that is known of this datagram socket is that it may not send there.
+fn refused_unsent(host: &HostFacts, socket: &Socket) -> bool {
+    let first = socket.events.first().map(|(_, event)| &event.detail);
+    let refused = matches!(first, Some(Detail::SendError(error))
+        if UNSENT.iter().any(|errno| errno.unsigned_abs() == error.errno));
+    let local = socket.local_address();
+    refused
+        && !host.describes(socket)
+        && matches!(socket.proto.as_str(), "udp" | "udplite")
+        && local.is_none_or(|local| !local.is_loopback())
+        && socket
+            .remote_address()
+            .is_some_and(|remote| !remote.is_multicast() && remote != Ipv4Addr::BROADCAST)
+        && socket.dropped(|_| true).is_empty()
 }
 
 /// The route that refuses.

@@ -26,7 +26,7 @@ pub static RULE: Rule = Rule {
     next_step: "Does the application set SO_SNDBUF? Let it leave that to the kernel (net.ipv4.tcp_wmem grows by itself), \
                 or set it to twice the rate times the round-trip time.",
     do_not: "Do not raise net.core.wmem_max for everybody, and do not look at the network: it waits for data.",
-    supersedes: &[],
+    supersedes: &["blocked_writer"],
     judge,
 };
 
@@ -80,6 +80,9 @@ fn judge(observed: &Observed) -> Vec<Match> {
 
 /// Time limited by the buffer and time busy, microseconds.
 fn limited(socket: &Socket) -> Option<(u64, u64)> {
+    if let Some(held) = socket.held_by_buffer {
+        return (socket.timeouts() == 0).then_some((held.us, held.busy_us));
+    }
     let info = socket.last_info()?;
     let (us, busy) = (info.sndbuf_limited_us?, info.busy_us?);
     let window = info.rwnd_limited_us.unwrap_or(0);

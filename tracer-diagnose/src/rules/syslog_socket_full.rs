@@ -1,10 +1,10 @@
 //! The receiver of local datagrams does not read.
 
-use super::common::{errors, sockets};
+use super::common::{ends, errors, sockets};
 use crate::Observed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::sign::Sign;
-use tracer_model::event::{CountedKind, EventKind};
+use tracer_model::event::{CountedKind, EventKind, WaitReason};
 use tracer_model::linux;
 
 pub static RULE: Rule = Rule {
@@ -29,7 +29,18 @@ pub static RULE: Rule = Rule {
 
 const LEAST: u64 = 20;
 
+/// Is it a queue that nobody empties?
+fn is_full(sign: &Sign) -> bool {
+    *sign == Sign::Waited(WaitReason::BufferFull)
+}
+
 fn judge(observed: &Observed) -> Vec<Match> {
+    let receivers: Vec<usize> = (0..observed.sockets.len())
+        .filter(|index| {
+            let socket = &observed.sockets[*index];
+            socket.proto == "unix_dgram" && socket.signs().iter().any(|(sign, _)| is_full(sign))
+        })
+        .collect();
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         if conversation.proto != "unix_dgram" {
@@ -47,22 +58,57 @@ fn judge(observed: &Observed) -> Vec<Match> {
         if listed.count.max(counted) < LEAST {
             continue;
         }
-        let found = if found.is_empty() {
+        let mut found = if found.is_empty() {
             conversation.sockets.clone()
         } else {
             found
         };
+        let queues: Vec<usize> = receivers
+            .iter()
+            .copied()
+            .filter(|index| observed.sockets[*index].host == conversation.host)
+            .collect();
+        found.extend(&queues);
         let mut matched = Match::of(observed, index, found, Confidence::Medium)
             .shown_by("sends failed with EAGAIN or ENOBUFS", &listed)
+            .shown_by(
+                "receivers whose queue was full for seconds",
+                &ends(observed, &queues, is_full),
+            )
             .claiming(|sign| {
                 *sign == Sign::SendFailed(linux::EAGAIN.unsigned_abs())
                     || *sign == Sign::SendFailed(linux::ENOBUFS.unsigned_abs())
+                    || is_full(sign)
             });
         if counted > 0 {
             matched = matched.with(format!("{counted} sends were counted as would-block"));
         }
+        if let [receiver] = queues[..]
+            && let Some(comm) = &observed.sockets[receiver].owner.comm
+        {
+            matched = matched.with(format!("the receiver is {}", comm.lossy()));
+        }
         matched.explains = matched.explains.max(counted);
         matches.push(matched);
+    }
+    if !matches.is_empty() {
+        return matches;
+    }
+    // Who waits for it was not seen: a sender that blocks fails in nothing.
+    for (index, conversation) in observed.conversations.iter().enumerate() {
+        let full = conversation.sockets.iter().copied();
+        let full: Vec<usize> = full.filter(|one| receivers.contains(one)).collect();
+        if !full.is_empty() {
+            matches.push(
+                Match::of(observed, index, full.clone(), Confidence::Medium)
+                    .shown_by(
+                        "this process's queue was full for seconds",
+                        &ends(observed, &full, is_full),
+                    )
+                    .claiming(is_full)
+                    .timed(),
+            );
+        }
     }
     matches
 }

@@ -203,6 +203,72 @@ fn one_errno_is_not_one_cause() {
 }
 
 #[test]
+fn a_call_that_cannot_work_is_the_applications_own_fault() {
+    let udp = |remote| with_proto("udp", flow(40_000, remote, 1));
+    let many = |flow: &Flow, errno| {
+        (0..5)
+            .map(|n| failed(n * 300, flow, errno))
+            .collect::<Vec<_>>()
+    };
+    for (remote, errno, cause) in [
+        ("10.0.0.2:53", linux::EDESTADDRREQ, "socket_misused"),
+        ("10.0.0.2:53", linux::EISCONN, "socket_misused"),
+        ("255.255.255.255:67", linux::EACCES, "socket_misused"),
+        ("10.0.0.2:53", linux::EACCES, "unknown"),
+    ] {
+        assert_eq!(causes(&many(&udp(remote), errno)), [cause], "{errno}");
+    }
+    // What was open once was lost, whatever the next call says.
+    let mut lost = many(&flow(40_000, FAR, 1), linux::ENOTCONN);
+    lost[0].tcp = Some(Tcp {
+        state: Some(TcpState::Established),
+        ..Tcp::default()
+    });
+    assert_eq!(causes(&lost), ["unknown"]);
+}
+
+#[test]
+fn local_sockets_without_another_end_are_told_by_their_kind() {
+    let unix = |proto| Flow {
+        proto,
+        local: None,
+        remote: Some(Endpoint::Unix("/run/log.sock".into())),
+        netns: Some(1),
+        socket: Some(9),
+    };
+    for (proto, errno, cause) in [
+        ("unix_dgram", linux::ENOENT, "dgram_peer_gone"),
+        ("unix_dgram", linux::ECONNREFUSED, "dgram_peer_gone"),
+        ("unix_stream", linux::EPIPE, "local_peer_closed"),
+        ("unix_stream", linux::EMSGSIZE, "unknown"),
+    ] {
+        let events: Vec<_> = (0..5)
+            .map(|n| failed(n * 300, &unix(proto.into()), errno))
+            .collect();
+        assert_eq!(causes(&events), [cause], "{proto} {errno}");
+    }
+}
+
+#[test]
+fn requests_that_end_before_a_syn_with_one_port_found_it_taken() {
+    let request = |n: u64, port, pmtu_bytes| {
+        let mut event = ended(n * 500, &flow(port, FAR, n), TcpState::SynSent, None);
+        event.tcp = Some(Tcp {
+            state: Some(TcpState::SynSent),
+            pmtu_bytes: Some(pmtu_bytes),
+            ..Tcp::default()
+        });
+        event
+    };
+    let same: Vec<_> = (0..4).map(|n| request(n, 22_000, 0)).collect();
+    assert_eq!(causes(&same), ["port_in_use"]);
+    let differing: Vec<_> = (0..4).map(|n| request(n, 40_000 + n as u16, 0)).collect();
+    assert_eq!(causes(&differing), ["unknown"]);
+    let sent: Vec<_> = (0..4).map(|n| request(n, 22_000, 1500)).collect();
+    assert_eq!(causes(&sent), ["unknown"]);
+}
+
+#[test]
 fn three_hundred_ports_of_one_address_are_one_finding() {
     let events: Vec<_> = (0..300u64)
         .map(|n| {
@@ -335,7 +401,7 @@ fn a_socket_that_waits_is_never_nothing_wrong() {
         (WaitReason::PeerWindow, "peer_window_closed"),
         (WaitReason::AcceptQueue, "accept_queue_overflow"),
         (WaitReason::Unread, "half_closed"),
-        (WaitReason::WriterBlocked, "unknown"),
+        (WaitReason::WriterBlocked, "blocked_writer"),
     ] {
         let event = at(
             5000,

@@ -2,7 +2,7 @@
 
 use super::common::dropped_here;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
-use crate::{Observed, Socket};
+use crate::{HostFacts, Observed, Socket};
 use tracer_model::event::EventKind;
 
 pub static RULE: Rule = Rule {
@@ -29,18 +29,47 @@ pub static RULE: Rule = Rule {
 };
 
 fn judge(observed: &Observed) -> Vec<Match> {
-    let is_tun = |socket: &Socket, reason: &str| {
+    let is_full = |socket: &Socket, reason: &str| {
         let host = &observed.hosts[socket.host];
-        let mut interfaces = socket
-            .interfaces
-            .iter()
-            .filter_map(|name| host.interface(name));
-        reason == "FULL_RING" && interfaces.any(|one| one.kind.as_deref() == Some("tun"))
+        let mut interfaces = socket.interfaces.iter();
+        reason == "FULL_RING" && interfaces.any(|name| is_tun(host, name))
     };
-    dropped_here(
+    let mut matches = dropped_here(
         observed,
-        is_tun,
+        is_full,
         "at the full ring of a tun device (FULL_RING)",
         Confidence::High,
-    )
+    );
+    // The device lets the packet's socket go before it looks for room.
+    for ((host, interface, name), sum) in &observed.stray_refusals {
+        if is_tun(&observed.hosts[*host], interface) && is_refusal(name) {
+            let confidence = match sum.count {
+                FEW.. => Confidence::High,
+                _ => Confidence::Medium,
+            };
+            let mut matched = Match::of_host(*host, confidence, sum.first_ns, sum.last_ns)
+                .shown_by(
+                    format!("packets that {interface} did not take ({name})"),
+                    sum,
+                );
+            matched.about = Some(interface.clone());
+            matched.explains = sum.count;
+            matches.push(matched);
+        }
+    }
+    matches
+}
+
+/// From so many on it was no moment.
+const FEW: u64 = 10;
+
+/// Is it an interface that a program reads?
+pub fn is_tun(host: &HostFacts, interface: &str) -> bool {
+    let interface = host.interface(interface);
+    interface.and_then(|one| one.kind.as_deref()) == Some("tun")
+}
+
+/// Does the device say with this name that it has no room?
+pub fn is_refusal(name: &str) -> bool {
+    name == "NET_XMIT_DROP"
 }

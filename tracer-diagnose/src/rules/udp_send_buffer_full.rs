@@ -27,7 +27,7 @@ pub static RULE: Rule = Rule {
     next_step: "Compare the burst of the application with SO_SNDBUF (net.core.wmem_default): let it wait for POLLOUT and \
                 send again, pace it, or raise SO_SNDBUF to the size of a burst.",
     do_not: "Do not drop the datagram silently on EAGAIN, and do not raise wmem_max for the whole host first.",
-    supersedes: &[],
+    supersedes: &["blocked_writer"],
     judge,
 };
 

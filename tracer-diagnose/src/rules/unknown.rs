@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tun_reader_slow::{is_refusal, is_tun};
 use crate::account::{Entry, Fate};
 use crate::explain;
 use crate::rule::{Confidence, Match, Rule, Symptom};
@@ -60,7 +61,8 @@ pub fn rest(
         }
     }
     for ((host, interface, name), sum) in &observed.stray_refusals {
-        if name != "NETDEV_TX_BUSY" {
+        let by_reader = is_tun(&observed.hosts[*host], interface) && is_refusal(name);
+        if name != "NETDEV_TX_BUSY" && !by_reader {
             let mut matched = Match::of_host(*host, Confidence::Low, sum.first_ns, sum.last_ns)
                 .shown_by(
                     format!("packets without a socket that the device did not take ({name})"),
@@ -127,6 +129,7 @@ fn symptom(sign: &Sign, open: bool) -> Symptom {
         | Sign::Unsent(_)
         | Sign::ResetSent
         | Sign::Waited(_)
+        | Sign::Held(_)
         | Sign::Blocked => Symptom::Stall,
     }
 }

@@ -323,11 +323,12 @@ fn traffic(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, state: *mut WalkState) -> boo
         || load!(tcp, tcp_segs_out: u32).unwrap_or(0) != walked.sent_segments
         || load!(tcp, tcp_bytes_acked: u64).unwrap_or(0) != walked.acked_bytes
     {
-        let all = Sent::of(tcp);
-        if has_base && !sent(seq, task, sk, tcp, &all.since(walked)) {
+        let (all, chronos) = (Sent::of(tcp), chronos(tcp));
+        if has_base && !sent(seq, task, sk, tcp, &all, &chronos, walked) {
             return false;
         }
         all.note(walked);
+        walked.chrono_jiffies = chronos;
     }
     walked.number = number;
     // SAFETY: an element of the map.
@@ -337,7 +338,16 @@ fn traffic(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, state: *mut WalkState) -> boo
 
 /// Writes what a TCP socket has sent since the last walk; false when there was no room for it.
 #[inline(always)]
-fn sent(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, sent: &Sent) -> bool {
+fn sent(
+    seq: Ptr,
+    task: Ptr,
+    sk: Ptr,
+    tcp: Ptr,
+    all: &Sent,
+    chronos: &[u32; 3],
+    walked: &Walked,
+) -> bool {
+    let sent = all.since(walked);
     let mut place = MaybeUninit::<TrafficRow>::uninit();
     // SAFETY: `clear` writes every byte, and all zeroes are valid.
     let to = unsafe { &mut *place.as_mut_ptr() };
@@ -365,7 +375,31 @@ fn sent(seq: Ptr, task: Ptr, sk: Ptr, tcp: Ptr, sent: &Sent) -> bool {
     to.sent_bytes = sent.bytes;
     to.acked_bytes = sent.acked;
     to.srtt_us8 = load!(tcp, tcp_srtt: u32).unwrap_or(0);
+    // A socket that was disconnected begins to count anew.
+    let is_new = all.segments < walked.sent_segments;
+    for (to, (now, before)) in
+        (to.chrono_jiffies.iter_mut()).zip(chronos.iter().zip(&walked.chrono_jiffies))
+    {
+        *to = if is_new { *now } else { now.wrapping_sub(*before) };
+    }
     write(seq, to)
+}
+
+/// `chrono_stat` with what runs now (`tcp_get_info_chrono_stats`); zeroes when it could not be read.
+#[inline(always)]
+fn chronos(tcp: Ptr) -> [u32; 3] {
+    let mut all = load!(tcp, tcp_chrono_stat: [u32; 3]).unwrap_or([0; 3]);
+    let running = load_bits!(tcp, tcp_chrono_type).unwrap_or(0);
+    if let Some(start) = load!(tcp, tcp_chrono_start: u32) {
+        // SAFETY: no arguments, cannot fail; the low half is what the kernel calls tcp_jiffies32.
+        let since = (unsafe { bpf_jiffies64() } as u32).wrapping_sub(start);
+        for (number, one) in (1..).zip(&mut all) {
+            if running == number {
+                *one = one.wrapping_add(since);
+            }
+        }
+    }
+    all
 }
 
 #[inline(always)]

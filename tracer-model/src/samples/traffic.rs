@@ -45,6 +45,15 @@ pub struct PeerTraffic {
     /// The median of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srtt_us_median: Option<u64>,
+    /// `chrono_stat`: for how long they had data to send, microseconds, added up over the sockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy_us: Option<u64>,
+    /// For how long of that the window of the peer was what limited them, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rwnd_limited_us: Option<u64>,
+    /// For how long of that their send buffers were what limited them, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sndbuf_limited_us: Option<u64>,
 }
 
 /// Connections of one process to one port of one host.

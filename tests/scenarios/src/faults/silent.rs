@@ -202,7 +202,7 @@ fn event_loop(stage: &Stage) {
 fn health_checks(stage: &Stage) {
     let world = far_apart();
     let recording = stage.record(&world.a);
-    let mut client = world.a.peer("balancer");
+    let mut client = world.a.peer("haproxy");
     client.tell("retry 10.99.2.2:8081 12 1000 500");
     assert_eq!(client.reply(SOON).number("failed"), 12);
     recording.end();

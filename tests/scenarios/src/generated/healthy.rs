@@ -157,15 +157,20 @@ fn slow_reader_here(play: &mut Play) {
     play.fault(7000);
 }
 
-/// The other end reads in portions, with half a second between them: the window closes and opens.
+/// The other end reads in portions, with a third of a second between them: the window closes and opens, and the sender
+/// keeps its pace.
 fn reader_pauses(play: &mut Play) {
     let (to, server) = play.server_of("");
     play.record();
     let who = play.connected(&to);
     play.ok(server, "accept l s");
     play.tell(server, "sip s 1000 400000 300");
-    play.tell(who, "trickle c 1000 20000 40");
+    let gap = play.dice.between(100, 150);
+    play.tell(who, &format!("trickle c {} 20000 {gap}", 6500 / gap));
     play.fault(7000);
+    let late = std::time::Instant::now();
+    let done = play.reply(who);
+    assert!(done.is_ok() && late.elapsed().as_millis() < 500, "{done:?}");
 }
 
 fn few_acks_lost(play: &mut Play) {

@@ -93,7 +93,9 @@ pub const ALL: &[Kind] = &[
         "app|kernel|nic",
         "tun_reader_slow",
         tun_nobody_reads,
-    ),
+    )
+    // The device lets the packets' socket go before it looks for room.
+    .everybody(),
     fault(
         "ports_gone_tcp",
         "exhaustion|refused",

@@ -65,7 +65,8 @@ pub const ALL: &[Kind] = &[
     fault(
         "never_reads_behind_proxy",
         "stall",
-        "peer",
+        // To its client the proxy, a process of this host, is what does not read.
+        "peer|app",
         "peer_window_closed|slow_reader|blocked_writer",
         never_reads_behind_proxy,
     ),

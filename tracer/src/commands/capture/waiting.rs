@@ -5,7 +5,7 @@ use tracer_common::event_kind;
 
 use super::Capture;
 use crate::sink::Sink;
-use tracer_capture::decode;
+use tracer_capture::decode::{self, Names as _};
 use tracer_capture::sys;
 use tracer_capture::walk::{Told, Traffic, Walked};
 use tracer_model::event::{Attribution, Endpoint, EventKind, Flow, Owner, RawName};
@@ -57,7 +57,7 @@ impl Capture {
         }
         if let Some(host_monitor) = &mut self.host_monitor {
             let left_out = traffic.left_out;
-            let rows = wanted(&self.filter, traffic);
+            let rows = wanted(&self.filter, traffic, self.names.hz());
             host_monitor.walked(&walk, &rows, left_out);
         }
     }
@@ -77,8 +77,8 @@ impl Capture {
 }
 
 /// Rows of processes and hosts that the filter takes. What it asks of a port or cgroup no row has.
-fn wanted(filter: &FilterSpec, traffic: Traffic) -> Vec<PeerTraffic> {
-    let rows = traffic.rows().into_iter();
+fn wanted(filter: &FilterSpec, traffic: Traffic, hz: u64) -> Vec<PeerTraffic> {
+    let rows = traffic.rows(hz).into_iter();
     rows.filter(|(owner, remote, row)| {
         let owner = Owner {
             grade: Attribution::Seeded,

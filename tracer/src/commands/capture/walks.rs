@@ -75,6 +75,16 @@ fn merge(known: &mut PeerTraffic, more: &PeerTraffic) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
+    for (known, more) in [
+        (&mut known.busy_us, more.busy_us),
+        (&mut known.rwnd_limited_us, more.rwnd_limited_us),
+        (&mut known.sndbuf_limited_us, more.sndbuf_limited_us),
+    ] {
+        *known = match (*known, more) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+    }
     known.srtt_us_median = more.srtt_us_median.or(known.srtt_us_median);
 }
 

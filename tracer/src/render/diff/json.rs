@@ -155,7 +155,7 @@ fn finding(became: FindingChange, before: Option<&Finding>, after: Option<&Findi
         ("became", became.name().into()),
         ("id", shown.id.as_str().into()),
         ("symptom", shown.symptom.name().into()),
-        ("layer", shown.rule.layer.map(|layer| layer.name()).into()),
+        ("layer", shown.layer.map(|layer| layer.name()).into()),
         ("cause", shown.rule.cause.into()),
         ("confidence_before", confidence(before).into()),
         ("confidence_after", confidence(after).into()),

@@ -89,7 +89,7 @@ fn one(report: &Report, finding: &Finding) -> String {
         ("type", "finding".into()),
         ("id", finding.id.as_str().into()),
         ("symptom", finding.symptom.name().into()),
-        ("layer", finding.rule.layer.map(|layer| layer.name()).into()),
+        ("layer", finding.layer.map(|layer| layer.name()).into()),
         ("cause", finding.rule.cause.into()),
         ("confidence", finding.confidence.name().into()),
         ("owner", owner(report, subject.host, subject.owner.as_ref())),

@@ -115,7 +115,7 @@ fn finding(report: &Report, number: usize, finding: &Finding, colour: bool, text
             Confidence::Low => Style::new().dimmed(),
         },
     );
-    let layer = rule.layer.map_or("layer unknown", |layer| layer.name());
+    let layer = finding.layer.map_or("layer unknown", |layer| layer.name());
     _ = writeln!(
         text,
         "\n{number}. {strong}{} · {layer} · {}{strong:#} · {sure}confidence {}{sure:#}{}",
