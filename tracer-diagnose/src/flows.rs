@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::Socket;
 use super::observed::same;
-use super::{Conversation, Socket};
 use tracer_model::event::{Attribution, Endpoint, Flow, Owner, RawName};
 use tracer_model::samples::PeerTraffic;
 
@@ -135,14 +135,6 @@ impl FlowSum {
             && socket.proto == "tcp"
             && same(&socket.owner, &self.owner)
             && socket.remote_address() == Some(self.remote.to_canonical())
-    }
-
-    /// Is it of this conversation's process and host?
-    pub fn is_of_conversation(&self, conversation: &Conversation) -> bool {
-        conversation.host == self.host
-            && same(&conversation.owner, &self.owner)
-            && conversation.peer.address().map(|one| one.to_canonical())
-                == Some(self.remote.to_canonical())
     }
 
     /// A socket that stands for those of this flow, of which nothing else is known.

@@ -7,7 +7,7 @@ use tracer_model::event::{
     TcpState, Totals,
 };
 use tracer_model::linux;
-use tracer_model::samples::{Counts, Sample};
+use tracer_model::samples::{Counts, PeerTraffic, Sample};
 
 use crate::{HostFacts, Observer, Report};
 
@@ -29,6 +29,16 @@ pub fn header() -> Map<String, Value> {
 
 /// The report of these events, in a recording of so many seconds.
 pub fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) -> Report {
+    report_with(header, events, seconds, Vec::new())
+}
+
+/// The same, with what was sent to each host.
+pub fn report_with(
+    header: &Map<String, Value>,
+    events: &[Event],
+    seconds: u64,
+    traffic: Vec<PeerTraffic>,
+) -> Report {
     let mut observer = Observer::default();
     let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, header);
     let host = observer.host(facts, header);
@@ -39,6 +49,7 @@ pub fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) ->
         boot_ns: seconds * SECOND,
         interval_ns: seconds * SECOND,
         counters: Some(Counts::new()),
+        traffic: Some(traffic),
         ..Sample::default()
     };
     observer.sample(host, WALL_NS + (seconds * SECOND) as i64, &sample);

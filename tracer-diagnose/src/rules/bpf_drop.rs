@@ -41,14 +41,23 @@ fn judge(observed: &Observed) -> Vec<Match> {
     if observed.coverage.has(EventKind::Drop) {
         let refused = |_: &HostFacts, socket: &Socket| {
             let outgoing = socket.dropped(|_| true);
-            socket.failed(linux::EPERM) > 0 && outgoing.is_empty()
+            (socket.failed(linux::EPERM) > 0 || foreign(socket) > 0) && outgoing.is_empty()
         };
-        let refused = failing(observed, refused, &[linux::EPERM], Confidence::Medium);
+        let refused = failing(
+            observed,
+            refused,
+            &[linux::EPERM, linux::EIO],
+            Confidence::Medium,
+        );
         matches.extend(refused.into_iter().map(|matched| {
             matched
                 .with("no packet was dropped: the send was refused before there was one")
                 .but(true, "a security module that refuses looks the same")
-                .claiming(|sign| *sign == Sign::SendFailed(linux::EPERM.unsigned_abs()))
+                .claiming(|sign| {
+                    [linux::EPERM, linux::EIO]
+                        .iter()
+                        .any(|errno| *sign == Sign::SendFailed(errno.unsigned_abs()))
+                })
         }));
     }
     for matched in &mut matches {
@@ -60,4 +69,12 @@ fn judge(observed: &Observed) -> Vec<Match> {
         }
     }
     matches
+}
+
+/// Sends of datagrams that failed with an errno that UDP itself has none of: a program chose it (bpf_set_retval()).
+fn foreign(socket: &Socket) -> u64 {
+    match socket.proto.as_str() {
+        "udp" | "udplite" => socket.failed(linux::EIO),
+        _ => 0,
+    }
 }

@@ -1,5 +1,6 @@
 //! What several rules ask.
 
+use crate::observed::same;
 use crate::rule::{Confidence, Match};
 use crate::sign::Sign;
 use crate::{Conversation, HostFacts, Observed, Socket, Sum};
@@ -92,6 +93,18 @@ pub fn ended_with(socket: &Socket, errnos: &[i32]) -> bool {
     socket
         .ended_with()
         .is_some_and(|(_, errno)| errnos.iter().any(|one| one.unsigned_abs() == errno))
+}
+
+/// What others sent to the same host in this recording, and was acknowledged: bytes. What only these conversations'
+/// own processes sent proves nothing.
+pub fn others_were_well(observed: &Observed, conversation: &Conversation) -> u64 {
+    let remote = conversation.peer.address().map(|one| one.to_canonical());
+    let flows = observed.flows.iter().filter(|flow| {
+        flow.host == conversation.host
+            && Some(flow.remote.to_canonical()) == remote
+            && !same(&flow.owner, &conversation.owner)
+    });
+    flows.map(|flow| flow.acked_bytes).sum()
 }
 
 /// How often, for people.

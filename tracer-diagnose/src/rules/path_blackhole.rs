@@ -1,6 +1,7 @@
 //! A connection was at work, and from one moment on nothing came back any more.
 
-use super::common::many;
+use super::common::{many, others_were_well};
+use super::pmtu_blackhole::only_large;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Socket, Sum};
 use tracer_model::event::{Cause, Detail, EventKind, Outcome};
@@ -47,13 +48,25 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let silence = all()
             .filter_map(|socket| socket.tcp.last_ack_us_ago_max)
             .max();
-        let confidence = if timed_out > 0 {
-            Confidence::High
-        } else {
-            Confidence::Medium
+        // A path that swallows large packets only looks the same from here.
+        let large = all().all(only_large);
+        let confidence = match timed_out {
+            _ if large => Confidence::Low,
+            1.. => Confidence::High,
+            0 => Confidence::Medium,
         };
         let mut matched = Match::of(observed, index, silent.clone(), confidence)
-            .shown_by("time-outs in a row, and no ACK in between", &timeouts);
+            .shown_by("time-outs in a row, and no ACK in between", &timeouts)
+            .but(
+                large,
+                "only segments of full size were sent again: a path that swallows large packets and no others looks the same \
+                 (see pmtu_blackhole)",
+            );
+        if let bytes @ 1.. = others_were_well(observed, conversation) {
+            matched = matched.with(format!(
+                "other processes had {bytes} bytes acknowledged by the same host in this recording"
+            ));
+        }
         if let Some(us) = silence {
             matched = matched.with(format!("no ACK for {:.1} s", us as f64 / 1e6));
         }

@@ -72,7 +72,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
 }
 
 /// Everything that was sent again is of full size, and it did not help.
-fn only_large(socket: &Socket) -> bool {
+pub fn only_large(socket: &Socket) -> bool {
     let Some((_, mss)) = socket.tcp.mss_bytes.filter(|(_, mss)| *mss > SMALL_BYTES) else {
         return false;
     };

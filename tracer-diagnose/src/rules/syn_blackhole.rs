@@ -1,5 +1,6 @@
 //! Connection requests that nobody answers.
 
+use super::common::others_were_well;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
 use tracer_model::event::{Cause, EventKind};
@@ -68,6 +69,12 @@ fn judge(observed: &Observed) -> Vec<Match> {
                      destination was not recorded"
                 ),
             );
+        if let bytes @ 1.. = others_were_well(observed, conversation) {
+            matched = matched.with(format!(
+                "other processes had {bytes} bytes acknowledged by the same host in this recording: what is swallowed are these \
+                 requests, not all"
+            ));
+        }
         if timed_out > 0 {
             matched = matched.with(format!(
                 "{timed_out} connection requests ended with ETIMEDOUT"

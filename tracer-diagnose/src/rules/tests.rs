@@ -5,9 +5,10 @@ use tracer_model::event::{
     Reset, Retransmit, SendError, Tcp, TcpState, Trigger, WaitReason, Waiting,
 };
 use tracer_model::linux;
+use tracer_model::samples::PeerTraffic;
 
-use crate::rule::{Confidence, Symptom};
-use crate::testing::{SECOND, flow, header, owner, report_of};
+use crate::rule::{Confidence, Layer, Symptom};
+use crate::testing::{SECOND, flow, header, owner, report_of, report_with};
 use crate::{Report, Verdict};
 
 /// An event `at` so many milliseconds.
@@ -246,6 +247,68 @@ fn local_sockets_without_another_end_are_told_by_their_kind() {
             .map(|n| failed(n * 300, &unix(proto.into()), errno))
             .collect();
         assert_eq!(causes(&events), [cause], "{proto} {errno}");
+    }
+}
+
+/// What `app` sent to the far host in 30 s, 10 ms away: kilobytes acknowledged, and percent of the time held back by
+/// the window and by the buffer.
+fn sent(kilobytes: u64, window: u64, buffer: u64) -> Vec<PeerTraffic> {
+    vec![PeerTraffic {
+        pid: Some(7),
+        started_boot_ns: Some(1),
+        comm: Some("app".to_owned()),
+        netns: Some(1),
+        remote: "10.0.0.2".to_owned(),
+        sockets: 1,
+        sent_segments: kilobytes,
+        acked_bytes: kilobytes * 1000,
+        srtt_us_median: Some(10_000),
+        busy_us: Some(28_000_000),
+        rwnd_limited_us: Some(window * 280_000),
+        sndbuf_limited_us: Some(buffer * 280_000),
+        ..PeerTraffic::default()
+    }]
+}
+
+#[test]
+fn what_holds_a_flow_back_all_the_time_is_told_without_any_event() {
+    for (traffic, cause) in [
+        (sent(500, 95, 0), vec!["slow_reader"]),
+        (sent(500, 0, 90), vec!["send_buffer_small"]),
+        // The reader pauses now and then, or the path is long and its window full.
+        (sent(500, 40, 0), vec![]),
+        (sent(500_000, 95, 0), vec![]),
+        (sent(500, 0, 30), vec![]),
+    ] {
+        let report = report_with(&header(), &[], 30, traffic.clone());
+        let found: Vec<_> = report.findings.iter().map(|one| one.rule.cause).collect();
+        assert_eq!(found, cause, "{traffic:?}");
+    }
+    // The same socket's wait says more.
+    let closed = at(
+        20_000,
+        flow(40_000, FAR, 1),
+        Some(TcpState::Established),
+        Detail::Waiting(Box::new(Waiting::new(WaitReason::PeerWindow, 9_000_000))),
+    );
+    let report = report_with(&header(), &[closed], 30, sent(500, 95, 0));
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].rule.cause, "peer_window_closed");
+}
+
+#[test]
+fn a_peer_on_this_host_is_an_application_of_it() {
+    let held = |remote| {
+        at(
+            5000,
+            flow(40_000, remote, 1),
+            Some(TcpState::Established),
+            Detail::Waiting(Box::new(Waiting::new(WaitReason::PeerWindow, 4_000_000))),
+        )
+    };
+    for (remote, layer) in [(FAR, Layer::Peer), ("127.0.0.1:80", Layer::App)] {
+        let report = report(&[held(remote)]);
+        assert_eq!(report.findings[0].layer, Some(layer), "{remote}");
     }
 }
 
