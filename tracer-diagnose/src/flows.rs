@@ -1,7 +1,7 @@
 //! What each process sent to each host over TCP, added up over a recording: the denominator of what went wrong, and the
 //! only trace of what went wrong without any event.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use super::Socket;
@@ -11,6 +11,8 @@ use tracer_model::samples::PeerTraffic;
 
 /// Pairs of a process and a host that are kept apart.
 const MOST: usize = 20_000;
+/// Remote ports of a pair that are kept apart.
+const MOST_PORTS: usize = 256;
 /// Part of the time with data to send in which one thing held it back.
 const PART: f64 = 0.7;
 /// What is shorter is no trouble, microseconds.
@@ -31,7 +33,13 @@ pub struct FlowSum {
     /// Retransmitted ones and mere ACKs are among them.
     pub sent_segments: u64,
     pub retransmitted_segments: u64,
+    /// What the peer has acknowledged; `None` in older traces.
+    pub delivered_segments: Option<u64>,
+    /// What the peer has said that it got twice; `None` in older traces.
+    pub duplicates: Option<u64>,
     pub acked_bytes: u64,
+    /// Connects that were established, by remote port; a few have no port.
+    pub established: BTreeMap<Option<u16>, u64>,
     /// Time in which the window of the peer held data back, although little passed.
     pub window: Option<Held>,
     /// Time in which the send buffer held data back.
@@ -83,7 +91,10 @@ impl Flows {
             sockets: 0,
             sent_segments: 0,
             retransmitted_segments: 0,
+            delivered_segments: None,
+            duplicates: None,
             acked_bytes: 0,
+            established: BTreeMap::new(),
             window: None,
             buffer: None,
         });
@@ -91,6 +102,20 @@ impl Flows {
         sum.sent_segments += row.sent_segments;
         sum.retransmitted_segments += row.retransmitted_segments;
         sum.acked_bytes += row.acked_bytes;
+        for (known, more) in [
+            (&mut sum.delivered_segments, row.delivered_segments),
+            (&mut sum.duplicates, row.dsack_dups),
+        ] {
+            *known = match (*known, more) {
+                (Some(a), Some(b)) => Some(a + b),
+                (a, b) => a.or(b),
+            };
+        }
+        for one in &row.connections {
+            if sum.established.len() < MOST_PORTS || sum.established.contains_key(&one.port) {
+                *sum.established.entry(one.port).or_default() += one.established;
+            }
+        }
         let Some(busy_us) = row.busy_us else { return };
         let mut held = |to: fn(&mut FlowSum) -> &mut Option<Held>, us: Option<u64>| {
             let us = us.unwrap_or(0);

@@ -42,7 +42,7 @@ pub use observer::Observer;
 pub use rank::{Judgement, judge};
 pub use report::{Report, Verdict};
 pub use sign::Sign;
-pub use socket::{Pause, Role, Socket, TcpRange, Wait};
+pub use socket::{FlowSegments, Pause, Role, Socket, TcpRange, Wait};
 pub use sum::Sum;
 pub use tables::{
     DropRow, ErrorRow, HourCounts, Hours, Tables, Talker, TimelineEntry, TimelineEvent,

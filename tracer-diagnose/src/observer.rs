@@ -9,7 +9,8 @@ use super::flows::Flows;
 use super::observed::same;
 use super::tables::HourCounts;
 use super::{
-    Conversation, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange, TimedSample,
+    Conversation, FlowSegments, HostFacts, Hours, Observed, Peer, Role, Socket, TimedChange,
+    TimedSample,
 };
 use tracer_model::event::{
     Cause, Counted, Detail, Direction, Endpoint, Event, Flow, Totals, Trigger, WaitReason,
@@ -162,8 +163,14 @@ impl Observer {
                 .filter(|index| flow.is_of(&sockets[*index]))
                 .collect();
             for index in &of {
-                sockets[*index].flow_segments =
-                    Some((flow.sent_segments, flow.retransmitted_segments));
+                let resent = flow.retransmitted_segments;
+                sockets[*index].flow = Some(FlowSegments {
+                    resent,
+                    delivered: flow
+                        .delivered_segments
+                        .unwrap_or(flow.sent_segments.saturating_sub(resent)),
+                    duplicates: flow.duplicates,
+                });
             }
             if flow.window.is_none() && flow.buffer.is_none() {
                 continue;

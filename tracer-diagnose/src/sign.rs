@@ -193,7 +193,7 @@ fn usual(socket: &Socket) -> bool {
     let resent = socket.resent_segments();
     let twice = socket.duplicates().unwrap_or(0);
     let probes = socket.retransmits.get(&Cause::Tlp);
-    if socket.last_info().is_none() && probes.is_some_and(|sum| sum.segments == resent) {
+    if socket.duplicates().is_none() && probes.is_some_and(|sum| sum.segments == resent) {
         return true;
     }
     twice * 2 >= resent.max(1)

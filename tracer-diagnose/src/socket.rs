@@ -84,6 +84,15 @@ impl Wait {
     }
 }
 
+/// Segments that a process sent to a host over all its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowSegments {
+    pub resent: u64,
+    pub delivered: u64,
+    /// What the host said that it got twice.
+    pub duplicates: Option<u64>,
+}
+
 /// A socket towards one remote end.
 #[derive(Clone, Debug, Default)]
 pub struct Socket {
@@ -137,8 +146,8 @@ pub struct Socket {
     pub sends: Sum,
     /// Times in which it waited although nothing failed; the last of them.
     pub waits: Vec<Wait>,
-    /// Segments that its process sent to this host over all its sockets, and those sent again among them.
-    pub flow_segments: Option<(u64, u64)>,
+    /// What its process sent to this host over all its sockets.
+    pub flow: Option<FlowSegments>,
     /// Time in which the window of the peer held back what its process had for this host, although little passed.
     pub held_by_window: Option<Held>,
     /// Time in which the send buffer held it back.
@@ -384,16 +393,22 @@ impl Socket {
     }
 
     /// Segments that the peer got twice, as it says itself (DSACK, RFC 2883).
+    /// Without a sample of the socket: its share of what its process heard from this host.
     pub fn duplicates(&self) -> Option<u64> {
-        self.last_info()?.dsack_dups_segments.map(u64::from)
+        if let Some(info) = self.last_info() {
+            return info.dsack_dups_segments.map(u64::from);
+        }
+        let flow = self.flow?;
+        let (all, own) = (flow.resent, self.resent_segments().min(flow.resent));
+        (flow.duplicates? * own).checked_div(all)
     }
 
     /// Segments sent again and segments that arrived, both until the last sample, since the connection began.
     /// Without a sample of the socket: of all that its process sent to this host meanwhile.
     pub fn sent_until_sample(&self) -> Option<(u64, u64)> {
         let Some(info) = self.last_info() else {
-            let (sent, resent) = self.flow_segments?;
-            return Some((resent, sent.saturating_sub(resent)));
+            let flow = self.flow?;
+            return Some((flow.resent, flow.delivered));
         };
         let resent = info.total_retrans_segments.map(u64::from);
         let resent = resent.unwrap_or_else(|| self.resent_segments());

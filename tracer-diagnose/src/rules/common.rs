@@ -3,9 +3,9 @@
 use crate::observed::same;
 use crate::rule::{Confidence, Match};
 use crate::sign::Sign;
-use crate::{Conversation, HostFacts, Observed, Socket, Sum};
+use crate::{Conversation, HostFacts, Observed, Peer, Socket, Sum};
 use tracer_model::errno;
-use tracer_model::event::{Cause, Direction};
+use tracer_model::event::{Cause, Direction, Endpoint};
 use tracer_model::linux;
 
 /// Causes beyond this host, which step back where this host itself drops the packets of a socket.
@@ -105,6 +105,19 @@ pub fn others_were_well(observed: &Observed, conversation: &Conversation) -> u64
             && !same(&flow.owner, &conversation.owner)
     });
     flows.map(|flow| flow.acked_bytes).sum()
+}
+
+/// Connects to the same address and port that were established in this recording, whoever asked.
+pub fn established(observed: &Observed, conversation: &Conversation) -> u64 {
+    let Peer::Remote(Endpoint::Inet(remote)) = &conversation.peer else {
+        return 0;
+    };
+    let flows = observed.flows.iter().filter(|flow| {
+        flow.host == conversation.host && flow.remote.to_canonical() == remote.ip().to_canonical()
+    });
+    flows
+        .filter_map(|flow| flow.established.get(&Some(remote.port())))
+        .sum()
 }
 
 /// How often, for people.

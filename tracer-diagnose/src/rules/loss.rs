@@ -113,7 +113,7 @@ fn loses(socket: &Socket) -> bool {
         + socket.resent(Cause::Tlp);
     let twice = socket.duplicates().unwrap_or(0);
     // A probe may have been sent for a late ACK; only the peer's word on duplicates would tell.
-    let only_probes = lost == socket.resent(Cause::Tlp) && socket.last_info().is_none();
+    let only_probes = lost == socket.resent(Cause::Tlp) && socket.duplicates().is_none();
     !only_probes && lost > 0 && socket.open && twice * 2 < socket.resent_segments().max(1)
 }
 

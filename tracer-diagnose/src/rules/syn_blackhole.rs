@@ -1,6 +1,6 @@
 //! Connection requests that nobody answers.
 
-use super::common::others_were_well;
+use super::common::{established, others_were_well};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket, Sum};
 use tracer_model::event::{Cause, EventKind};
@@ -40,7 +40,10 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let all = || unanswered.iter().map(|socket| &observed.sockets[*socket]);
         let again = Sum::of(all().filter_map(|socket| socket.retransmits.get(&Cause::Syn)));
         // One SYN may be lost by chance.
-        if again.count < 2 || observed.sockets_of(conversation).any(|socket| socket.open) {
+        if again.count < 2
+            || observed.sockets_of(conversation).any(|socket| socket.open)
+            || established(observed, conversation) > 0
+        {
             continue;
         }
         // What opens in peace leaves no event.

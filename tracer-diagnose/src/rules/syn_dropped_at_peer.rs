@@ -1,6 +1,6 @@
 //! The destination takes some connections and drops the requests of others.
 
-use super::common::{many, resent, sockets};
+use super::common::{established, many, resent, sockets};
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{Observed, Role, Socket};
 use tracer_model::event::{Cause, EventKind};
@@ -30,9 +30,9 @@ const LEAST: u64 = 2;
 fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
-        if conversation.role == Role::Server
-            || !observed.sockets_of(conversation).any(|socket| socket.open)
-        {
+        let established = established(observed, conversation);
+        let taken = observed.sockets_of(conversation).any(|socket| socket.open);
+        if conversation.role == Role::Server || !taken && established == 0 {
             continue;
         }
         let unheard = sockets(observed, conversation, never_taken);
@@ -63,6 +63,12 @@ fn judge(observed: &Observed) -> Vec<Match> {
             .with(format!(
                 "{open} of these connections were established in the end"
             ));
+        if established > 0 {
+            matched = matched.with(format!(
+                "{} to this address and port of any process here were established in this recording",
+                many(usize::try_from(established).unwrap_or(usize::MAX), "connect")
+            ));
+        }
         if !unheard.is_empty() {
             matched = matched.with(format!(
                 "{} answered the request, and took none of the data after it: the last ACK of the handshake was dropped \

@@ -7,8 +7,8 @@ use aya_ebpf::helpers::generated::{
     bpf_jiffies64, bpf_ktime_get_ns, bpf_seq_write, bpf_sock_from_file,
 };
 use tracer_common::{
-    EndRow, NO_U32, NO_U64, RowHead, TrafficRow, WaitingRow, WalkState, ability, grade, row, timer,
-    wait,
+    EndRow, NO_U32, NO_U64, RowHead, TrafficRow, WaitingRow, WalkState, Walked, ability, grade,
+    row, timer, wait,
 };
 
 use super::open_sockets::TaskFile;
@@ -380,7 +380,11 @@ fn sent(
     for (to, (now, before)) in
         (to.chrono_jiffies.iter_mut()).zip(chronos.iter().zip(&walked.chrono_jiffies))
     {
-        *to = if is_new { *now } else { now.wrapping_sub(*before) };
+        *to = if is_new {
+            *now
+        } else {
+            now.wrapping_sub(*before)
+        };
     }
     write(seq, to)
 }
