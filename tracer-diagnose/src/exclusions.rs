@@ -278,15 +278,21 @@ fn memory(_: &Observed, case: &Case) -> Answer {
     Excluded("the memory of TCP")
 }
 
+/// Does this verdict rest on answers that did not come?
+fn rests_on_silence(rule: &Rule) -> bool {
+    matches!(
+        rule.cause,
+        "syn_blackhole" | "path_blackhole" | "idle_timeout" | "path_loss" | "destination_loss"
+    )
+}
+
 /// What a container sends is forwarded by its host, which may drop it there, where no socket is.
 fn namespaces(_: &Observed, case: &Case) -> Answer {
     let forwarded = |socket: &&Socket| !case.host.describes(socket);
     match case.host.one_namespace {
-        true if case.rule.layer == Some(Layer::Network) && case.sockets.iter().any(forwarded) => {
-            Guess(
-                "this host itself forwards what that network namespace sends, and what it dropped there was not recorded",
-            )
-        }
+        true if rests_on_silence(case.rule) && case.sockets.iter().any(forwarded) => Guess(
+            "this host itself forwards what that network namespace sends, and what it dropped there was not recorded",
+        ),
         true => Open(
             "only one network namespace was recorded: another one of this host may have dropped what it forwards",
         ),

@@ -171,7 +171,7 @@ pub const ALL: &[Kind] = &[
         "router_resets_connects",
         "refused",
         "network|peer",
-        "connection_refused|icmp_reject",
+        "connection_refused|icmp_reject|fixed_retry",
         router_resets_connects,
     ),
     fault(

@@ -110,7 +110,7 @@ pub const ALL: &[Kind] = &[
         "rejects_port_by_icmp",
         "refused|stall|disconnect",
         "peer|network",
-        "icmp_reject|connection_refused",
+        "icmp_reject|connection_refused|fixed_retry",
         |play| rejects_by_icmp(play, "port-unreachable"),
     ),
     fault(
