@@ -84,6 +84,8 @@ fn run(what: &Suite) -> Result<()> {
 
 fn all_hooks(args: &Hooks) -> Result<()> {
     let mut lines = hooks(args)?;
+    // Without the kernel's statistics, which cost something at each socket.
+    lines.extend(table::walks(&walk::measure(&Bench::new()?)?));
     if let Some(sendtrace) = &args.sendtrace {
         // After the programs of this process are gone, and without the kernel's statistics.
         lines.extend(table::rest(&rest::measure(sendtrace)?));
@@ -120,7 +122,5 @@ fn hooks(args: &Hooks) -> Result<Vec<table::Line>> {
             samples.discarded
         );
     }
-    let mut lines = table::hooks(&bench, &samples);
-    lines.extend(table::walks(&walk::measure(&bench)?));
-    Ok(lines)
+    Ok(table::hooks(&bench, &samples))
 }
