@@ -24,6 +24,8 @@ const SIZES: [(&str, usize, Option<f64>); 4] = [
 ];
 /// Descriptors of one process: hosts that give no more than 20,000 are common.
 const OF_ONE_PROCESS: usize = 16_000;
+/// Jiffies per second: no socket here has times to tell.
+const HZ: u64 = 1000;
 /// Each gives one time.
 pub const WALKS: usize = 25;
 
@@ -62,8 +64,7 @@ fn one(bench: &Bench, what: &'static str, aim_ms: Option<f64>) -> Result<Walk> {
         waiting: Duration::from_secs(3600),
         share: 100,
     };
-    // Jiffies matter for waits alone.
-    let mut walker = Walker::new(settings, 1000);
+    let mut walker = Walker::new(settings, HZ);
     let mut times = Vec::new();
     let (mut sockets, mut bytes) = (0, Vec::new());
     // The first gives every socket its storage.
@@ -78,7 +79,7 @@ fn one(bench: &Bench, what: &'static str, aim_ms: Option<f64>) -> Result<Walk> {
             continue;
         }
         times.push(walked.walk.took_us as f64 / 1000.0);
-        let rows = walked.traffic.rows().into_iter().map(|(_, _, row)| row);
+        let rows = walked.traffic.rows(HZ).into_iter().map(|(_, _, row)| row);
         let sample = Sample {
             walk: Some(walked.walk),
             traffic: Some(rows.collect()),
