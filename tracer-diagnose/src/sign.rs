@@ -290,7 +290,7 @@ impl Socket {
         let mut ends: Vec<(Sign, Sum)> = Vec::new();
         for (at, change) in &self.transitions {
             let sign = match (change.from, change.to, change.errno.unwrap_or(0)) {
-                (_, Some(TcpState::Close), code @ 1..) => Sign::Ended(code),
+                (_, Some(TcpState::Close) | None, code @ 1..) => Sign::Ended(code),
                 (Some(TcpState::SynSent), Some(TcpState::Close), 0) => Sign::NeverOpened,
                 _ => continue,
             };

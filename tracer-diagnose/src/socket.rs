@@ -463,7 +463,11 @@ impl Socket {
         let mut changes = self.transitions.iter().rev();
         changes.find_map(|(at, change)| {
             let errno = change.errno.filter(|errno| *errno != 0)?;
-            (change.to == Some(TcpState::Close)).then_some((*at, errno))
+            // A connect of datagrams that fails has no state.
+            change
+                .to
+                .is_none_or(|to| to == TcpState::Close)
+                .then_some((*at, errno))
         })
     }
 

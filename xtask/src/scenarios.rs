@@ -59,8 +59,8 @@ struct Generated {
     /// Add a line of JSON for each to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Play nothing: write docs/diagnosis.md from what --json has collected
-    #[arg(long, requires = "json", conflicts_with = "seed")]
+    /// Write docs/diagnosis.md from what --json has collected; without --seed, and play nothing
+    #[arg(long, requires = "json")]
     docs: bool,
 }
 
@@ -94,7 +94,7 @@ fn generated(args: &Args) -> Result<()> {
         json,
         docs,
     } = &args.generated;
-    let (mut command, runner) = runner("generated", *plan || *docs || args.recorded)?;
+    let (mut command, runner) = runner("generated", *plan || seed.is_none() || args.recorded)?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| runner.with_file_name("traces-of-generated"));
     command.args(&args.names).arg("--out").arg(out);
@@ -113,11 +113,17 @@ fn generated(args: &Args) -> Result<()> {
     if let Some(json) = json {
         command.arg("--json").arg(std::path::absolute(json)?);
     }
-    if *docs {
-        let page = workspace::root().join("docs/diagnosis.md");
-        command.arg("--page").arg(page);
+    if !*docs {
+        return workspace::run(&mut command);
     }
-    workspace::run(&mut command)
+    // What is wrong stands on the page, too.
+    let played = match seed {
+        Some(_) => workspace::run(&mut command),
+        None => Ok(()),
+    };
+    let page = workspace::root().join("docs/diagnosis.md");
+    command.arg("--page").arg(page);
+    workspace::run(&mut command).and(played)
 }
 
 /// The commit of the sources, as git names it; with `-dirty` when they differ from it.

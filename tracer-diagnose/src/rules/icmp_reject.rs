@@ -1,6 +1,7 @@
 //! Somebody on the way answers that the destination may not be reached.
 
 use super::common::{ended_with, failing};
+use super::no_route::has_failed_unsent;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::sign::Sign;
 use crate::{HostFacts, Observed, Socket};
@@ -52,6 +53,7 @@ fn judge(observed: &Observed) -> Vec<Match> {
         socket.proto == "tcp"
             && !socket.open
             && (ended_with(socket, &errnos) || told && given_up(socket))
+            && !has_failed_unsent(socket, &errnos)
             && socket.resets_received.is_empty()
             && socket.dropped(|_| true).is_empty()
             && (came > 0 || !host.describes(socket))

@@ -1,9 +1,11 @@
 //! This host has no route to the destination.
 
-use super::common::{dropped, errors, sockets};
+use super::common::{dropped, ends, errors, sockets};
+use super::source_address::is_routed;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
+use crate::sign::Sign;
 use crate::{Observed, Socket};
-use tracer_model::event::EventKind;
+use tracer_model::event::{EventKind, TcpState};
 use tracer_model::linux;
 use tracer_model::samples::{Action, ChangeKind};
 
@@ -36,20 +38,8 @@ fn judge(observed: &Observed) -> Vec<Match> {
     let mut matches = Vec::new();
     for (index, conversation) in observed.conversations.iter().enumerate() {
         let facts = &observed.hosts[conversation.host];
-        let removed = facts.changes.iter().any(|one| match &one.change.what {
-            ChangeKind::Route(change) => change.action == Action::Del,
-            ChangeKind::Link(_) | ChangeKind::Address(_) => true,
-            _ => false,
-        });
-        // A route that was there all the time is not missing.
-        let routed = |socket: &Socket| {
-            let route = socket
-                .remote_address()
-                .and_then(|remote| facts.route_to(remote));
-            facts.describes(socket) && !removed && route.is_some()
-        };
         let lost = sockets(observed, conversation, |socket| {
-            without_route(socket) && !routed(socket)
+            without_route(socket) && !is_routed(facts, socket)
         });
         if lost.is_empty() {
             continue;
@@ -82,6 +72,12 @@ fn judge(observed: &Observed) -> Vec<Match> {
                 &errors(observed, &lost, &[linux::ENETUNREACH]),
             )
             .shown_by(
+                "connects failed with ENETUNREACH",
+                &ends(observed, &lost, |sign| {
+                    *sign == Sign::Ended(linux::ENETUNREACH.unsigned_abs())
+                }),
+            )
+            .shown_by(
                 "packets dropped for want of a route",
                 &dropped(observed, &lost, is_route),
             );
@@ -98,8 +94,21 @@ fn judge(observed: &Observed) -> Vec<Match> {
 
 /// The send was refused at once, or its packet found no way. A soft error of an open connection is a router's word.
 fn without_route(socket: &Socket) -> bool {
-    let refused = socket.failed(linux::ENETUNREACH) > 0 && !socket.open;
+    let refused = has_failed_unsent(socket, &[linux::ENETUNREACH]);
     refused || !socket.dropped(is_route).is_empty()
+}
+
+/// Did a connect or send fail with one of these errnos before anything left? An open connection or a SYN that was on its
+/// way heard it from a router.
+pub fn has_failed_unsent(socket: &Socket, errnos: &[i32]) -> bool {
+    let code = |errno: &i32| errno.unsigned_abs();
+    let at_connect = socket.transitions.iter().any(|(_, change)| {
+        change.from != Some(TcpState::SynSent)
+            && change
+                .errno
+                .is_some_and(|errno| errnos.iter().map(code).any(|one| one == errno))
+    });
+    !socket.open && (at_connect || errnos.iter().any(|errno| socket.failed(*errno) > 0))
 }
 
 /// Where IPv6 and older kernels give no reason, the function says it.

@@ -8,7 +8,7 @@ use super::no_route::is_route;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::sign::Sign;
 use crate::{HostFacts, Observed, Socket};
-use tracer_model::event::{Detail, EventKind};
+use tracer_model::event::{Detail, EventKind, TcpState};
 use tracer_model::linux;
 use tracer_model::samples::Route;
 
@@ -93,15 +93,21 @@ fn by_errno(observed: &Observed) -> Vec<Match> {
 /// What prohibit, blackhole and unreachable give.
 const UNSENT: [i32; 3] = [linux::EACCES, linux::EINVAL, linux::EHOSTUNREACH];
 
-/// The first thing that is known of this datagram socket is that it may not send there.
+/// The first thing that is known of this socket is that it may not send there.
 fn refused_unsent(host: &HostFacts, socket: &Socket) -> bool {
-    let first = socket.events.first().map(|(_, event)| &event.detail);
-    let refused = matches!(first, Some(Detail::SendError(error))
-        if UNSENT.iter().any(|errno| errno.unsigned_abs() == error.errno));
+    let is_one = |code: u32| UNSENT.iter().any(|errno| errno.unsigned_abs() == code);
+    let refused = match socket.events.first().map(|(_, event)| &event.detail) {
+        Some(Detail::SendError(error)) => {
+            is_one(error.errno) && matches!(socket.proto.as_str(), "udp" | "udplite")
+        }
+        Some(Detail::Connection(change)) => {
+            change.from != Some(TcpState::SynSent) && change.errno.is_some_and(is_one)
+        }
+        _ => false,
+    };
     let local = socket.local_address();
     refused
         && !host.describes(socket)
-        && matches!(socket.proto.as_str(), "udp" | "udplite")
         && local.is_none_or(|local| !local.is_loopback())
         && socket
             .remote_address()

@@ -1,10 +1,12 @@
 //! A socket sends from an address that cannot reach the destination.
 
 use super::common::{failing, has_failed};
+use super::no_route::has_failed_unsent;
 use crate::rule::{Confidence, Layer, Match, Rule, Symptom};
 use crate::{HostFacts, Observed, Socket};
 use tracer_model::event::EventKind;
 use tracer_model::linux;
+use tracer_model::samples::{Action, ChangeKind, Route};
 
 pub static RULE: Rule = Rule {
     cause: "source_address",
@@ -27,11 +29,46 @@ pub static RULE: Rule = Rule {
 
 fn judge(observed: &Observed) -> Vec<Match> {
     let errnos = [linux::EINVAL, linux::ENETUNREACH, linux::EADDRNOTAVAIL];
-    let wrong = |_: &HostFacts, socket: &Socket| {
+    let loopback = |_: &HostFacts, socket: &Socket| {
         let (Some(local), Some(remote)) = (socket.local_address(), socket.remote_address()) else {
             return false;
         };
         has_failed(socket, &errnos) && local.is_loopback() && !remote.is_loopback()
     };
-    failing(observed, wrong, &errnos, Confidence::High)
+    let mut matches = failing(observed, loopback, &errnos, Confidence::High);
+    // A socket of IPv6 that may not speak IPv4, or one that is bound to a device without that route.
+    let otherwise = |host: &HostFacts, socket: &Socket| {
+        has_failed_unsent(socket, &[linux::ENETUNREACH])
+            && is_routed(host, socket)
+            && !loopback(host, socket)
+    };
+    let other = failing(observed, otherwise, &errnos, Confidence::Medium).into_iter();
+    matches.extend(other.map(|matched| {
+        matched.with(
+            "this host has a route to the destination, but not for this socket: it is bound to a device or an address, or \
+             asked for an IPv4 address although it is of IPv6 only (IPV6_V6ONLY)",
+        )
+    }));
+    matches
+}
+
+/// Was there a route for it all the time?
+pub fn is_routed(host: &HostFacts, socket: &Socket) -> bool {
+    let is_elsewhere = |name: Option<&str>| name.is_none_or(|name| !host.is_on_way(socket, name));
+    let stayed = host.changes.iter().all(|one| match &one.change.what {
+        ChangeKind::Route(change) => change.action != Action::Del || is_kernels(&change.route),
+        ChangeKind::Link(link) => is_elsewhere(link.interface.as_deref()),
+        ChangeKind::Address(address) => is_elsewhere(address.interface.as_deref()),
+        _ => true,
+    });
+    host.describes(socket)
+        && stayed
+        && socket
+            .remote_address()
+            .is_some_and(|remote| host.route_to(remote).is_some())
+}
+
+/// The kernel's own routes come and go with the interfaces of others.
+fn is_kernels(route: &Route) -> bool {
+    route.protocol == "kernel"
 }

@@ -1,5 +1,6 @@
 //! Each cause from the events that show it, beside its twin: the same without the fault, or with an innocent reason.
 
+use serde_json::json;
 use tracer_model::event::{
     Attribution, Cause, Connection, Detail, Direction, Endpoint, Event, Flow, Outcome, PacketDrop,
     Reset, Retransmit, SendError, Tcp, TcpState, Trigger, WaitReason, Waiting,
@@ -226,6 +227,32 @@ fn a_call_that_cannot_work_is_the_applications_own_fault() {
         ..Tcp::default()
     });
     assert_eq!(causes(&lost), ["unknown"]);
+}
+
+#[test]
+fn a_connect_that_fails_before_its_syn_was_heard_by_nobody_else() {
+    let connect = |n: u64, errno: i32, local: Option<&str>| {
+        let mut flow = flow(0, FAR, n);
+        flow.local = local.map(|local| Endpoint::Inet(local.parse().unwrap()));
+        let mut event = ended(n * 400, &flow, TcpState::Close, Some(errno));
+        event.tcp = None;
+        event
+    };
+    let mut routed = header();
+    routed.insert(
+        "routes".to_owned(),
+        json!([{"family": "inet", "destination": "default", "table": 254, "route_type": "unicast"}]),
+    );
+    for (errno, local, header, cause) in [
+        (linux::ENETUNREACH, None, header(), "no_route"),
+        (linux::ENETUNREACH, None, routed.clone(), "source_address"),
+        (linux::EINVAL, Some("127.0.0.1:0"), routed, "source_address"),
+    ] {
+        let events: Vec<_> = (0..4).map(|n| connect(n, errno, local)).collect();
+        let report = report_of(&header, &events, 30);
+        let found: Vec<_> = report.findings.iter().map(|one| one.rule.cause).collect();
+        assert_eq!(found, [cause], "{errno} {local:?}");
+    }
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub const ALL: &[Kind] = &[
     fault(
         "source_only_v6",
         "refused",
-        "app",
+        // Where routes of the namespace are not recorded, it looks like a missing one.
+        "app|kernel",
         "source_address|no_route",
         source_only_v6,
     ),

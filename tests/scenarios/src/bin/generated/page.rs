@@ -11,8 +11,8 @@ use crate::table::{CONFIDENCES, Sums, calibration, judged, percent, rows, sums};
 const INTRODUCTION: &str = "\
 # How often the diagnosis is right
 
-`sendtrace record` with default options (and `--netns`, so that nothing else of the machine is in it) recorded real
-faults, and hosts on which nothing is wrong; `sendtrace report` was asked what it sees. Every scenario was generated from
+`sendtrace record` with default options (with `--netns`, so that nothing else of the machine is in it, and
+`--connect-errors`, which machines that can hook functions do by default) recorded real faults, and hosts on which nothing is wrong; `sendtrace report` was asked what it sees. Every scenario was generated from
 its seed: the kind of fault, rates, sizes, round-trip times, IPv4, IPv6 or IPv4 in IPv6 sockets, ports, names, container or
 host, when the fault begins, NAT and bridges on the way, and what goes on beside it (links of others that come and go,
 downloads, requests, a port that is closed once).
@@ -22,8 +22,7 @@ call one fault by two names, both are right. It is **wrong** when any of them is
 finding that says itself that the cause is unknown, about the right process, counts as neither. A fault of which nothing
 is said, or only of its consequences, is **silent**. On a healthy host any finding at all is an alarm.
 
-`cargo xtask scenarios --seed --count 100 --json FILE` measures with new seeds, and `cargo xtask scenarios --docs --json
-FILE` writes this page. Rules may be tuned on seeds below 1000; those here are above.
+`cargo xtask scenarios --seed --count 800 --jobs 10 --json FILE --docs` measures with new seeds and writes this page. Rules may be tuned on seeds below 1000; those here are above.
 ";
 
 const BOUNDS: &str = "\
