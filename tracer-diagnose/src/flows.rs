@@ -12,7 +12,7 @@ use tracer_model::samples::PeerTraffic;
 /// Pairs of a process and a host that are kept apart.
 const MOST: usize = 20_000;
 /// Remote ports of a pair that are kept apart.
-const MOST_PORTS: usize = 256;
+const MOST_PORTS: usize = 32;
 /// Part of the time with data to send in which one thing held it back.
 const PART: f64 = 0.7;
 /// What is shorter is no trouble, microseconds.

@@ -113,7 +113,12 @@ impl Observer {
         }
         let samples = &mut self.observed.hosts[host].samples;
         if samples.len() < NOTES {
-            let sample = sample.clone();
+            // What is summed up elsewhere need not be kept.
+            let sample = Sample {
+                traffic: None,
+                sockets: Vec::new(),
+                ..sample.clone()
+            };
             samples.push(TimedSample { wall_ns, sample });
         }
     }
@@ -139,6 +144,7 @@ impl Observer {
     /// The end: what was counted in all, and what was observed.
     pub fn finish(mut self, totals: Totals) -> (Observed, Hours) {
         self.observed.coverage.totals = totals;
+        self.observed.sockets.iter_mut().for_each(Socket::finish);
         self.observed.flows = std::mem::take(&mut self.flows).sums();
         self.flows();
         self.observed.conversations = conversations(&self.observed);
@@ -276,6 +282,15 @@ impl Observer {
     /// The socket of a flow.
     fn socket(&mut self, host: usize, flow: &Flow) -> usize {
         let sockets = &self.observed.sockets;
+        // Most events are of a socket whose ends are known.
+        if let Some(cookie) = flow.socket
+            && let Some(&[.., last]) = self.by_cookie.get(&(host, cookie)).map(Vec::as_slice)
+            && sockets[last].remote == flow.remote
+            && sockets[last].local == flow.local
+            && flow.remote.as_ref().is_some_and(has_port)
+        {
+            return last;
+        }
         let remote = flow.remote.as_ref().filter(|remote| has_port(remote));
         let ends = match (&flow.local, remote) {
             (Some(local), Some(remote)) => Some((

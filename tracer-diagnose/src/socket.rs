@@ -164,8 +164,8 @@ pub struct Socket {
     pub samples: Vec<(i64, SocketSample)>,
     /// The first and last events, as they were; the owner is left out.
     pub events: Vec<(i64, Event)>,
-    /// Of which so many are from the beginning.
-    pub(super) first_events: usize,
+    /// Where the next one goes once there are as many as are kept: the last of them are a ring until all is read.
+    pub(super) oldest: usize,
 }
 
 impl Socket {
@@ -329,6 +329,13 @@ impl Socket {
         }
     }
 
+    /// All is read: the last events in their order.
+    pub(super) fn finish(&mut self) {
+        if let Some(last) = self.events.get_mut(KEPT_FIRST..) {
+            last.rotate_left(std::mem::take(&mut self.oldest));
+        }
+    }
+
     /// Keeps the first and the last events.
     fn keep(&mut self, wall_ns: i64, event: &Event) {
         let kept = Event {
@@ -336,12 +343,12 @@ impl Socket {
             flow: None,
             ..event.clone()
         };
-        if self.first_events < KEPT_FIRST {
-            self.first_events += 1;
-        } else if self.events.len() >= KEPT_FIRST + KEPT_LAST {
-            self.events.remove(KEPT_FIRST);
+        if self.events.len() < KEPT_FIRST + KEPT_LAST {
+            self.events.push((wall_ns, kept));
+        } else {
+            self.events[KEPT_FIRST + self.oldest] = (wall_ns, kept);
+            self.oldest = (self.oldest + 1) % KEPT_LAST;
         }
-        self.events.push((wall_ns, kept));
     }
 
     pub(super) fn sample(&mut self, wall_ns: i64, sample: &SocketSample) {

@@ -7,7 +7,7 @@ use tracer_model::event::{
     TcpState, Totals,
 };
 use tracer_model::linux;
-use tracer_model::samples::{Counts, PeerTraffic, Sample};
+use tracer_model::samples::{Change, Counts, Sample};
 
 use crate::{HostFacts, Observer, Report};
 
@@ -29,15 +29,16 @@ pub fn header() -> Map<String, Value> {
 
 /// The report of these events, in a recording of so many seconds.
 pub fn report_of(header: &Map<String, Value>, events: &[Event], seconds: u64) -> Report {
-    report_with(header, events, seconds, Vec::new())
+    report_with(header, events, seconds, Sample::default(), &[])
 }
 
-/// The same, with what was sent to each host.
+/// The same, with this sample of the whole time, and changes.
 pub fn report_with(
     header: &Map<String, Value>,
     events: &[Event],
     seconds: u64,
-    traffic: Vec<PeerTraffic>,
+    sample: Sample,
+    changes: &[Change],
 ) -> Report {
     let mut observer = Observer::default();
     let facts = HostFacts::new("test".to_owned(), TimeZone::UTC, header);
@@ -48,10 +49,12 @@ pub fn report_with(
     let sample = Sample {
         boot_ns: seconds * SECOND,
         interval_ns: seconds * SECOND,
-        counters: Some(Counts::new()),
-        traffic: Some(traffic),
-        ..Sample::default()
+        counters: sample.counters.or(Some(Counts::new())),
+        ..sample
     };
+    for change in changes {
+        observer.change(host, WALL_NS + change.boot_ns as i64, change);
+    }
     observer.sample(host, WALL_NS + (seconds * SECOND) as i64, &sample);
     observer.covered(WALL_NS, WALL_NS + (seconds * SECOND) as i64);
     let (observed, hours) = observer.finish(Totals::default());

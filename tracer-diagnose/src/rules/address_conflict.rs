@@ -35,6 +35,7 @@ pub static RULE: Rule = Rule {
         "peer_restarted",
         "reset_by_peer_at_request",
         "connection_refused",
+        "peer_host_gone",
     ],
     judge,
 };

@@ -6,11 +6,13 @@ use tracer_model::event::{
     Reset, Retransmit, SendError, Tcp, TcpState, Trigger, WaitReason, Waiting,
 };
 use tracer_model::linux;
-use tracer_model::samples::PeerTraffic;
+use tracer_model::samples::{PeerTraffic, Sample};
 
 use crate::rule::{Confidence, Layer, Symptom};
 use crate::testing::{SECOND, flow, header, owner, report_of, report_with};
 use crate::{Report, Verdict};
+
+mod host;
 
 /// An event `at` so many milliseconds.
 fn at(ms: u64, flow: Flow, state: Option<TcpState>, detail: Detail) -> Event {
@@ -279,8 +281,8 @@ fn local_sockets_without_another_end_are_told_by_their_kind() {
 
 /// What `app` sent to the far host in 30 s, 10 ms away: kilobytes acknowledged, and percent of the time held back by
 /// the window and by the buffer.
-fn sent(kilobytes: u64, window: u64, buffer: u64) -> Vec<PeerTraffic> {
-    vec![PeerTraffic {
+fn sent(kilobytes: u64, window: u64, buffer: u64) -> Sample {
+    let traffic = PeerTraffic {
         pid: Some(7),
         started_boot_ns: Some(1),
         comm: Some("app".to_owned()),
@@ -294,7 +296,11 @@ fn sent(kilobytes: u64, window: u64, buffer: u64) -> Vec<PeerTraffic> {
         rwnd_limited_us: Some(window * 280_000),
         sndbuf_limited_us: Some(buffer * 280_000),
         ..PeerTraffic::default()
-    }]
+    };
+    Sample {
+        traffic: Some(vec![traffic]),
+        ..Sample::default()
+    }
 }
 
 #[test]
@@ -307,7 +313,7 @@ fn what_holds_a_flow_back_all_the_time_is_told_without_any_event() {
         (sent(500_000, 95, 0), vec![]),
         (sent(500, 0, 30), vec![]),
     ] {
-        let report = report_with(&header(), &[], 30, traffic.clone());
+        let report = report_with(&header(), &[], 30, traffic.clone(), &[]);
         let found: Vec<_> = report.findings.iter().map(|one| one.rule.cause).collect();
         assert_eq!(found, cause, "{traffic:?}");
     }
@@ -318,7 +324,7 @@ fn what_holds_a_flow_back_all_the_time_is_told_without_any_event() {
         Some(TcpState::Established),
         Detail::Waiting(Box::new(Waiting::new(WaitReason::PeerWindow, 9_000_000))),
     );
-    let report = report_with(&header(), &[closed], 30, sent(500, 95, 0));
+    let report = report_with(&header(), &[closed], 30, sent(500, 95, 0), &[]);
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].rule.cause, "peer_window_closed");
 }
