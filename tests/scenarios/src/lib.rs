@@ -33,7 +33,7 @@ pub use peer::{Peer, Reply};
 pub use program::{run_sendtrace, sendtrace, sendtrace_path, wait_exit};
 pub use relay::Relay;
 pub use report::{Outcome, check_line};
-pub use require::{own_machine, requires, skip};
+pub use require::{own_machine, requires, requires_walks, skip};
 pub use run::{Run, Tally};
 pub use trace_instance::TraceInstance;
 pub use tracer::{Ready, Tracer};

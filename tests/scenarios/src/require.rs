@@ -22,6 +22,16 @@ pub fn requires(tools: &[&str]) -> bool {
     true
 }
 
+/// As [`requires`], for tests of the walk over open sockets, which kernels before 5.11 do not let a program make.
+///
+/// # Panics
+/// As [`requires`].
+pub fn requires_walks(tools: &[&str]) -> bool {
+    requires(tools)
+        && (crate::btf::function("bpf_sock_from_file").is_ok()
+            || skip("this kernel lacks sockets of files (bpf_sock_from_file)"))
+}
+
 /// Is this a machine of `cargo xtask vm`, where what belongs to the whole host may be changed?
 pub fn own_machine() -> bool {
     // Written into its machines, and nowhere else.

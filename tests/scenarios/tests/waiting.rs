@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scenarios::{
-    Connection, Identity, Tracer, World, assert_flow, assert_owner, number, requires, text,
+    Connection, Identity, Tracer, World, assert_flow, assert_owner, number, requires_walks, text,
 };
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn is_wait(event: &Value, owner: &Identity, ended: bool) -> bool {
 #[test]
 #[ignore = "needs root"]
 fn root_a_writer_whose_peer_does_not_read_waits_until_it_reads() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -58,7 +58,7 @@ fn root_a_writer_whose_peer_does_not_read_waits_until_it_reads() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_sender_whose_data_moves_does_not_wait() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -76,7 +76,7 @@ fn root_a_sender_whose_data_moves_does_not_wait() {
 #[test]
 #[ignore = "needs root"]
 fn root_data_and_syns_that_nobody_answers_wait_since_they_were_sent() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::routed();
@@ -105,7 +105,7 @@ fn root_data_and_syns_that_nobody_answers_wait_since_they_were_sent() {
 #[test]
 #[ignore = "needs root"]
 fn root_queues_that_nobody_empties_wait() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -147,7 +147,7 @@ fn root_queues_that_nobody_empties_wait() {
 #[test]
 #[ignore = "needs root"]
 fn root_only_waits_that_the_filter_wants_are_told_and_the_others_are_counted() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();

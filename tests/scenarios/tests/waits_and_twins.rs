@@ -6,8 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use scenarios::recording::{Recorder, events, replay};
 use scenarios::{
-    Connection, Identity, Peer, Run, Tracer, World, assert_flow, assert_owner, number, requires,
-    text,
+    Connection, Identity, Peer, Run, Tracer, World, assert_flow, assert_owner, number,
+    requires_walks, text,
 };
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ fn healthy(world: &World) -> Connection {
 #[test]
 #[ignore = "needs root"]
 fn root_a_wait_that_goes_on_when_the_run_ends_is_told_once_more_as_unfinished() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -103,7 +103,7 @@ fn root_a_wait_that_goes_on_when_the_run_ends_is_told_once_more_as_unfinished() 
 #[test]
 #[ignore = "needs root"]
 fn root_a_socket_waits_on_after_its_writer_has_had_enough() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -131,7 +131,7 @@ fn root_a_socket_waits_on_after_its_writer_has_had_enough() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_writer_that_polls_waits_without_being_blocked() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -155,7 +155,7 @@ fn root_a_writer_that_polls_waits_without_being_blocked() {
 #[test]
 #[ignore = "needs root"]
 fn root_each_pause_of_a_slow_reader_is_a_wait_of_its_own() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -181,7 +181,7 @@ fn root_each_pause_of_a_slow_reader_is_a_wait_of_its_own() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_connection_that_its_peer_has_closed_waits_for_who_does_not_read() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -212,7 +212,7 @@ fn root_a_connection_that_its_peer_has_closed_waits_for_who_does_not_read() {
 #[test]
 #[ignore = "needs root"]
 fn root_datagram_sockets_whose_buffers_are_full_wait() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -261,7 +261,7 @@ fn root_datagram_sockets_whose_buffers_are_full_wait() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_keepalive_that_runs_out_is_a_wait_until_the_connection_is_given_up() {
-    if !requires(&["nft"]) {
+    if !requires_walks(&["nft"]) {
         return;
     }
     let world = World::routed();
@@ -297,7 +297,7 @@ fn root_a_keepalive_that_runs_out_is_a_wait_until_the_connection_is_given_up() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_wait_in_a_container_has_its_process_as_this_host_knows_it() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
@@ -328,7 +328,7 @@ fn root_a_wait_in_a_container_has_its_process_as_this_host_knows_it() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_full_accept_queue_is_an_unanswered_syn_to_its_clients() {
-    if !requires(&[]) {
+    if !requires_walks(&[]) {
         return;
     }
     let world = World::pair();
