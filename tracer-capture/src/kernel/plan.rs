@@ -307,6 +307,10 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         .collect();
     let mut losses: Vec<_> = choices.iter().filter_map(loss_of).collect();
     let abilities = abilities::abilities(btf);
+    let reads_untyped = choices
+        .iter()
+        .filter_map(|choice| choice.hook)
+        .any(|hook| hook.kind == Kind::CallExit);
     let plan = Plan {
         remarks: null::remarks(facts, btf, &choices),
         choices,
@@ -320,7 +324,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         fields: field_losses(btf),
         perf_tracepoint_sends: btf
             .perf_tracepoint_sends
-            .filter(|_| btf.preemptible_tracepoints || wanted.connect_errors),
+            .filter(|_| btf.preemptible_tracepoints || reads_untyped),
     };
     let wanted_kinds = (0..event_kind::COUNT as u32).filter(|&event_kind| wanted.has(event_kind));
     // Once the kernel has refused a program, what is missing is told by the losses.

@@ -43,13 +43,13 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
             },
         );
         if !listens && connects_seen_at_call() {
-            let _ = SYN_SENT.insert(&socket::cookie(sk), &1, 0);
+            syn_sent(sk);
         }
     } else if from == TCP_SYN_RECV as u32 && to == TCP_ESTABLISHED as u32 {
         owner::born(sk);
     } else if from == TCP_SYN_SENT as u32 && to == TCP_ESTABLISHED as u32 {
         if connects_seen_at_call() {
-            let _ = SYN_SENT.remove(&load!(sk, sk_cookie: u64).unwrap_or(0));
+            syn_answered(sk);
         }
     } else if to == TCP_FIN_WAIT1 as u32
         || to == TCP_LAST_ACK as u32
@@ -85,6 +85,24 @@ fn connects_seen_at_call() -> bool {
     config!(sock_type) != 0 && connects_seen() == connects_seen::AT_CALL
 }
 
+// Functions of their own, or their stack is added to that of every way through the caller.
+#[inline(never)]
+fn syn_sent(sk: Ptr) -> i32 {
+    let _ = SYN_SENT.insert(&socket::cookie(sk), &1, 0);
+    0
+}
+
+#[inline(never)]
+fn syn_answered(sk: Ptr) -> i32 {
+    let _ = SYN_SENT.remove(&load!(sk, sk_cookie: u64).unwrap_or(0));
+    0
+}
+
+#[inline(never)]
+fn fails_in_connect() -> i32 {
+    i32::from(syscall::is_in_connect(current_task()))
+}
+
 /// A connection ended: an event when it never came to be, or when the socket carries an error.
 #[inline(always)]
 fn ended(sk: Ptr, from: u32) {
@@ -102,8 +120,8 @@ fn ended(sk: Ptr, from: u32) {
             return;
         }
         if connects_seen_at_call() {
-            let _ = SYN_SENT.remove(&socket::cookie(sk));
-            if syscall::is_in_connect(current_task()) {
+            syn_answered(sk);
+            if fails_in_connect() != 0 {
                 return;
             }
         }

@@ -35,6 +35,16 @@ fn every_system_call_pays_for_connects_only_where_it_is_asked_to() {
 }
 
 #[test]
+fn programs_read_sockets_without_a_type_only_where_one_of_them_has_to() {
+    let mut facts = without_fexit();
+    let told = |facts: &Facts| plan(facts, ASKED).unwrap().perf_tracepoint_sends;
+    assert!(told(&facts).is_some());
+    assert_eq!(told(&refusing(facts.clone(), &[CALL])), None);
+    facts.btf.as_mut().unwrap().features.insert(Feature::Fexit);
+    assert_eq!(told(&facts), None);
+}
+
+#[test]
 fn a_failure_that_a_function_tells_is_not_told_by_the_call_too() {
     assert!(!plan(&host(), ASKED).unwrap().loads(CALL));
     for kept in CONNECTS {
