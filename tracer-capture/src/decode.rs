@@ -13,7 +13,7 @@ mod waiting;
 use std::fmt;
 
 use tracer_common::{
-    ConnectionRecord, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
+    BlockedRecord, ConnectionRecord, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
     RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot as WireTcp, Wire, cause, direction,
     from_bytes, head_flag,
 };
@@ -21,7 +21,7 @@ use tracer_common::{
 pub use flow::flow;
 pub use tally::{Aggregated, aggregated, counted_by_code};
 use tracer_model::event::{
-    CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome, Owner,
+    Blocked, CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome, Owner,
     PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Trigger,
 };
 pub use waiting::waiting;
@@ -51,6 +51,7 @@ pub enum Record {
     Reset(ResetRecord),
     Connection(ConnectionRecord),
     Send(SendRecord),
+    Blocked(BlockedRecord),
 }
 
 impl Record {
@@ -64,6 +65,7 @@ impl Record {
             Self::Reset(record) => &record.head,
             Self::Connection(record) => &record.head,
             Self::Send(record) => &record.head,
+            Self::Blocked(record) => &record.head,
         }
     }
 
@@ -77,6 +79,7 @@ impl Record {
             Self::Reset(record) => &mut record.head,
             Self::Connection(record) => &mut record.head,
             Self::Send(record) => &mut record.head,
+            Self::Blocked(record) => &mut record.head,
         }
     }
 }
@@ -155,7 +158,8 @@ pub fn decode(event_kind: u32, bytes: &[u8]) -> Result<Record, DecodeError> {
         EventKind::Reset => Record::Reset(read(kind, bytes)?),
         EventKind::Connection => Record::Connection(read(kind, bytes)?),
         EventKind::Send => Record::Send(read(kind, bytes)?),
-        EventKind::Lost | EventKind::Waiting | EventKind::Blocked => {
+        EventKind::Blocked => Record::Blocked(read(kind, bytes)?),
+        EventKind::Lost | EventKind::Waiting => {
             return Err(DecodeError::UnknownEventKind(event_kind));
         }
     };
@@ -182,6 +186,7 @@ pub fn event(record: &Record, owner: Owner, names: &dyn Names) -> Event {
         Record::Reset(r) => (Detail::Reset(reset(r, names)), Some(&r.tcp), &no_path),
         Record::Connection(r) => (Detail::Connection(connection(r)), Some(&r.tcp), &no_path),
         Record::Send(r) => (Detail::Send(send(r)), None, &r.path),
+        Record::Blocked(r) => (Detail::Blocked(blocked(r)), Some(&r.tcp), &r.path),
     };
     // Until its SYN was answered, a socket's times of the last data and the last ACK mean nothing.
     let connecting = |state| matches!(state, Some(TcpState::SynSent | TcpState::NewSynRecv));
@@ -221,17 +226,25 @@ fn retransmit(record: &RetransmitRecord) -> Retransmit {
 fn send_error(record: &SendErrorRecord) -> SendError {
     SendError {
         errno: record.errno,
-        requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
+        requested_bytes: known(record.requested_bytes),
         // An error is returned only by a send of which nothing was taken.
         sent_bytes: Some(0),
-        blocked_us: None,
+        blocked_us: known(record.blocked_ns).map(micros),
     }
 }
 
 fn send(record: &SendRecord) -> SendOk {
     SendOk {
-        requested_bytes: (record.requested_bytes != NO_U64).then_some(record.requested_bytes),
+        requested_bytes: known(record.requested_bytes),
         sent_bytes: record.sent_bytes,
+    }
+}
+
+fn blocked(record: &BlockedRecord) -> Blocked {
+    Blocked {
+        blocked_us: known(record.blocked_ns).map(micros),
+        requested_bytes: known(record.requested_bytes),
+        sent_bytes: known(record.sent_bytes),
     }
 }
 
@@ -317,6 +330,14 @@ fn tcp(wire: &WireTcp, hz: u64) -> Tcp {
         ca_state: CaState::from_number(wire.ca_state),
         wmem_queued_bytes: some(wire.wmem_queued_bytes),
     }
+}
+
+fn known(value: u64) -> Option<u64> {
+    (value != NO_U64).then_some(value)
+}
+
+fn micros(nanoseconds: u64) -> u64 {
+    nanoseconds / 1000
 }
 
 fn some(value: u32) -> Option<u32> {

@@ -152,6 +152,8 @@ pub struct Config {
     pub rate: u64,
     /// 1: list sends that would block (EAGAIN) one by one instead of counting them.
     pub list_would_block: u64,
+    /// A send that was blocked for so long is listed though it succeeded, nanoseconds.
+    pub blocked_ns: u64,
     /// Inode number of the wanted network namespace.
     pub netns: u64,
     /// Id of the wanted cgroup.
@@ -184,7 +186,7 @@ pub struct Config {
     pub tcp_sock_type: u64,
 }
 
-wire!(SystemCalls = 8 * 12, Config = 8 * (31 + ERRNO_WORDS));
+wire!(SystemCalls = 8 * 12, Config = 8 * (32 + ERRNO_WORDS));
 
 /// Where `struct trace_event_raw_sock_msg_length` (the perf form of `sock_send_length`) must keep the socket and
 /// the result: an offset into a program's context has to be in its code.

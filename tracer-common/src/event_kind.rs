@@ -22,4 +22,4 @@ pub const WAITING: u32 = 8;
 pub const COUNT: usize = 9;
 
 /// Bits of all that tell of a failure: what is traced when nothing is asked for.
-pub const FAILURES: u64 = ((1 << COUNT) - 1) & !(1 << SEND | 1 << BLOCKED);
+pub const FAILURES: u64 = ((1 << COUNT) - 1) & !(1 << SEND);

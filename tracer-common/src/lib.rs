@@ -29,7 +29,7 @@ pub use owner::{
     owner_flag,
 };
 pub use record::{
-    ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
+    BlockedRecord, ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
     RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause, direction, head_flag,
 };
 pub use walk::{

@@ -181,6 +181,24 @@ pub struct SendErrorRecord {
     pub pad: u32,
     /// What the caller asked to send, bytes; [`NO_U64`] when not visible.
     pub requested_bytes: u64,
+    /// For how long it was blocked, nanoseconds; [`NO_U64`] when that is not seen.
+    pub blocked_ns: u64,
+    /// Only for unix sockets.
+    pub path: DestinationPath,
+}
+
+/// A send that was blocked for long, and then took some bytes, or all.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockedRecord {
+    pub head: Head,
+    pub tcp: TcpSnapshot,
+    /// For how long, nanoseconds.
+    pub blocked_ns: u64,
+    /// What the caller asked to send, bytes; [`NO_U64`] when not visible.
+    pub requested_bytes: u64,
+    /// What the kernel took, bytes.
+    pub sent_bytes: u64,
     /// Only for unix sockets.
     pub path: DestinationPath,
 }
@@ -265,7 +283,8 @@ wire!(
     TcpSnapshot = 72,
     RetransmitRecord = 232,
     DestinationPath = 112,
-    SendErrorRecord = 336,
+    SendErrorRecord = 344,
+    BlockedRecord = 344,
     SendRecord = 264,
     DropRecord = 176,
     DeviceRecord = 168,

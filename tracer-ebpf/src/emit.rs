@@ -409,4 +409,4 @@ pub fn needs_socket() -> bool {
 }
 
 /// Names an event kind's number for the hooks.
-pub use event_kind::{CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND, SEND_ERROR};
+pub use event_kind::{BLOCKED, CONNECTION, DEVICE, DROP, RESET, RETRANSMIT, SEND, SEND_ERROR};

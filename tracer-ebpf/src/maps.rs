@@ -18,6 +18,7 @@ pub static CONFIG: Config = Config {
     event_kinds: 0,
     rate: 0,
     list_would_block: 0,
+    blocked_ns: 0,
     netns: 0,
     cgroup_id: 0,
     cgroup_level: 0,
@@ -203,7 +204,41 @@ pub static CONNECTS_SEEN: Array<u32> = Array::with_max_entries(1, 0);
 /// Cookies of sockets that have sent a SYN, so that their connect fails, if it does, where the state changes. Kept
 /// only for [`tracer_common::connects_seen::AT_CALL`]; those that were used longest ago are forgotten first.
 #[map]
-pub static SYN_SENT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(8192, 0);
+pub static SYN_SENT: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4096, 0);
+
+/// The send that a thread is in, once it has been blocked.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Wait {
+    /// Address of the socket; 0 when it is a unix socket that waits for its peer.
+    pub sk: u64,
+    /// When it was blocked, nanoseconds of CLOCK_BOOTTIME.
+    pub since_ns: u64,
+    /// For how long before, nanoseconds.
+    pub total_ns: u64,
+    /// How many functions that wait it is in.
+    pub depth: u64,
+}
+
+/// By thread (`bpf_get_current_pid_tgid`). Bounded: a thread that dies in its send leaves none behind, for the send
+/// returns first; of more threads than this those that were used longest ago are forgotten.
+#[map]
+pub static WAITS: LruHashMap<u64, Wait> = LruHashMap::with_max_entries(4096, 0);
+
+/// Threads in [`WAITS`], so that a send that was not blocked need not look there.
+#[unsafe(no_mangle)]
+pub static mut WAITING: u64 = 0;
+
+/// Places in [`WAITED`]; a power of two.
+pub const WAITED_PLACES: usize = 1024;
+
+/// The same by the last bits of the thread's id.
+#[unsafe(no_mangle)]
+pub static mut WAITED: [u64; WAITED_PLACES] = [0; WAITED_PLACES];
+
+/// 1 once every wait of a TCP socket's send is seen: without one it was blocked for no time at all.
+#[map]
+pub static WAITS_SEEN: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Places in [`SENDERS`]; a power of two.
 pub const SENDER_PLACES: usize = 1024;

@@ -125,6 +125,8 @@ pub struct Settings {
     pub rate: u64,
     /// List sends that would block one by one.
     pub would_block: bool,
+    /// List a send that was blocked for so long though it succeeded, nanoseconds.
+    pub blocked_ns: u64,
     /// Take the children of the wanted processes along.
     pub follow: bool,
 }
@@ -201,6 +203,7 @@ pub fn resolve(
     let mut resolved = common(filters, number::FAILURES)?;
     let config = &mut resolved.config;
     config.rate = settings.rate;
+    config.blocked_ns = settings.blocked_ns;
     config.list_would_block =
         u64::from(settings.would_block || filters.errno.contains(&(linux::EAGAIN as u32)));
     if settings.follow && !filters.pid.is_empty() {

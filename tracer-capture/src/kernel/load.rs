@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::lpm_trie::Key as PrefixKey;
 use aya::maps::{Array, HashMap, LpmTrie};
+use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{Program, ProgramError};
@@ -69,6 +70,7 @@ pub const MIN_RING_BYTES: u32 = 4096;
 /// A link is kept only to be dropped.
 enum Link {
     Tracepoint { _link: BtfTracePointLink },
+    Entry { _link: FEntryLink },
     Exit { _link: FExitLink },
     Perf { _event: OwnedFd },
 }
@@ -102,11 +104,25 @@ pub fn load(
     keep_owners(&mut ebpf, &facts.verdicts)?;
     let mut seen: Array<_, u32> = Array::try_from(map(&mut ebpf, "CONNECTS_SEEN")?)?;
     seen.set(0, connects_seen(&facts.verdicts), 0)?;
+    let mut waits: Array<_, u32> = Array::try_from(map(&mut ebpf, "WAITS_SEEN")?)?;
+    waits.set(0, u32::from(waits_seen(&facts.verdicts)), 0)?;
     let logger = match build {
         Build::Default => None,
         Build::Debug => Some(EbpfLogger::init(&mut ebpf)?),
     };
     Loaded::new(ebpf, plan, running, logger)
+}
+
+/// Whether the programs that run see every wait of a TCP socket's send.
+fn waits_seen(verdicts: &Verdicts) -> bool {
+    [
+        "memory_wait",
+        "memory_waited",
+        "connect_wait",
+        "connect_waited",
+    ]
+    .iter()
+    .all(|program| verdicts.is_allowed(program))
 }
 
 /// One of [`connects_seen`]: what the programs that run can see.
@@ -211,12 +227,10 @@ fn verifier_log_level() -> VerifierLogLevel {
     }
 }
 
-/// The ring of sends is a single page unless they are wanted, that of blocked sends until a program fills it; the
-/// others always have their share.
+/// The ring of sends is a single page unless they are wanted; the others always have their share.
 fn has_share(event_kind: u32, wanted: u64) -> bool {
     match event_kind {
         event_kind::SEND => wanted >> event_kind::SEND & 1 != 0,
-        event_kind::BLOCKED => false,
         _ => true,
     }
 }
@@ -296,6 +310,13 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, btf: &Btf) -> Result<Option<Link>, Progra
             program.load(hook.attach, btf)?;
             let id = program.attach()?;
             Some(Link::Tracepoint {
+                _link: program.take_link(id)?,
+            })
+        }
+        (Kind::Fentry, Program::FEntry(program)) => {
+            program.load(hook.attach, btf)?;
+            let id = program.attach()?;
+            Some(Link::Entry {
                 _link: program.take_link(id)?,
             })
         }

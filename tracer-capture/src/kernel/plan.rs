@@ -14,6 +14,7 @@ mod null;
 mod perf_tracepoint;
 mod privilege;
 mod sends;
+mod waits;
 
 use tracer_common::{OFFSET_COUNT, SystemCalls, event_kind};
 
@@ -29,6 +30,7 @@ pub use groups::{FUNCTIONS, GROUPS, Group, OWNER_ENDS, TRACEPOINTS, Variant};
 pub use perf_tracepoint::PERF_TRACEPOINT;
 pub use privilege::{Missing, Privileges, privileges};
 pub use sends::{OTHER_SENDS, SENDS};
+pub use waits::WAIT_ENDS;
 
 /// Open files that programs, maps, links and rings need, with room for looking into processes.
 pub const NEEDED_FILES: u64 = 128;
@@ -98,6 +100,7 @@ impl Purpose {
 pub enum Kind {
     TpBtf,
     Iter,
+    Fentry,
     Fexit,
     /// A perf event of a tracepoint.
     Tracepoint,
@@ -111,6 +114,7 @@ impl Kind {
         match self {
             Self::TpBtf => "tp_btf",
             Self::Iter => "iter",
+            Self::Fentry => "fentry",
             Self::Fexit => "fexit",
             Self::Tracepoint | Self::CallExit => "tracepoint",
         }
@@ -239,10 +243,11 @@ impl Plan {
         self.hooks().any(|hook| hook.program == program)
     }
 
-    /// Whether any hook is left for one of [`tracer_common::event_kind`].
+    /// Whether any hook is left for one of [`tracer_common::event_kind`]. An optional one does where there is no other.
     pub fn sees(&self, event_kind: u32) -> bool {
         self.hooks().any(|hook| {
-            hook.need == Need::Required && hook.serves.contains(&Purpose::Event(event_kind))
+            (hook.need == Need::Required || !is_promised(event_kind))
+                && hook.serves.contains(&Purpose::Event(event_kind))
         })
     }
 
@@ -299,6 +304,7 @@ pub fn plan(facts: &Facts, wanted: Wanted) -> Result<Plan, PlanError> {
         .filter(|group| wants(group))
         .flat_map(|group| match group.attach {
             sends::TRACEPOINT => sends::choices(group, facts, btf, wants),
+            _ if group.kind == Kind::Fentry => waits::choices(group, facts, btf),
             connects::CALL => connects::choice(group, facts, btf, wanted)
                 .into_iter()
                 .collect(),
@@ -356,7 +362,8 @@ pub fn programs() -> impl Iterator<Item = &'static str> {
         .iter()
         .chain(PERF_TRACEPOINT)
         .chain(SENDS)
-        .chain(OTHER_SENDS);
+        .chain(OTHER_SENDS)
+        .chain(WAIT_ENDS);
     groups
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
@@ -364,6 +371,10 @@ pub fn programs() -> impl Iterator<Item = &'static str> {
 
 fn is_wanted(group: &Group, wanted: Wanted, btf: &BtfFacts) -> bool {
     group.serves.iter().any(|serves| match *serves {
+        // The time for which a send was blocked is told when it returns.
+        Purpose::Event(event_kind::SEND_ERROR) => {
+            wanted.has(event_kind::SEND_ERROR) || wanted.has(event_kind::BLOCKED)
+        }
         Purpose::Event(event_kind) => wanted.has(event_kind),
         Purpose::Owner => true,
         Purpose::DeviceOwner => wanted.has(event_kind::DEVICE),

@@ -14,7 +14,7 @@ pub const RINGS: [(&str, u32, u32); event_kind::COUNT - 1] = [
     ("EVENTS_DROP", event_kind::DROP, 4),
     ("EVENTS_DEVICE", event_kind::DEVICE, 1),
     ("EVENTS_RESET", event_kind::RESET, 1),
-    ("EVENTS_CONNECTION", event_kind::CONNECTION, 2),
+    ("EVENTS_CONNECTION", event_kind::CONNECTION, 1),
     ("EVENTS_SEND", event_kind::SEND, 4),
     ("EVENTS_BLOCKED", event_kind::BLOCKED, 1),
 ];

@@ -12,5 +12,6 @@ mod reset;
 mod retransmit;
 mod send;
 mod socket_end;
+mod waits;
 mod walk_sockets;
 mod xmit;

@@ -8,12 +8,14 @@ mod perf_tracepoint;
 mod refusal;
 mod returns;
 
-use tracer_common::{Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag};
+use tracer_common::{
+    BlockedRecord, Flow, Head, NO_U64, SendErrorRecord, SendRecord, code, grade, head_flag,
+};
 
 use crate::{
-    emit::{self, SEND, SEND_ERROR, Weight},
+    emit::{self, BLOCKED, SEND, SEND_ERROR, Weight},
     kernel::{Ptr, clear, copy, load, put},
-    maps::{EVENTS_SEND, EVENTS_SEND_ERROR, Place, config},
+    maps::{EVENTS_BLOCKED, EVENTS_SEND, EVENTS_SEND_ERROR, Place, config},
     owner,
     socket::{self, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, IPPROTO_TCP, SOCK_RAW, SOCK_STREAM},
     syscall::Request,
@@ -133,15 +135,71 @@ fn sent<const TRUSTED: bool>(sk: Ptr, sent: u64, task: Ptr, asked: Asked, place:
     );
 }
 
-/// Is this a send that is counted, not listed?
+/// One send that was blocked for `blocked_ns`, and succeeded; no event when that is not long.
 #[inline(always)]
-fn would_block(errno: u32) -> bool {
-    errno == EAGAIN && config!(list_would_block) == 0
+fn blocked<const TRUSTED: bool>(
+    sk: Ptr,
+    sent: u64,
+    blocked_ns: u64,
+    task: Ptr,
+    asked: Asked,
+    place: Place,
+) {
+    let Some((slot, head)) = emit::begin(BLOCKED, place) else {
+        return;
+    };
+    describe::<TRUSTED>(sk, task, asked, head);
+    if emit::filtered_out(head) {
+        return slot.count_filtered();
+    }
+    head.boot_ns = emit::now();
+    if !slot.within_rate(head.boot_ns) {
+        let weight = Weight {
+            bytes: sent,
+            segments: 0,
+        };
+        return slot.aggregate(head, code::SENT, weight);
+    }
+    slot.emit(
+        &EVENTS_BLOCKED,
+        #[inline(always)]
+        |record: &mut BlockedRecord| {
+            copy(&mut record.head, head);
+            let tcp = tcp_of::<TRUSTED>(sk, head);
+            socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
+            record.blocked_ns = blocked_ns;
+            record.requested_bytes = asked.bytes;
+            record.sent_bytes = sent;
+            clear(&mut record.path);
+            if !matches!(place, Place::OtherSend) && head.flow.family == AF_UNIX {
+                name::unix_path(sk, asked, &mut record.head, &mut record.path);
+            }
+        },
+    );
+}
+
+/// Was a send blocked for so long that it is listed?
+#[inline(always)]
+fn is_long(blocked_ns: u64) -> bool {
+    blocked_ns != NO_U64 && blocked_ns >= config!(blocked_ns)
+}
+
+/// Is this a send that is counted, not listed? One that has waited for its time-out is no event loop's.
+#[inline(always)]
+fn would_block(errno: u32, blocked_ns: u64) -> bool {
+    errno == EAGAIN && config!(list_would_block) == 0 && !is_long(blocked_ns)
 }
 
 /// One failed send.
 #[inline(always)]
-fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Asked, place: Place) {
+fn failed<const TRUSTED: bool>(
+    sk: Ptr,
+    errno: u32,
+    blocked_ns: u64,
+    task: Ptr,
+    asked: Asked,
+    place: Place,
+) {
     if errno > MAX_ERRNO {
         return;
     }
@@ -157,7 +215,7 @@ fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Asked, pla
     }
     head.boot_ns = emit::now();
     let requested = asked.bytes;
-    if would_block(errno) || !slot.within_rate(head.boot_ns) {
+    if would_block(errno, blocked_ns) || !slot.within_rate(head.boot_ns) {
         let bytes = if requested == NO_U64 { 0 } else { requested };
         return slot.aggregate(head, errno, Weight { bytes, segments: 0 });
     }
@@ -166,21 +224,28 @@ fn failed<const TRUSTED: bool>(sk: Ptr, errno: u32, task: Ptr, asked: Asked, pla
         #[inline(always)]
         |record: &mut SendErrorRecord| {
             copy(&mut record.head, head);
-            let tcp = if head.flow.protocol == IPPROTO_TCP {
-                tcp_sock::<TRUSTED>(sk)
-            } else {
-                core::ptr::null()
-            };
+            let tcp = tcp_of::<TRUSTED>(sk, head);
             socket::tcp_state(sk, tcp, &mut record.head, &mut record.tcp);
             record.errno = errno;
             record.pad = 0;
             record.requested_bytes = requested;
+            record.blocked_ns = blocked_ns;
             clear(&mut record.path);
             if !matches!(place, Place::OtherSend) && head.flow.family == AF_UNIX {
                 name::unix_path(sk, asked, &mut record.head, &mut record.path);
             }
         },
     );
+}
+
+/// The TCP socket behind `sk`, null when the flow is of another protocol.
+#[inline(always)]
+fn tcp_of<const TRUSTED: bool>(sk: Ptr, head: &Head) -> Ptr {
+    if head.flow.protocol == IPPROTO_TCP {
+        tcp_sock::<TRUSTED>(sk)
+    } else {
+        core::ptr::null()
+    }
 }
 
 /// The TCP socket behind `sk`, null when it is none.

@@ -64,6 +64,9 @@ pub struct CaptureArgs {
     /// Tell of sockets that wait although nothing fails from this time on
     #[arg(long, value_name = "T", default_value = "2s", value_parser = duration)]
     pub waiting: Duration,
+    /// List sends that were blocked for this time or longer although they succeeded
+    #[arg(long, value_name = "T", default_value = "1s", value_parser = duration)]
+    pub blocked: Duration,
     /// Tell of connects that fail before their SYN where the kernel refuses the programs that see them for nothing:
     /// every system call of the host then takes some 30 ns longer
     #[arg(long)]

@@ -54,6 +54,7 @@ pub fn attach(capture: &CaptureArgs, filters: &LiveFilters) -> Result<Attached, 
     let settings = Settings {
         rate: capture.rate,
         would_block: capture.would_block,
+        blocked_ns: u64::try_from(capture.blocked.as_nanos()).unwrap_or(u64::MAX),
         follow,
     };
     let host = ThisHost::new(root, &facts);

@@ -34,7 +34,7 @@ fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
 
 #[test]
 fn the_default_ring_of_failed_sends_holds_the_default_rate() {
-    let sizes = ring_sizes(8 << 20, event_kind::FAILURES | 1 << event_kind::BLOCKED);
+    let sizes = ring_sizes(8 << 20, event_kind::FAILURES);
     assert!(sizes.contains(&("EVENTS_SEND_ERROR", 2 << 20)), "{sizes:?}");
 }
 

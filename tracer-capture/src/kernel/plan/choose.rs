@@ -69,10 +69,10 @@ fn obstacle(group: &Group, variant: &Variant, facts: &Facts, btf: &BtfFacts) -> 
             Some(&count) => Some(count),
             None => return absent(format!("has no tracepoint {attach}")),
         },
-        Kind::Fexit if !btf.features.contains(&Feature::Fexit) => {
+        Kind::Fentry | Kind::Fexit if !btf.features.contains(&Feature::Fexit) => {
             return absent(format!("lacks {}", Feature::Fexit.name()));
         }
-        Kind::Fexit => match btf.functions.get(attach) {
+        Kind::Fentry | Kind::Fexit => match btf.functions.get(attach) {
             Some(&count) => Some(count),
             None => return absent(format!("has no function {attach}")),
         },
@@ -130,7 +130,9 @@ fn fits(group: &Group, variant: &Variant, count: usize) -> bool {
     let is_known = || group.variants.iter().any(|other| other.args == count);
     match group.kind {
         Kind::TpBtf => variant.args <= count && is_known(),
-        Kind::Tracepoint | Kind::CallExit | Kind::Fexit | Kind::Iter => variant.args == count,
+        Kind::Tracepoint | Kind::CallExit | Kind::Fentry | Kind::Fexit | Kind::Iter => {
+            variant.args == count
+        }
     }
 }
 

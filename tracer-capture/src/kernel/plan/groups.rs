@@ -4,7 +4,7 @@ use tracer_common::{event_kind, owner_end};
 
 use super::connects::CALL;
 use super::sends::REMEDY;
-use super::{Kind, Need, Purpose};
+use super::{Kind, Need, Purpose, waits};
 
 /// A purpose, the place it hooks, and the programs that fit the known prototypes of that place.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,6 +113,48 @@ pub static GROUPS: &[Group] = &[
         }],
         lost: "sends that a security module (SELinux, AppArmor, BPF LSM) refuses",
         remedy: POLICY,
+    },
+    Group {
+        name: "wait for room",
+        serves: waits::SERVES,
+        kind: Kind::Fentry,
+        attach: "sk_stream_wait_memory",
+        need: Need::Optional,
+        variants: &[Variant {
+            program: "memory_wait",
+            args: 2,
+            short_of_best: "",
+        }],
+        lost: waits::MEMORY,
+        remedy: waits::REMEDY,
+    },
+    Group {
+        name: "wait to connect",
+        serves: waits::SERVES,
+        kind: Kind::Fentry,
+        attach: "sk_stream_wait_connect",
+        need: Need::Optional,
+        variants: &[Variant {
+            program: "connect_wait",
+            args: 2,
+            short_of_best: "",
+        }],
+        lost: waits::CONNECT,
+        remedy: waits::REMEDY,
+    },
+    Group {
+        name: "wait for a peer",
+        serves: waits::SERVES,
+        kind: Kind::Fentry,
+        attach: "unix_wait_for_peer",
+        need: Need::Optional,
+        variants: &[Variant {
+            program: "peer_wait",
+            args: 2,
+            short_of_best: "",
+        }],
+        lost: waits::PEER,
+        remedy: waits::REMEDY,
     },
     Group {
         name: "dropped packet",
@@ -423,6 +465,9 @@ pub const FUNCTIONS: &[&str] = &[
     "__ip6_datagram_connect",
     "__inet_stream_connect",
     "security_socket_sendmsg",
+    "sk_stream_wait_memory",
+    "sk_stream_wait_connect",
+    "unix_wait_for_peer",
     "inet_sock_destruct",
     "inet_sendmsg",
     "inet6_sendmsg",

@@ -11,6 +11,7 @@ mod null;
 mod perf_tracepoint;
 mod refused;
 mod sends;
+mod waits;
 
 /// The tracepoint of sends.
 const SENDS_AT: &str = "sock_send_length";
@@ -111,6 +112,16 @@ const CONNECTS: [&str; 5] = [
     "connect_stream",
 ];
 
+/// Programs at the begin and the end of what sends wait in.
+const WAITS: [&str; 6] = [
+    "memory_wait",
+    "memory_waited",
+    "connect_wait",
+    "connect_waited",
+    "peer_wait",
+    "peer_waited",
+];
+
 #[test]
 fn a_perfect_host_loses_nothing_and_runs_the_best_form_of_every_hook() {
     let plan = plan(&host(), EVERYTHING).unwrap();
@@ -121,6 +132,12 @@ fn a_perfect_host_loses_nothing_and_runs_the_best_form_of_every_hook() {
             "synack",
             "send_length",
             "lsm_refusal",
+            "memory_wait",
+            "memory_waited",
+            "connect_wait",
+            "connect_waited",
+            "peer_wait",
+            "peer_waited",
             "drop_rx_sk",
             "xmit",
             "xmit_timeout",
@@ -261,22 +278,23 @@ fn a_kernel_without_fexit_loses_the_optional_hooks_only() {
         btf.features.remove(&Feature::Fexit);
     });
     let (gone, new, losses) = difference(&facts);
-    let optional = [&["lsm_refusal"][..], &CONNECTS, &["accept2"]].concat();
+    let optional = [&["lsm_refusal"][..], &WAITS, &CONNECTS, &["accept2"]].concat();
     assert_eq!((gone, new), (optional, vec![]));
     let mut serves: Vec<_> = losses.iter().map(|loss| loss.serves.name()).collect();
     serves.dedup();
-    assert_eq!(serves, ["send_error", "connection", "owner"]);
+    assert_eq!(serves, ["send_error", "blocked", "connection", "owner"]);
 }
 
 #[test]
 fn a_function_that_is_gone_costs_its_optional_hook() {
-    let programs = [&["accept2"][..], &CONNECTS, &["lsm_refusal"]].concat();
-    for (&function, program) in FUNCTIONS.iter().zip(programs) {
+    let one = [&["accept2"][..], &CONNECTS, &["lsm_refusal"]].concat();
+    let programs = one.chunks(1).chain(WAITS.chunks(2));
+    for (&function, programs) in FUNCTIONS.iter().zip(programs) {
         let facts = with_btf(|btf| {
             btf.functions.remove(function);
         });
         let (gone, new, losses) = difference(&facts);
-        assert_eq!((gone, new, losses.len()), (vec![program], vec![], 1));
+        assert_eq!((gone, new, losses.len()), (programs.to_vec(), vec![], 1));
     }
 }
 
@@ -338,6 +356,7 @@ fn every_program_that_needs_a_field_is_in_the_table_of_hooks() {
         .chain(SENDS)
         .chain(OTHER_SENDS)
         .chain(PERF_TRACEPOINT)
+        .chain(WAIT_ENDS)
         .flat_map(|group| group.variants)
         .map(|variant| variant.program)
         .collect();
@@ -424,9 +443,11 @@ fn facts_that_decide_nothing_change_nothing() {
 #[test]
 fn only_what_is_wanted_is_planned_and_owners_always() {
     let owners = ["send_length", "set_state", "open_sockets", "accept2"];
+    let of_sends = [&["lsm_refusal"][..], &WAITS].concat();
     for (number, own) in [
         (event_kind::RETRANSMIT, &["retransmit_err", "synack"][..]),
-        (event_kind::SEND_ERROR, &["lsm_refusal"]),
+        (event_kind::SEND_ERROR, &of_sends),
+        (event_kind::BLOCKED, &of_sends),
         (event_kind::DROP, &["drop_rx_sk"]),
         // The drop of a packet tells whose it was.
         (event_kind::DEVICE, &["drop_rx_sk", "xmit", "xmit_timeout"]),

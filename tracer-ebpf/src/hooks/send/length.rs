@@ -2,9 +2,10 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use super::{Asked, failed, partial, sent, would_block};
+use super::{Asked, blocked, failed, is_long, partial, sent, would_block};
 use crate::{
-    emit::{SEND, SEND_ERROR},
+    emit::{BLOCKED, SEND, SEND_ERROR},
+    hooks::waits,
     kernel::{Arg, Ptr, arg, current_task, load},
     maps::{Place, config},
     owner,
@@ -34,6 +35,9 @@ fn returned(sk: Arg, ret: i32) -> i32 {
         }
         return 0;
     }
+    if event_kinds & (1 << SEND_ERROR | 1 << BLOCKED) != 0 && waits::pending() {
+        was_blocked(sk, ret);
+    }
     if event_kinds & (1 << SEND) != 0 {
         send_succeeded(sk, ret);
     }
@@ -51,13 +55,28 @@ fn returned(sk: Arg, ret: i32) -> i32 {
 fn send_failed(sk: Ptr, ret: i32) -> i32 {
     let task = current_task();
     let errno = ret.unsigned_abs();
+    let blocked_ns = waits::of_failed(sk);
     // What would block is counted, and a stream has one destination: nothing to ask the caller for.
-    let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
+    let asked = if would_block(errno, blocked_ns) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         Asked::UNKNOWN
     } else {
         Asked::from_caller(syscall::request(task, sk))
     };
-    failed::<true>(sk, errno, task, asked, Place::Send);
+    failed::<true>(sk, errno, blocked_ns, task, asked, Place::Send);
+    0
+}
+
+/// A send that succeeded after it was blocked.
+#[inline(never)]
+fn was_blocked(sk: Ptr, ret: i32) -> i32 {
+    let blocked_ns = waits::taken(sk as u64);
+    if !is_long(blocked_ns) || config!(event_kinds) & (1 << BLOCKED) == 0 {
+        return 0;
+    }
+    let task = current_task();
+    let asked = Asked::from_caller(syscall::request(task, sk));
+    let sent = ret as u32 as u64;
+    blocked::<true>(sk, sent, blocked_ns, task, asked, Place::Send);
     0
 }
 

@@ -14,9 +14,10 @@ use aya_ebpf::{
 };
 use tracer_common::{RET_IN_EVENT, SK_IN_EVENT};
 
-use super::{Asked, failed, partial, sent, would_block};
+use super::{Asked, blocked, failed, is_long, partial, sent, would_block};
 use crate::{
-    emit::{SEND, SEND_ERROR},
+    emit::{BLOCKED, SEND, SEND_ERROR},
+    hooks::waits,
     kernel::{Arg, Ptr, arg, current_task, load, typed},
     maps::{Place, config},
     owner,
@@ -83,6 +84,9 @@ fn returned(address: u64, ret: i32) -> i32 {
         }
         return 0;
     }
+    if event_kinds & (1 << SEND_ERROR | 1 << BLOCKED) != 0 && waits::pending() {
+        was_blocked(address, ret);
+    }
     if event_kinds & (1 << SEND) != 0 {
         send_succeeded(address, ret);
     }
@@ -101,13 +105,29 @@ fn send_failed(address: u64, ret: i32) -> i32 {
     let sk = typed(address, config!(sock_type));
     let task = current_task();
     let errno = ret.unsigned_abs();
+    let blocked_ns = waits::of_failed(sk);
     // What would block is counted, and a stream has one destination: nothing to ask the caller for.
-    let asked = if would_block(errno) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
+    let asked = if would_block(errno, blocked_ns) && load!(sk, sk_type: u16) == Some(SOCK_STREAM) {
         Asked::UNKNOWN
     } else {
         Asked::from_caller(syscall::request(task, sk))
     };
-    failed::<false>(sk, errno, task, asked, Place::Send);
+    failed::<false>(sk, errno, blocked_ns, task, asked, Place::Send);
+    0
+}
+
+/// A send that succeeded after it was blocked.
+#[inline(never)]
+fn was_blocked(address: u64, ret: i32) -> i32 {
+    let blocked_ns = waits::taken(address);
+    if !is_long(blocked_ns) || config!(event_kinds) & (1 << BLOCKED) == 0 {
+        return 0;
+    }
+    let sk = typed(address, config!(sock_type));
+    let task = current_task();
+    let asked = Asked::from_caller(syscall::request(task, sk));
+    let sent = ret as u32 as u64;
+    blocked::<false>(sk, sent, blocked_ns, task, asked, Place::Send);
     0
 }
 

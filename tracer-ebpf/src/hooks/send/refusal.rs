@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 
-use super::{Asked, failed, returns::has_program};
+use super::{Asked, NO_U64, failed, returns::has_program};
 use crate::{
     emit::{self, SEND_ERROR},
     kernel::{Arg, arg, current_task, load_ptr},
@@ -34,5 +34,6 @@ fn returned(sock: Arg, msg: Arg, size: i32, ret: i32) {
     }
     let asked = Asked::from_msghdr(msg, size as u32 as u64);
     let errno = ret.unsigned_abs();
-    failed::<true>(sk, errno, current_task(), asked, Place::LsmRefusal);
+    // Refused before it could wait.
+    failed::<true>(sk, errno, NO_U64, current_task(), asked, Place::LsmRefusal);
 }

@@ -8,9 +8,10 @@
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 
-use super::{Asked, SOCK_SEQPACKET, failed, partial, sent};
+use super::{Asked, SOCK_SEQPACKET, blocked, failed, is_long, partial, sent};
 use crate::{
-    emit::{SEND, SEND_ERROR},
+    emit::{BLOCKED, SEND, SEND_ERROR},
+    hooks::waits,
     kernel::{Arg, Ptr, arg, current_task, load, load_ptr},
     maps::{Place, config},
     owner,
@@ -200,7 +201,8 @@ fn other_returned(sk: Ptr, ret: i32) -> i32 {
     let asked = Asked::from_caller(syscall::request(task, sk));
     if ret < 0 {
         if event_kinds & (1 << SEND_ERROR) != 0 {
-            failed::<true>(sk, ret.unsigned_abs(), task, asked, Place::OtherSend);
+            let (errno, blocked_ns) = (ret.unsigned_abs(), waits::of_failed(sk));
+            failed::<true>(sk, errno, blocked_ns, task, asked, Place::OtherSend);
         }
         return 0;
     }
@@ -258,6 +260,9 @@ fn returned<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: 
         }
         return 0;
     }
+    if event_kinds & (1 << SEND_ERROR | 1 << BLOCKED) != 0 && waits::pending() {
+        was_blocked::<MESSAGE>(sk, msg, size, ret, place);
+    }
     if event_kinds & (1 << SEND) != 0 {
         send_succeeded::<MESSAGE>(sk, msg, size, ret, place);
     }
@@ -289,7 +294,20 @@ fn asked<const MESSAGE: bool>(msg: Ptr, bytes: u64) -> Asked {
 fn send_failed<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: Place) -> i32 {
     let asked = asked::<MESSAGE>(msg, size);
     let errno = (ret as i32).unsigned_abs();
-    failed::<true>(sk, errno, current_task(), asked, place);
+    let blocked_ns = waits::of_failed(sk);
+    failed::<true>(sk, errno, blocked_ns, current_task(), asked, place);
+    0
+}
+
+/// A send that succeeded after it was blocked.
+#[inline(never)]
+fn was_blocked<const MESSAGE: bool>(sk: Ptr, msg: Ptr, size: u64, ret: i64, place: Place) -> i32 {
+    let blocked_ns = waits::taken(sk as u64);
+    if !is_long(blocked_ns) || config!(event_kinds) & (1 << BLOCKED) == 0 {
+        return 0;
+    }
+    let (asked, task) = (asked::<MESSAGE>(msg, size), current_task());
+    blocked::<true>(sk, ret as u64, blocked_ns, task, asked, place);
     0
 }
 

@@ -73,10 +73,23 @@ const LIMITS: &[Limit] = &[
         comes_with: Some("inet_page"),
         only_if: None,
     },
-    limit(
-        "send_error",
-        "blocked_us is always null: nothing is hooked at the start of a send.",
-    ),
+    Limit {
+        about: "blocked",
+        text: "For how long a send was blocked is not seen (blocked_us is null, there is no event blocked): that takes \
+               programs at the begin and the end of functions. A socket whose writer is blocked shows as waiting, as \
+               often as sockets are walked over.",
+        lifted_by: Some("memory_waited"),
+        comes_with: None,
+        only_if: None,
+    },
+    Limit {
+        about: "blocked",
+        text: "The time that a datagram or a unix stream waits for room in its own send buffer is not seen: the kernel \
+               has no function for that alone.",
+        lifted_by: None,
+        comes_with: Some("memory_waited"),
+        only_if: None,
+    },
     Limit {
         about: "connection",
         text: "A connect(2) that fails before the SYN is prepared is not seen without --connect-errors (ENETUNREACH, \

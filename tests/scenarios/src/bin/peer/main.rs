@@ -128,6 +128,17 @@ impl Peer {
                 }
                 return Ok(sent.to_string());
             }
+            // With the time that the call took, also when it fails.
+            ["timed-send", name, bytes] => {
+                let (fd, data) = (self.fd(name)?, vec![b'x'; bytes.parse()?]);
+                let start = std::time::Instant::now();
+                let sent = send(fd, &data, MsgFlags::MSG_NOSIGNAL);
+                let us = start.elapsed().as_micros();
+                return Ok(match sent {
+                    Ok(sent) => format!("sent={sent} us={us}"),
+                    Err(errno) => format!("errno={} us={us}", errno as i32),
+                });
+            }
             // As a program does that does not know of MSG_NOSIGNAL.
             ["send-or-die", name, bytes] => {
                 sys::die_of_sigpipe()?;
@@ -170,6 +181,15 @@ impl Peer {
                     recv(self.fd(name)?, &mut vec![0; 65536], MsgFlags::empty())?.to_string(),
                 );
             }
+            ["drain-bytes", name, bytes] => {
+                let mut left = bytes.parse::<usize>()?;
+                while left > 0 {
+                    match recv(self.fd(name)?, &mut vec![0; 65536], MsgFlags::empty())? {
+                        0 => bail!("{left} bytes are missing"),
+                        bytes => left -= bytes.min(left),
+                    }
+                }
+            }
             ["drain", name] => return self.drain(name),
             // Takes what is there without waiting for more.
             ["empty", name] => {
@@ -199,6 +219,10 @@ impl Peer {
             }
             ["nonblock", name] => {
                 let flags = nix::fcntl::OFlag::O_NONBLOCK;
+                nix::fcntl::fcntl(self.socket(name)?, nix::fcntl::FcntlArg::F_SETFL(flags))?;
+            }
+            ["block", name] => {
+                let flags = nix::fcntl::OFlag::empty();
                 nix::fcntl::fcntl(self.socket(name)?, nix::fcntl::FcntlArg::F_SETFL(flags))?;
             }
             ["linger0", name] => sys::linger_zero(self.socket(name)?.as_fd())?,
