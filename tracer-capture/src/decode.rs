@@ -21,8 +21,8 @@ use tracer_common::{
 pub use flow::flow;
 pub use tally::{Aggregated, aggregated, counted_by_code};
 use tracer_model::event::{
-    Blocked, CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome, Owner,
-    PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Trigger,
+    Blocked, CaState, Cause, Connection, Detail, Device, Direction, Event, EventKind, Outcome,
+    Owner, PacketDrop, RawName, Reset, Retransmit, SendError, SendOk, Tcp, TcpState, Trigger,
 };
 pub use waiting::waiting;
 

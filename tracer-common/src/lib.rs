@@ -29,8 +29,9 @@ pub use owner::{
     owner_flag,
 };
 pub use record::{
-    BlockedRecord, ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32, NO_U64, ResetRecord,
-    RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause, direction, head_flag,
+    BlockedRecord, ConnectionRecord, DestinationPath, DeviceRecord, DropRecord, Head, NO_U32,
+    NO_U64, ResetRecord, RetransmitRecord, SendErrorRecord, SendRecord, TcpSnapshot, cause,
+    direction, head_flag,
 };
 pub use walk::{
     EndRow, PeerKey, PeerSums, RowHead, TrafficRow, WaitingRow, WalkState, Walked, row, timer,

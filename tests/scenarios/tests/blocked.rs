@@ -40,7 +40,11 @@ fn wait_until_blocked(peer: &Peer) {
         sleep(Duration::from_millis(20));
         let stat = std::fs::read_to_string(&path).unwrap_or_default();
         let state = stat.rsplit(") ").next().unwrap_or_default();
-        asleep = if state.starts_with('S') { asleep + 1 } else { 0 };
+        asleep = if state.starts_with('S') {
+            asleep + 1
+        } else {
+            0
+        };
     }
 }
 
@@ -81,7 +85,9 @@ fn root_a_writer_that_was_blocked_is_told_with_its_time_and_one_that_was_not_is_
     let reply = pair.client.reply(SOON);
     assert_eq!(reply.number("sent"), 500_000);
     pair.server.reply(SOON);
-    let event = tracer.wait_for("the blocked send", SOON, |event| event["event"] == "blocked");
+    let event = tracer.wait_for("the blocked send", SOON, |event| {
+        event["event"] == "blocked"
+    });
     assert_time(&event, "blocked.blocked_us", &reply);
     assert_eq!(number(&event, "blocked.sent_bytes"), 500_000);
     assert_eq!(number(&event, "blocked.requested_bytes"), 500_000);
@@ -102,7 +108,14 @@ fn root_a_send_whose_time_ran_out_says_for_how_long_it_was_blocked() {
     }
     let world = World::pair();
     let netns = &world.a.name;
-    let tracer = Tracer::start(&["--event", "blocked,send_error", "--blocked", "200ms", "--netns", netns]);
+    let tracer = Tracer::start(&[
+        "--event",
+        "blocked,send_error",
+        "--blocked",
+        "200ms",
+        "--netns",
+        netns,
+    ]);
     let mut pair = Connection::new(&world, "timed-client", "timed-server");
     keep_small(&mut pair);
     pair.client.ok("send-timeout c 700");
@@ -132,9 +145,14 @@ fn root_a_send_whose_time_ran_out_says_for_how_long_it_was_blocked() {
     for (bytes, reply) in [(7000, &second), (7002, &third)] {
         assert_time(&timed_out(bytes), "send_error.blocked_us", reply);
     }
-    let long = tracer.wait_for("the send of a part", SOON, |event| event["event"] == "blocked");
+    let long = tracer.wait_for("the send of a part", SOON, |event| {
+        event["event"] == "blocked"
+    });
     assert_time(&long, "blocked.blocked_us", &first);
-    assert_eq!(number(&long, "blocked.sent_bytes") as u64, first.number("sent"));
+    assert_eq!(
+        number(&long, "blocked.sent_bytes") as u64,
+        first.number("sent")
+    );
     let run = tracer.stop();
     assert_eq!(run.events("send_error", |_| true).len(), 2);
     assert_eq!(run.events("blocked", |_| true).len(), 1);
@@ -152,7 +170,9 @@ fn root_a_failed_send_that_did_not_wait_was_blocked_for_no_time() {
     let mut pair = Connection::new(&world, "hasty-client", "hasty-server");
     pair.client.ok("shutdown-write c");
     pair.client.fails("send c 7003", libc::EPIPE);
-    let event = tracer.wait_for("the failed send", SOON, |event| event["event"] == "send_error");
+    let event = tracer.wait_for("the failed send", SOON, |event| {
+        event["event"] == "send_error"
+    });
     assert_eq!(number(&event, "send_error.blocked_us"), 0);
     tracer.stop().assert_complete();
 }
@@ -184,7 +204,9 @@ fn root_a_unix_datagram_that_waits_for_its_peer_says_how_long() {
     server.ok("recv d");
     let reply = client.reply(SOON);
     assert_eq!(reply.number("sent"), 101);
-    let event = tracer.wait_for("the blocked datagram", SOON, |event| event["event"] == "blocked");
+    let event = tracer.wait_for("the blocked datagram", SOON, |event| {
+        event["event"] == "blocked"
+    });
     assert_time(&event, "blocked.blocked_us", &reply);
     assert_eq!(number(&event, "blocked.sent_bytes"), 101);
     assert_eq!(event["flow"]["remote"], path);

@@ -69,6 +69,31 @@ fn text(end: Option<Endpoint>) -> Option<String> {
 }
 
 #[test]
+fn the_time_of_a_blocked_send_is_in_microseconds_and_null_where_it_was_not_seen() {
+    let record = BlockedRecord {
+        head: head(event_kind::BLOCKED, 0, tcp4()),
+        blocked_ns: 1_500_000_999,
+        requested_bytes: NO_U64,
+        sent_bytes: 7,
+        ..Default::default()
+    };
+    let record = decode(event_kind::BLOCKED, as_bytes(&record)).unwrap();
+    let blocked = Blocked {
+        blocked_us: Some(1_500_000),
+        requested_bytes: None,
+        sent_bytes: Some(7),
+    };
+    assert_eq!(made(&record).detail, Detail::Blocked(blocked));
+    for (blocked_ns, blocked_us) in [(NO_U64, None), (0, Some(0)), (2999, Some(2))] {
+        let error = send_error(&SendErrorRecord {
+            blocked_ns,
+            ..Default::default()
+        });
+        assert_eq!(error.blocked_us, blocked_us);
+    }
+}
+
+#[test]
 fn a_record_comes_back_from_its_bytes() {
     let record = RetransmitRecord {
         head: head(event_kind::RETRANSMIT, 0, tcp4()),

@@ -13,6 +13,7 @@ const START: u64 = 81_234_567_890;
 const SETTINGS: Settings = Settings {
     rate: 5000,
     would_block: false,
+    blocked_ns: 1_000_000_000,
     follow: false,
 };
 

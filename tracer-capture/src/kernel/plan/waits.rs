@@ -11,12 +11,9 @@ pub(super) const SERVES: &[Purpose] = &[
     Purpose::Event(event_kind::SEND_ERROR),
 ];
 
-pub(super) const MEMORY: &str =
-    "for how long a send on TCP waits for room in the send buffer (blocked_us, and the event blocked)";
-pub(super) const CONNECT: &str =
-    "for how long a send waits for its connection to be established (blocked_us, and the event blocked)";
-pub(super) const PEER: &str =
-    "for how long a unix datagram waits for room in the queue of its peer (blocked_us, and the event blocked)";
+pub(super) const MEMORY: &str = "for how long a send on TCP waits for room in the send buffer (blocked_us, and the event blocked)";
+pub(super) const CONNECT: &str = "for how long a send waits for its connection to be established (blocked_us, and the event blocked)";
+pub(super) const PEER: &str = "for how long a unix datagram waits for room in the queue of its peer (blocked_us, and the event blocked)";
 pub(super) const REMEDY: &str = "a kernel or policy that allows fentry and fexit programs; sockets whose writer is \
                                  blocked show as `waiting`, as often as they are walked over";
 
@@ -41,9 +38,24 @@ macro_rules! end {
 
 /// The ends; where they begin is in [`super::GROUPS`].
 pub static WAIT_ENDS: &[Group] = &[
-    end!("end of a wait for room", "sk_stream_wait_memory", "memory_waited", MEMORY),
-    end!("end of a wait to connect", "sk_stream_wait_connect", "connect_waited", CONNECT),
-    end!("end of a wait for a peer", "unix_wait_for_peer", "peer_waited", PEER),
+    end!(
+        "end of a wait for room",
+        "sk_stream_wait_memory",
+        "memory_waited",
+        MEMORY
+    ),
+    end!(
+        "end of a wait to connect",
+        "sk_stream_wait_connect",
+        "connect_waited",
+        CONNECT
+    ),
+    end!(
+        "end of a wait for a peer",
+        "unix_wait_for_peer",
+        "peer_waited",
+        PEER
+    ),
 ];
 
 /// Both, or the one that keeps the other from being of any use.
