@@ -64,6 +64,7 @@ pub fn helper(number: u32) -> Option<Helper> {
             Returned::Number,
         ),
         5 => ("bpf_ktime_get_ns", &[], Returned::Number),
+        14 => ("bpf_get_current_pid_tgid", &[], Returned::Number),
         35 => ("bpf_get_current_task", &[], Returned::Number),
         46 => ("bpf_get_socket_cookie", &[Followed], Returned::Number),
         107 => (
