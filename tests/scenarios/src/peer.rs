@@ -230,6 +230,15 @@ impl Reply {
         self.0.split(' ').filter(|said| *said == word).count()
     }
 
+    /// Whether the answer has `key=`.
+    pub fn has(&self, key: &str) -> bool {
+        let mut words = self.0.split(' ');
+        words.any(|word| {
+            word.strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('='))
+        })
+    }
+
     /// The number after `key=` in the answer.
     pub fn number(&self, key: &str) -> u64 {
         let value = self

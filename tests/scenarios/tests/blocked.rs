@@ -122,7 +122,14 @@ fn root_a_send_whose_time_ran_out_says_for_how_long_it_was_blocked() {
     // A part is taken before the time runs out: no error, but long.
     let first = pair.client.ask("timed-send c 1000000");
     assert!(first.number("sent") > 0);
-    let second = pair.client.ask("timed-send c 7000");
+    // What was on its way makes room for a few more.
+    let mut second = pair.client.ask("timed-send c 7000");
+    for _ in 0..100 {
+        if second.has("errno") {
+            break;
+        }
+        second = pair.client.ask("timed-send c 7000");
+    }
     assert_eq!(second.number("errno"), libc::EAGAIN as u64);
     // An event loop that is told at once: counted.
     pair.client.ok("nonblock c");
@@ -146,7 +153,7 @@ fn root_a_send_whose_time_ran_out_says_for_how_long_it_was_blocked() {
         assert_time(&timed_out(bytes), "send_error.blocked_us", reply);
     }
     let long = tracer.wait_for("the send of a part", SOON, |event| {
-        event["event"] == "blocked"
+        event["blocked"]["requested_bytes"] == 1_000_000
     });
     assert_time(&long, "blocked.blocked_us", &first);
     assert_eq!(
@@ -155,7 +162,8 @@ fn root_a_send_whose_time_ran_out_says_for_how_long_it_was_blocked() {
     );
     let run = tracer.stop();
     assert_eq!(run.events("send_error", |_| true).len(), 2);
-    assert_eq!(run.events("blocked", |_| true).len(), 1);
+    let parts = |event: &Value| event["blocked"]["requested_bytes"] == 1_000_000;
+    assert_eq!(run.events("blocked", parts).len(), 1);
     run.assert_complete();
 }
 
@@ -173,7 +181,8 @@ fn root_a_failed_send_that_did_not_wait_was_blocked_for_no_time() {
     let event = tracer.wait_for("the failed send", SOON, |event| {
         event["event"] == "send_error"
     });
-    assert_eq!(number(&event, "send_error.blocked_us"), 0);
+    // To be told so is no wait, but takes its time on an emulated processor.
+    assert!(number(&event, "send_error.blocked_us") < 1000, "{event}");
     tracer.stop().assert_complete();
 }
 

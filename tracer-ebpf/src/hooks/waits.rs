@@ -25,6 +25,12 @@ pub fn memory_wait(ctx: FEntryContext) -> i32 {
     stream_waits(arg(&ctx, 0), arg(&ctx, 1))
 }
 
+/// The same where the verifier lets nobody have a pointer to a number (5.10): the time-out is not looked at.
+#[fentry(function = "sk_stream_wait_memory")]
+pub fn memory_wait_any(ctx: FEntryContext) -> i32 {
+    any_waits(arg(&ctx, 0))
+}
+
 /// Its return.
 #[fexit(function = "sk_stream_wait_memory")]
 pub fn memory_waited(_ctx: FExitContext) -> i32 {
@@ -35,6 +41,12 @@ pub fn memory_waited(_ctx: FExitContext) -> i32 {
 #[fentry(function = "sk_stream_wait_connect")]
 pub fn connect_wait(ctx: FEntryContext) -> i32 {
     stream_waits(arg(&ctx, 0), arg(&ctx, 1))
+}
+
+/// As [`memory_wait_any`].
+#[fentry(function = "sk_stream_wait_connect")]
+pub fn connect_wait_any(ctx: FEntryContext) -> i32 {
+    any_waits(arg(&ctx, 0))
 }
 
 /// Its return.
@@ -61,6 +73,12 @@ fn stream_waits(sk: u64, timeout: u64) -> i32 {
     if probe::<u64>(timeout) != Some(0) {
         begins(sk);
     }
+    0
+}
+
+#[inline(never)]
+fn any_waits(sk: u64) -> i32 {
+    begins(sk);
     0
 }
 

@@ -120,11 +120,18 @@ pub static GROUPS: &[Group] = &[
         kind: Kind::Fentry,
         attach: "sk_stream_wait_memory",
         need: Need::Optional,
-        variants: &[Variant {
-            program: "memory_wait",
-            args: 2,
-            short_of_best: "",
-        }],
+        variants: &[
+            Variant {
+                program: "memory_wait",
+                args: 2,
+                short_of_best: "",
+            },
+            Variant {
+                program: "memory_wait_any",
+                args: 2,
+                short_of_best: "",
+            },
+        ],
         lost: waits::MEMORY,
         remedy: waits::REMEDY,
     },
@@ -134,11 +141,18 @@ pub static GROUPS: &[Group] = &[
         kind: Kind::Fentry,
         attach: "sk_stream_wait_connect",
         need: Need::Optional,
-        variants: &[Variant {
-            program: "connect_wait",
-            args: 2,
-            short_of_best: "",
-        }],
+        variants: &[
+            Variant {
+                program: "connect_wait",
+                args: 2,
+                short_of_best: "",
+            },
+            Variant {
+                program: "connect_wait_any",
+                args: 2,
+                short_of_best: "",
+            },
+        ],
         lost: waits::CONNECT,
         remedy: waits::REMEDY,
     },

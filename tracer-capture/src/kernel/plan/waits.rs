@@ -3,7 +3,7 @@
 use tracer_common::event_kind;
 
 use super::choose::choose;
-use super::{Choice, Group, Kind, Need, Purpose, Variant};
+use super::{Choice, Group, Kind, Need, PassedOver, Purpose, Variant};
 use crate::kernel::facts::{BtfFacts, Facts};
 
 pub(super) const SERVES: &[Purpose] = &[
@@ -58,7 +58,7 @@ pub static WAIT_ENDS: &[Group] = &[
     ),
 ];
 
-/// Both, or the one that keeps the other from being of any use.
+/// Both run, or neither: one is of no use without the other.
 pub(super) fn choices(begin: &'static Group, facts: &Facts, btf: &BtfFacts) -> Vec<Choice> {
     let end = WAIT_ENDS.iter().filter(|end| end.attach == begin.attach);
     let mut both: Vec<_> = [begin]
@@ -66,8 +66,24 @@ pub(super) fn choices(begin: &'static Group, facts: &Facts, btf: &BtfFacts) -> V
         .chain(end)
         .map(|group| choose(group, facts, btf))
         .collect();
-    if let Some(missing) = both.iter().position(|choice| choice.hook.is_none()) {
-        return vec![both.swap_remove(missing)];
+    if both.iter().any(|choice| choice.hook.is_none()) {
+        for choice in &mut both {
+            if let Some(hook) = choice.hook.take() {
+                choice.covered = true;
+                choice.passed_over = vec![PassedOver {
+                    program: hook.program,
+                    attach: hook.attach,
+                    kind: hook.kind,
+                    fits: true,
+                    refusal: None,
+                    why: "it is of no use without the other program of the wait".to_owned(),
+                }];
+            }
+        }
+        // One loss for both.
+        if let [first, second] = both.as_mut_slice() {
+            second.covered |= !first.covered;
+        }
     }
     both
 }

@@ -55,7 +55,8 @@ fn on_each_recorded_kernel_a_refused_program_costs_only_itself_and_what_can_take
             // half of a wait.
             let stays = |other: &&Hook| {
                 let is_half = other.attach == hook.attach
-                    && hook.serves[0] == Purpose::Event(event_kind::BLOCKED);
+                    && hook.serves[0] == Purpose::Event(event_kind::BLOCKED)
+                    && !left.loads(other.program);
                 *other != hook && !is_half && !(sees_sends(hook) && other.program == "send_owner")
             };
             for other in whole.hooks().filter(stays) {
@@ -68,8 +69,8 @@ fn on_each_recorded_kernel_a_refused_program_costs_only_itself_and_what_can_take
 
             let variants = choice_of(&whole, hook.program).group.variants.iter();
             let later = variants.skip_while(|variant| variant.program != hook.program);
-            let is_tracepoint = hook.kind == Kind::TpBtf;
-            let has_next = is_tracepoint && later.count() > 1;
+            let has_forms = matches!(hook.kind, Kind::TpBtf | Kind::Fentry);
+            let has_next = has_forms && later.count() > 1;
             let at_tracepoint = sees_sends(hook) && hook.attach == "sock_send_length";
             let new: Vec<_> = left
                 .hooks()

@@ -78,7 +78,7 @@ fn send_error(e: &SendError) -> WhatColumn {
         (None, Some(requested)) => more.push(format!("?/{requested} B")),
         (_, None) => {}
     }
-    if let Some(blocked) = e.blocked_us {
+    if let Some(blocked) = e.blocked_us.filter(|us| *us >= 1000) {
         more.push(format!("after {}", span(blocked)));
     }
     WhatColumn {
