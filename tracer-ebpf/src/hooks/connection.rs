@@ -30,6 +30,20 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
     let Some(sk) = sk.get() else {
         return 0;
     };
+    // One after the other: the stack of a function is added to that of its caller, of which there are 512 bytes.
+    own(sk, from, to);
+    if to == TCP_ESTABLISHED as u32 || to == TCP_CLOSE as u32 {
+        peers::state_set(sk, from, to);
+    }
+    if to == TCP_CLOSE as u32 && emit::wanted(CONNECTION) {
+        tell_end(sk, from);
+    }
+    0
+}
+
+/// Who opened, listened or closed.
+#[inline(never)]
+fn own(sk: Ptr, from: u32, to: u32) -> i32 {
     // Each way of keeping an owner stands here once: the verifier walks through every copy.
     let open = from == TCP_ESTABLISHED as u32 || from == TCP_CLOSE_WAIT as u32;
     if to == TCP_SYN_SENT as u32 || to == TCP_LISTEN as u32 {
@@ -60,12 +74,12 @@ fn state_set(sk: Arg, from: u32, to: u32) -> i32 {
     {
         owner::closed(sk);
     }
-    if to == TCP_ESTABLISHED as u32 || to == TCP_CLOSE as u32 {
-        peers::state_set(sk, from, to);
-    }
-    if to == TCP_CLOSE as u32 && emit::wanted(CONNECTION) {
-        ended(sk, from);
-    }
+    0
+}
+
+#[inline(never)]
+fn tell_end(sk: Ptr, from: u32) -> i32 {
+    ended(sk, from);
     0
 }
 
