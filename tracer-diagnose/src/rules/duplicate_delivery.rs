@@ -33,11 +33,26 @@ fn judge(observed: &Observed) -> Vec<Match> {
         let resent = grew("Tcp.RetransSegs");
         let came = grew("TcpExt.TCPDSACKOldSent");
         let out = grew("Tcp.OutSegs");
+        // Other network namespaces have counters of their own, which were not sampled; the sums of flows are of all.
+        let flows = || observed.flows.iter().filter(|flow| flow.host == host);
+        let by_flows: u64 = flows().filter_map(|flow| flow.duplicates).sum();
+        let (twice, resent, out) = if by_flows > twice {
+            (
+                by_flows,
+                flows().map(|flow| flow.retransmitted_segments).sum(),
+                flows().map(|flow| flow.sent_segments).sum(),
+            )
+        } else {
+            (twice, resent, out)
+        };
         // A probe of the window or a keepalive is answered like a duplicate: a handful must not count.
         if twice < LEAST || resent * 3 >= twice || twice * 100 < out {
             continue;
         }
-        let (first, last) = facts.grew_when("TcpExt.TCPDSACKRecv").unwrap_or((0, 0));
+        let (first, last) = facts
+            .grew_when("TcpExt.TCPDSACKRecv")
+            .or(observed.span)
+            .unwrap_or((0, 0));
         let confidence = if twice >= 3 * LEAST && resent * 10 < twice {
             Confidence::High
         } else {

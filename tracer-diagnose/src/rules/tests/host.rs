@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tracer_model::event::{Cause, Detail, Direction, Endpoint, Event, Flow, Tcp, TcpState};
 use tracer_model::linux;
-use tracer_model::samples::{Change, Sample};
+use tracer_model::samples::{Change, PeerTraffic, Sample};
 
 use super::{FAR, causes, dropped, ended, failed, resent, with_proto};
 use crate::testing::{SECOND, flow, header, report_with};
@@ -144,4 +144,28 @@ fn a_queue_of_local_datagrams_is_full_when_many_sends_say_so() {
     };
     assert_eq!(causes(&refused(30)), ["syslog_socket_full"]);
     assert_eq!(causes(&refused(5)), Vec::<&str>::new());
+}
+
+#[test]
+fn what_a_containers_peers_got_twice_without_need_is_told_by_its_flows() {
+    let traffic = |dsack_dups, retransmitted_segments| Sample {
+        traffic: Some(vec![PeerTraffic {
+            pid: Some(7),
+            remote: "10.0.0.2".to_owned(),
+            sent_segments: 800,
+            retransmitted_segments,
+            dsack_dups: Some(dsack_dups),
+            ..PeerTraffic::default()
+        }]),
+        ..Sample::default()
+    };
+    for (twice, resent, causes) in [
+        (60, 0, vec!["duplicate_delivery"]),
+        (60, 60, vec![]),
+        (2, 0, vec![]),
+    ] {
+        let report = report_with(&header(), &[], 30, traffic(twice, resent), &[]);
+        let found: Vec<_> = report.findings.iter().map(|one| one.rule.cause).collect();
+        assert_eq!(found, causes, "{twice} {resent}");
+    }
 }
