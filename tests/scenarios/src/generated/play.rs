@@ -377,8 +377,6 @@ impl Play {
         let mut command = sendtrace();
         command.arg("record").arg("--write").arg(&self.trace);
         command.args(["--netns", &self.place.app().name]);
-        // What a host shows by default whose functions can be hooked.
-        command.arg("--connect-errors");
         let recorder = Recorder::inside(&self.place.host, &printed, command);
         self.recorder = Some((recorder, Instant::now()));
         let _ = std::fs::remove_file(printed);

@@ -11,8 +11,8 @@ use crate::table::{CONFIDENCES, Sums, calibration, judged, percent, rows, sums};
 const INTRODUCTION: &str = "\
 # How often the diagnosis is right
 
-`sendtrace record` with default options (with `--netns`, so that nothing else of the machine is in it, and
-`--connect-errors`, which machines that can hook functions do by default) recorded real faults, and hosts on which nothing is wrong; `sendtrace report` was asked what it sees. Every scenario was generated from
+`sendtrace record` with default options (and `--netns`, so that nothing else of the machine is in it) recorded real
+faults, and hosts on which nothing is wrong; `sendtrace report` was asked what it sees. Every scenario was generated from
 its seed: the kind of fault, rates, sizes, round-trip times, IPv4, IPv6 or IPv4 in IPv6 sockets, ports, names, container or
 host, when the fault begins, NAT and bridges on the way, and what goes on beside it (links of others that come and go,
 downloads, requests, a port that is closed once).
@@ -28,6 +28,9 @@ is said, or only of its consequences, is **silent**. On a healthy host any findi
 const BOUNDS: &str = "\
 ## What the tables do not show
 
+- Where the kernel lets functions be hooked, connects that fail before their SYN are seen by default. On this machine it does
+  not: they would take `--connect-errors`, and their faults (a loopback source, an IPv6-only socket, a source device that is
+  down) are silent below.
 - The faults were made on one machine and one kernel, between network namespaces, in recordings of 8 to 15 seconds. Hardware
   was not at hand: devices that refuse packets are virtual ones.
 - Whoever made the faults also said what is right to call them. Where two names fit, the kind lists both.
