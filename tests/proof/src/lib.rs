@@ -32,6 +32,7 @@ pub mod helpers;
 pub mod instruction;
 pub mod liveness;
 pub mod machine;
+pub mod stack;
 pub mod state;
 mod values;
 

@@ -1,7 +1,7 @@
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 use super::*;
-use object_proof::{Rule, prove, prove_some};
+use object_proof::{Rule, prove, prove_some, stack};
 
 #[test]
 fn rings_are_powers_of_two_and_together_no_larger_than_asked() {
@@ -141,6 +141,18 @@ fn nothing_is_unproven(build: Build) {
         "{build:?}: {}",
         violations.join("\n")
     );
+}
+
+#[test]
+fn no_chain_of_calls_takes_more_stack_than_a_kernel_gives() {
+    for build in BUILDS {
+        let needed = stack::needed(build.object()).unwrap();
+        assert!(needed.len() > 30, "{}", needed.len());
+        assert!(needed.iter().any(|(_, bytes)| *bytes > 200));
+        let too_much = |(_, bytes): &&(String, u32)| *bytes > stack::MOST;
+        let refused: Vec<_> = needed.iter().filter(too_much).collect();
+        assert!(refused.is_empty(), "{build:?}: {refused:?}");
+    }
 }
 
 #[test]
