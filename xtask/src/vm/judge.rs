@@ -198,6 +198,10 @@ fn compare(
             (false, _) if was_refused(NULL_TEST) && now.status == "missing" => {
                 lost.push(purpose.as_str());
             }
+            // One half of a pair goes with the other.
+            (false, _) if now.why_not().contains("of no use without") => {
+                lost.push(purpose.as_str());
+            }
             (false, _) => {
                 return Err(format!(
                     "`{purpose}` is gone without need: {}",
