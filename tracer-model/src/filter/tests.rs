@@ -137,8 +137,9 @@ fn without_filters_everything_is_wanted() {
         resolved.config,
         Config {
             // Walks and sends that succeed are asked for otherwise.
-            event_kinds: 0b1_0011_1111,
+            event_kinds: 0b1_1011_1111,
             rate: 5000,
+            blocked_ns: 1_000_000_000,
             ..Config::default()
         }
     );

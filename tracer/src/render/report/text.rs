@@ -60,7 +60,7 @@ fn head(report: &Report, text: &mut String) {
     let said = match report.verdict {
         Verdict::Findings => match report.findings.len() {
             1 => "One finding.".to_owned(),
-            many => format!("{many} findings, the one with most harm first."),
+            many => format!("{many} findings, the one with most harm first, guesses last."),
         },
         Verdict::NothingWrong => {
             match report.left_out.is_empty() {
