@@ -249,6 +249,10 @@ pub const SENDER_PLACES: usize = 1024;
 #[unsafe(no_mangle)]
 pub static mut SENDERS: [u64; SENDER_PLACES] = [0; SENDER_PLACES];
 
+/// The process that walks over the open files: the tracer itself. 0 before its first walk.
+#[unsafe(no_mangle)]
+pub static mut TRACER: u32 = 0;
+
 /// The last packet of a local socket that was dropped on its way out, per CPU: `net_dev_xmit` reports its
 /// error after the driver freed the packet, and this tells whose it was.
 #[repr(C)]

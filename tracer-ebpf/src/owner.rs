@@ -20,7 +20,7 @@ use crate::{
         Ptr, Words, can, clear, current_task, load, load_bits, load_probed, load_ptr, load_task,
         load_task_ptr, probe, put,
     },
-    maps::{SENDER_PLACES, SENDERS, config},
+    maps::{SENDER_PLACES, SENDERS, TRACER, config},
     mptcp, socket,
 };
 
@@ -331,11 +331,26 @@ pub fn opened(sk: Ptr, grade_now: u8) {
     store(sk, owner, true);
 }
 
+/// Remembers that current is the tracer.
+#[inline(always)]
+pub fn this_is_the_tracer() {
+    let tgid = load_task!(current_task(), task_tgid: u32).unwrap_or(0);
+    // SAFETY: a plain number, which only walks write, and each of them the same.
+    unsafe { write_volatile(&raw mut TRACER, tgid) };
+}
+
 /// The process that closes or shuts down: it becomes the owner unless the sender is known.
 #[inline(always)]
 pub fn closed(sk: Ptr) {
     let task = current_task();
-    if is_kernel_thread(task) || kernel_owned(sk) {
+    let tgid = load_task!(task, task_tgid: u32).unwrap_or(0);
+    // A walk holds a file while it looks at it. Who closes it meanwhile leaves it to the tracer to let go of it, which
+    // closes the socket then, and has nothing to do with it.
+    // SAFETY: a plain number.
+    if is_kernel_thread(task)
+        || kernel_owned(sk)
+        || tgid == unsafe { read_volatile(&raw const TRACER) }
+    {
         return;
     }
     let mut place = MaybeUninit::uninit();
@@ -343,7 +358,7 @@ pub fn closed(sk: Ptr) {
     stored(sk, owner);
     let (pid, grade) = (owner.pid, owner.grade);
     if grade != grade::NONE {
-        let same = pid == load_task!(task, task_tgid: u32).unwrap_or(0);
+        let same = pid == tgid;
         if same || grade == grade::AT_SEND || grade == grade::KERNEL {
             return;
         }

@@ -42,6 +42,7 @@ fn open_file(meta: Arg, task: Arg, fd: u32, file: Arg) -> i32 {
     let (Some(meta), Some(task), Some(file)) = (meta.get(), task.get(), file.get()) else {
         return 0;
     };
+    owner::this_is_the_tracer();
     let inode = load_ptr!(file, file_inode)
         .and_then(
             #[inline(always)]
