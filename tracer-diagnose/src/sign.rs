@@ -152,6 +152,9 @@ impl Sign {
                 _ => None,
             },
             Self::Resent(Cause::Rto | Cause::Syn | Cause::SynAck) => None,
+            Self::Resent(Cause::Mtu) => (!socket.retransmits.contains_key(&Cause::Rto)).then_some(
+                "segments that were sent again in smaller pieces, as the path had asked for (ICMP)",
+            ),
             Self::Resent(_) => usual(socket)
                 .then_some("retransmits as TCP causes them itself while it looks for its rate"),
             Self::Device(name) => (name == "NETDEV_TX_BUSY").then_some(

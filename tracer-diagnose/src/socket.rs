@@ -377,10 +377,21 @@ impl Socket {
         self.errors.get(&errno).map_or(0, |sum| sum.count)
     }
 
-    /// Segments sent again, all causes.
+    /// Segments sent again because they seemed lost.
     pub fn resent_segments(&self) -> u64 {
-        let sums = self.retransmits.values().chain([&self.repaired]);
+        let sums = self
+            .retransmits
+            .iter()
+            .filter(|(cause, _)| **cause != Cause::Mtu);
+        let sums = sums.map(|(_, sum)| sum).chain([&self.repaired]);
         sums.map(|sum| sum.segments).sum()
+    }
+
+    /// Segments that were sent again in smaller pieces, after the path had said what it takes: none of them was lost by
+    /// chance.
+    fn cut_segments(&self) -> u64 {
+        let cut = self.retransmits.get(&Cause::Mtu);
+        cut.map_or(0, |sum| sum.segments)
     }
 
     /// The last sample in which the socket was found.
@@ -415,9 +426,13 @@ impl Socket {
     pub fn sent_until_sample(&self) -> Option<(u64, u64)> {
         let Some(info) = self.last_info() else {
             let flow = self.flow?;
-            return Some((flow.resent, flow.delivered));
+            return Some((
+                flow.resent.saturating_sub(self.cut_segments()),
+                flow.delivered,
+            ));
         };
         let resent = info.total_retrans_segments.map(u64::from);
+        let resent = resent.map(|all| all.saturating_sub(self.cut_segments()));
         let resent = resent.unwrap_or_else(|| self.resent_segments());
         Some((resent, u64::from(info.delivered_segments?)))
     }

@@ -160,6 +160,22 @@ fn refused_packets_that_harm_no_send_are_left_out_and_listed() {
 }
 
 #[test]
+fn segments_that_the_path_asked_to_be_smaller_are_no_loss() {
+    let flow = flow(40_000, FAR, 1);
+    let cut = || (0..9).map(|n| resent(n, &flow, Cause::Mtu));
+    let and_two = cut().chain((0..2).map(|n| resent(20 + n, &flow, Cause::Fast)));
+    for events in [cut().collect::<Vec<_>>(), and_two.collect()] {
+        let report = report(&events);
+        assert_eq!(report.verdict, Verdict::NothingWrong);
+        assert!(report.left_out.iter().any(|one| one.count == 9));
+    }
+    // Where it does not get on even so, it is trouble.
+    let stuck = (0..4).map(|n| resent(1000 << n, &flow, Cause::Rto));
+    let events: Vec<_> = cut().chain(stuck).collect();
+    assert_ne!(report(&events).verdict, Verdict::NothingWrong);
+}
+
+#[test]
 fn no_network_is_blamed_for_loopback() {
     let flow = flow(40_000, "127.0.0.1:443", 1);
     let events: Vec<_> = (0..4)
