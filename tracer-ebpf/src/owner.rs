@@ -346,9 +346,9 @@ pub fn closed(sk: Ptr) {
     let tgid = load_task!(task, task_tgid: u32).unwrap_or(0);
     // A walk holds a file while it looks at it. Who closes it meanwhile leaves it to the tracer to let go of it, which
     // closes the socket then, and has nothing to do with it.
-    // SAFETY: a plain number.
     if is_kernel_thread(task)
         || kernel_owned(sk)
+        // SAFETY: a plain number.
         || tgid == unsafe { read_volatile(&raw const TRACER) }
     {
         return;
